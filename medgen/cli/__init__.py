@@ -1,0 +1,43 @@
+"""The `medgen` command: parse, call the library, echo. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import medgen
+from medgen.errors import MedgenError
+
+# Command name -> module under medgen.cli, imported only when the command is named or listed.
+COMMANDS = {
+    "info": "info",
+}
+
+
+class Commands(click.Group):
+    """Loads commands on demand and prints a `MedgenError` as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command `name`: attribute `name` (with `_` for `-`) of its module."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"medgen.cli.{COMMANDS[name]}")
+        return getattr(module, name.replace("-", "_"))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what the user caused ends as `Error: ...` and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except MedgenError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(medgen.__version__, prog_name="medgen")
+def main() -> None:
+    """Fill in the missing slices of CT and MR scans, keeping their texture."""

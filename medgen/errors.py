@@ -1,0 +1,37 @@
+"""Every failure that a user can cause.
+
+The command line prints the message of a `MedgenError` as one line and exits with code 1; anything
+else that escapes is a bug in medgen.
+"""
+
+
+class MedgenError(Exception):
+    """Base of all errors caused by the user's input or options."""
+
+
+class ReadError(MedgenError):
+    """A file cannot be read as one volume."""
+
+
+class WriteError(MedgenError):
+    """A volume cannot be written as asked."""
+
+
+class GeometryError(MedgenError):
+    """Positions of slices or voxels that do not make a regular volume, or do not fit the request."""
+
+
+class IntensityError(MedgenError):
+    """Voxel values that cannot be brought to a model's levels."""
+
+
+class RecipeError(MedgenError):
+    """A recipe that is unknown, malformed or contradicts itself."""
+
+
+class BundleError(MedgenError):
+    """A model folder that is missing, damaged or of another kind than needed."""
+
+
+class TrainingError(MedgenError):
+    """Data or options a training run cannot start or go on with."""

@@ -1,0 +1,1 @@
+"""Scans with their geometry; numpy only, importing neither TensorFlow nor Keras."""
