@@ -16,8 +16,8 @@ AXES = (0, 1, 2)
 class Geometry:
     """Grid of a volume: `shape` in voxels and `affine` from voxel indices to RAS mm.
 
-    The affine maps the *centre* of voxel `(i, j, k)` to millimetres right, anterior and superior, as
-    in NIfTI. Two geometries are equal when their shapes are and every corner lies within 1e-3 mm.
+    The affine maps the *centre* of voxel `(i, j, k)` to millimetres right, anterior and superior,
+    as in NIfTI. Two geometries are equal when their shapes are and all corners lie within 1e-3 mm.
 
     Args:
         shape: three positive ints `(i, j, k)`.
@@ -33,7 +33,9 @@ class Geometry:
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
         if len(shape) != 3 or min(shape) < 1:
-            raise GeometryError(f"A volume has three axes of at least one voxel, got shape {shape}.")
+            raise GeometryError(
+                f"A volume has three axes of at least one voxel, got shape {shape}."
+            )
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise GeometryError("The affine must be 4x4 with finite numbers; mend the header.")
@@ -42,8 +44,8 @@ class Geometry:
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
             raise GeometryError(
-                "The affine has an axis of zero length or parallel axes, so voxels have no place in "
-                "the patient; set spacing and orientation in the header first."
+                "The affine has an axis of zero length or parallel axes, so voxels have no place "
+                "in the patient; set spacing and orientation in the header first."
             )
         affine.setflags(write=False)
         object.__setattr__(self, "shape", shape)
@@ -78,6 +80,12 @@ class Geometry:
         return float(np.degrees(np.arccos(np.clip(directions.max(axis=0).min(), -1, 1))))
 
     @property
+    def is_sheared(self) -> bool:
+        """Whether two axes meet at more than 0.06 degrees off a right angle (tilted gantry)."""
+        directions = self.affine[:3, :3] / self.spacing
+        return bool(np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3)
+
+    @property
     def slice_axis(self) -> int:
         """Axis along which slices are stacked: the coarsest, the last one among equals (1 %)."""
         spacing = np.asarray(self.spacing)
@@ -107,9 +115,7 @@ class Geometry:
         if factor < 2:
             raise GeometryError(f"The factor must be at least 2, got {factor}.")
         self.require_slices(axis)
-        return self.resliced(
-            axis, (self.shape[axis] - 1) * factor + 1, self.spacing[axis] / factor
-        )
+        return self.resliced(axis, (self.shape[axis] - 1) * factor + 1, self.spacing[axis] / factor)
 
     def respace(self, axis: int, spacing_mm: float) -> Geometry:
         """Slices `spacing_mm` apart from the first one on, none beyond the last acquired centre.
@@ -144,8 +150,11 @@ class Geometry:
     __hash__ = None
 
     def close_to(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
-        """Whether every corner of this grid lies within `tolerance_mm` of the same one of `other`."""
+        """Whether every corner of this grid is within `tolerance_mm` of the same one of `other`."""
+        return self.distance_mm(other.affine) <= tolerance_mm
+
+    def distance_mm(self, affine: np.ndarray) -> float:
+        """How far `affine` moves a corner of this grid at most, in mm."""
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"))
         corners = np.vstack([corners.reshape(3, -1), np.ones(8)])
-        distance = np.linalg.norm(((self.affine - other.affine) @ corners)[:3], axis=0)
-        return bool(distance.max() <= tolerance_mm)
+        return float(np.linalg.norm(((self.affine - affine) @ corners)[:3], axis=0).max())

@@ -44,7 +44,7 @@ class Volume:
         array = np.asarray(self.array)
         if array.shape != self.geometry.shape:
             raise GeometryError(
-                f"Array of shape {array.shape} does not fit geometry of shape {self.geometry.shape}."
+                f"The array's shape {array.shape} must be the geometry's {self.geometry.shape}."
             )
         if self.modality not in MODALITIES:
             raise ValueError(f"modality must be one of {MODALITIES}, got {self.modality!r}")

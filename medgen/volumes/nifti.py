@@ -1,0 +1,258 @@
+"""NIfTI-1 and NIfTI-2 files, single or as a pair, and FreeSurfer's MGH format, through nibabel.
+
+The affine is the one nibabel chooses: the sform, else the qform. A header with neither places the
+voxels nowhere and is refused, as is plain Analyze 7.5, which cannot tell left from right. Files are
+written byte by byte from the stored voxels rather than through nibabel's images, which would
+rescale integers that carry a slope.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger as nibabel_logger
+from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import array_from_file
+from nibabel.wrapstruct import WrapStructError
+
+from medgen.errors import ReadError, WriteError
+from medgen.volumes.geometry import Geometry
+from medgen.volumes.volume import Volume
+
+SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgz", ".mgh")
+WRITABLE = (".nii", ".nii.gz")
+
+# Header fields that a reader keeps in `metadata["nifti"]` and the writer puts back.
+KEPT_FIELDS = (
+    "descrip", "intent_code", "intent_p1", "intent_p2", "intent_p3", "intent_name",
+    "cal_min", "cal_max",
+)  # fmt: skip
+SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micrometre
+MILLIMETRE = 2
+STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
+AGREEMENT_MM = 0.01  # sform and qform further apart than this at a corner of the grid disagree
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError)
+LARGEST_NIFTI1_SIDE = 32767
+
+
+def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
+    """Read one volume of a NIfTI, Analyze (with an SPM `.mat` beside it) or MGH file.
+
+    Args:
+        path: header, image or single file, gzipped or not.
+        volume: which volume of a 4-D file, from 0; needed only where there are several.
+
+    Returns:
+        Volume with the stored voxels in native byte order, modality `unknown`.
+
+    Raises:
+        ReadError: the file is damaged, is no grey-value image, has no affine, or holds several
+            volumes and `volume` names none of them.
+        GeometryError: the affine is degenerate.
+    """
+    try:
+        with without_log():
+            image = nib.load(path)
+            raw = raw_header(image)
+    except (*UNREADABLE, ImageFileError, HeaderDataError, WrapStructError) as error:
+        raise ReadError(
+            f"{path} is not a readable NIfTI, Analyze or MGH file ({first_line(error)}); check "
+            "that it was downloaded completely and is what its name says."
+        ) from error
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "biuf":
+        kind = "complex" if dtype.kind == "c" else "colour"
+        raise ReadError(f"{path} holds {kind} voxels, not grey values; convert it to one channel.")
+    shape = (*(int(n) for n in image.shape), 1)[:3]
+    affine, metadata = affine_and_metadata(path, image, raw, shape)
+    index = volume_index(path, image.shape, volume)
+    if volume is not None:
+        metadata["volume_index"] = volume
+    array = stored_voxels(path, image).reshape((*shape, -1), order="F")[..., index]
+    return Volume(
+        np.array(array, dtype=dtype.newbyteorder("="), order="F"),
+        Geometry(shape, affine),
+        slope=float(image.dataobj.slope),
+        intercept=float(image.dataobj.inter),
+        metadata=metadata,
+    )
+
+
+def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
+    """Voxels as they stand in the file, unscaled, read to the end so that gzip checks its CRC."""
+    data = image.dataobj
+    try:
+        with image.file_map["image"].get_prepare_fileobj("rb") as file:
+            array = array_from_file(
+                data.shape, image.get_data_dtype(), file, data.offset, data.order, mmap=False
+            )
+            while file.read(1 << 20):
+                pass
+    except UNREADABLE as error:
+        raise ReadError(
+            f"{path} ends before its last voxel or is damaged ({first_line(error)}); fetch the "
+            "file again."
+        ) from error
+    return array
+
+
+def volume_index(path: Path, shape: tuple[int, ...], volume: int | None) -> int:
+    """Which of the volumes behind the third axis is meant: `volume`, or the only one there is."""
+    extra = [n for n in shape[3:] if n != 1]
+    if len(extra) > 1:
+        raise ReadError(
+            f"{path} has {len(shape)} axes of {' x '.join(map(str, shape))}; split it into files "
+            "of one volume each first."
+        )
+    count = extra[0] if extra else 1
+    if volume is None and count > 1:
+        raise ReadError(
+            f"{path} holds {count} volumes; choose one with --volume N, N from 0 to {count - 1}."
+        )
+    if volume is not None and not 0 <= volume < count:
+        raise ReadError(
+            f"{path} has no volume {volume}; choose one with --volume N, N from 0 to {count - 1}."
+        )
+    return volume or 0
+
+
+@contextmanager
+def without_log() -> Iterator[None]:
+    """Keep nibabel from printing what it mends in a header; what matters of it is refused here."""
+    nibabel_logger.disabled = True
+    try:
+        yield
+    finally:
+        nibabel_logger.disabled = False
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message, without its final stop, for quoting."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
+
+
+def raw_header(image: nib.spatialimages.SpatialImage) -> np.ndarray:
+    """Header as it stands in the file, before nibabel mends zero voxel sizes."""
+    if isinstance(image, nib.MGHImage):
+        return image.header.structarr
+    holder = image.file_map.get("header", image.file_map["image"])
+    with holder.get_prepare_fileobj("rb") as file:
+        return type(image.header).from_fileobj(file, check=False).structarr
+
+
+def affine_and_metadata(
+    path: Path,
+    image: nib.spatialimages.SpatialImage,
+    raw: np.ndarray,
+    shape: tuple[int, int, int],
+) -> tuple[np.ndarray, dict[str, object]]:
+    """Affine `(4, 4)` in RAS mm, and what else of the header is worth keeping."""
+    if isinstance(image, nib.MGHImage):
+        if not raw["goodRASFlag"]:
+            raise ReadError(
+                f"{path} has no orientation (its goodRASFlag is 0); set one, for instance with "
+                "FreeSurfer's mri_convert."
+            )
+        return image.affine, {"format": "MGH"}
+    if not isinstance(image, nib.Nifti1Pair):
+        mat = image.file_map.get("mat")
+        if mat is None or not Path(mat.filename).exists():
+            raise ReadError(
+                f"{path} is an Analyze file, which cannot tell left from right, and no SPM .mat "
+                "file lies beside it; convert it to NIfTI with a known orientation."
+            )
+        return image.affine, {"format": "Analyze"}
+
+    header = image.header
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if sform <= 0 and qform <= 0:
+        raise ReadError(
+            f"{path} has no affine (sform_code and qform_code are 0), so its voxels have no "
+            "place in the patient; set one from the original scan before using this file."
+        )
+    if sform <= 0 and not all(raw["pixdim"][1:4]):
+        sizes = ", ".join(f"{size:g}" for size in raw["pixdim"][1:4])
+        raise ReadError(
+            f"{path} has voxels of zero size (pixdim {sizes} mm); set the true voxel size in the "
+            "header before using this file."
+        )
+    notes = []
+    if sform > 0 and qform > 0:
+        distance = Geometry(shape, image.affine).distance_mm(header.get_qform())
+        if distance > AGREEMENT_MM:
+            notes.append(f"sform and qform disagree by up to {distance:.3g} mm; the sform is used.")
+            qform = sform
+    units = int(raw["xyzt_units"])
+    scale = SPATIAL_UNITS_MM.get(units & 7)
+    if scale is None:
+        raise ReadError(
+            f"{path} gives positions in an unknown unit (xyzt_units {units}); set it to mm (2)."
+        )
+    if scale != 1:
+        notes.append("The header's unit of length was not mm; positions were converted to mm.")
+        units = (units & ~7) | MILLIMETRE
+    affine = np.array(image.affine)
+    affine[:3] *= scale
+    kept = {name: header[name].item() for name in KEPT_FIELDS}
+    kept |= {"sform_code": sform or qform, "qform_code": qform or sform, "xyzt_units": units}
+    version = 2 if isinstance(header, nib.Nifti2Header) else 1
+    return affine, {"format": f"NIfTI-{version}", "nifti": kept, "notes": tuple(notes)}
+
+
+def write_nifti(volume: Volume, path: Path) -> None:
+    """Write `volume` as NIfTI-1, or NIfTI-2 where a side is longer than NIfTI-1 can tell.
+
+    Stored voxels and scaling are kept as they are (booleans become uint8 and half floats float32,
+    which hold the same values). sform and qform are both set and agree; a sheared affine, which no
+    qform can hold, goes into the sform alone. Header extensions are not carried over. The same
+    volume gives the same bytes.
+
+    Raises:
+        WriteError: NIfTI cannot store the dtype.
+    """
+    kept = volume.metadata.get("nifti", {})
+    header = nib.Nifti1Header() if max(volume.shape) <= LARGEST_NIFTI1_SIDE else nib.Nifti2Header()
+    dtype = STORED_AS.get(volume.array.dtype, volume.array.dtype)
+    try:
+        header.set_data_dtype(dtype)
+    except HeaderDataError as error:
+        raise WriteError(f"NIfTI cannot store {dtype} voxels; convert them first.") from error
+    header.set_data_shape(volume.shape)
+    for name in KEPT_FIELDS:
+        if name in kept:
+            header[name] = kept[name]
+    header["xyzt_units"] = kept.get("xyzt_units", MILLIMETRE)
+    header.set_slope_inter(volume.slope, volume.intercept)
+    header.set_zooms(volume.spacing)
+    code = kept.get("sform_code", 1)
+    header.set_sform(volume.geometry.affine, code)
+    if not volume.geometry.is_sheared:
+        header.set_qform(volume.geometry.affine, kept.get("qform_code", code))
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
+    compressed = path.name.lower().endswith(".gz")
+    with open(path, "wb") as file:
+        if not compressed:
+            write_bytes(file, header, volume.array, dtype)
+            return
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+            write_bytes(packed, header, volume.array, dtype)
+
+
+def write_bytes(
+    file: BinaryIO, header: nib.Nifti1Header, array: np.ndarray, dtype: np.dtype
+) -> None:
+    """Header, four bytes that announce no extension, then the voxels slice by slice."""
+    file.write(header.binaryblock)
+    file.write(b"\0" * (int(header["vox_offset"]) - len(header.binaryblock)))
+    for k in range(array.shape[2]):
+        file.write(array[:, :, k].astype(dtype, copy=False).tobytes(order="F"))
