@@ -1,0 +1,1 @@
+"""How good synthetic slices are: likeness, edges, texture, noise, agreement, and tests of each."""
