@@ -1,0 +1,148 @@
+"""A volume in, a finer volume out: the slices between acquired ones come from any interpolator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from medgen.errors import GeometryError, IntensityError
+from medgen.volumes.geometry import Geometry
+from medgen.volumes.volume import Volume
+
+AIR_HU = -1024.0
+# Target positions this near to an acquired slice, in units of the old spacing, are that slice.
+COINCIDENCE = 1e-4
+
+Progress = Callable[[int, int], None]
+
+
+class Interpolator(Protocol):
+    """Anything that can fill in slices: a classical method or a trained model.
+
+    What a model needs beyond the scan (seed, temperature) it gets when it is made, so that the
+    engine treats all alike.
+    """
+
+    name: str
+
+    def fill(
+        self, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator[np.ndarray]:
+        """Yield the slice at each of `positions`, in their order.
+
+        Slices may be computed in any order and any number at once before the first is yielded.
+
+        Args:
+            stack: the acquired slices along axis 0, `(n, rows, cols)` float32 in physical units
+                (HU for CT) without slope or intercept, all finite, padding replaced by air; its
+                geometry gives spacing and orientation of slices, rows and columns.
+            positions: `(m,)` float64 ascending, in units of acquired slices, `0 < p < n - 1`, none
+                an integer.
+            progress: to be called with (slices done, slices in all).
+
+        Yields:
+            `(rows, cols)` float32 in physical units, finite.
+        """
+        ...
+
+
+def interpolate_volume(
+    volume: Volume,
+    interpolator: Interpolator,
+    *,
+    factor: int | None = None,
+    spacing_mm: float | None = None,
+    slice_axis: int | None = None,
+    progress: Progress | None = None,
+) -> Volume:
+    """Insert synthetic slices between neighbours along one axis.
+
+    Acquired slices leave as they came, bit for bit, wherever a wanted position coincides with one;
+    with a factor that is `out[::factor]` along the axis. Synthetic slices are rounded to the stored
+    dtype and limited to its range. Padding (stored value `metadata["padding_value"]`; in CT also
+    whatever lies below -1024 HU, as outside the reconstruction circle) is shown to the interpolator
+    as air, -1024 HU in CT and no signal, 0, elsewhere; it comes back in a synthetic voxel when both
+    acquired neighbours hold it.
+
+    Args:
+        volume: the scan; at least 2 slices along the axis, no NaN or infinite voxel.
+        interpolator: where the synthetic slices come from.
+        factor: int >= 2. New spacing = old spacing / `factor`; `(n - 1) * factor + 1` slices.
+        spacing_mm: new distance between slices, below the old one; the first slice stays, the last
+            one is the last multiple of it within the scan. Give this or `factor`.
+        slice_axis: 0, 1 or 2; by default `volume.geometry.slice_axis`.
+        progress: called with (synthetic slices done, synthetic slices in all).
+
+    Returns:
+        Volume with more slices along the axis; stored dtype, scaling, origin and directions kept.
+
+    Raises:
+        GeometryError: not exactly one of `factor` and `spacing_mm`, or one that does not fit.
+        IntensityError: the scan, or what the interpolator makes of it, has NaN or infinite voxels.
+
+    Example:
+        >>> interpolate_volume(volume, interpolator_named("linear"), factor=2).shape
+        (64, 64, 63)
+    """
+    if (factor is None) == (spacing_mm is None):
+        raise GeometryError(
+            f"Give a factor or a spacing in mm, not both, got {factor=} and {spacing_mm=}."
+        )
+    axis = volume.geometry.slice_axis if slice_axis is None else slice_axis
+    if factor is not None:
+        geometry = volume.geometry.refine(axis, factor)
+        positions = np.arange(geometry.shape[axis]) / factor
+    else:
+        geometry = volume.geometry.respace(axis, spacing_mm)
+        positions = np.arange(geometry.shape[axis]) * (spacing_mm / volume.spacing[axis])
+    nearest = np.rint(positions).astype(int)
+    synthetic = np.abs(positions - nearest) >= COINCIDENCE
+
+    array = np.empty(geometry.shape, volume.array.dtype)
+    acquired, out = np.moveaxis(volume.array, axis, 0), np.moveaxis(array, axis, 0)
+    out[~synthetic] = acquired[nearest[~synthetic]]
+    stack, padding = stack_slices(volume, axis)
+    slices = interpolator.fill(stack, positions[synthetic], progress or (lambda done, total: None))
+    for target, image in zip(np.flatnonzero(synthetic), slices, strict=True):
+        if not np.isfinite(image).all():
+            raise IntensityError(
+                f"{interpolator.name} gave NaN or infinite values in slice {target}; "
+                "use another model."
+            )
+        before = int(positions[target])
+        padded = padding[before] & padding[before + 1]
+        out[target] = np.where(padded, acquired[before], volume.stored(image))
+    return volume.with_array(array, geometry)
+
+
+def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:
+    """What an interpolator is shown: slices first, physical units, padding replaced by air.
+
+    Args:
+        volume: the scan.
+        axis: the slice axis; the other two keep their order as rows and columns.
+
+    Returns:
+        stack: Volume `(n, rows, cols)` float32 as `Interpolator.fill` takes it.
+        padding: bool `(n, rows, cols)`, where the scan holds padding.
+
+    Raises:
+        IntensityError: a voxel is NaN or infinite.
+    """
+    values = np.ascontiguousarray(np.moveaxis(volume.physical(), axis, 0))
+    broken = values.size - np.count_nonzero(np.isfinite(values))
+    if broken:
+        raise IntensityError(
+            f"The scan has {broken} voxels that are NaN or infinite; replace them by numbers first."
+        )
+    padding = np.zeros(values.shape, bool)
+    if "padding_value" in volume.metadata:
+        padding |= np.moveaxis(volume.array == volume.metadata["padding_value"], axis, 0)
+    if volume.modality == "ct":
+        padding |= values < AIR_HU
+    values[padding] = AIR_HU if volume.modality == "ct" else 0.0
+    order = [axis, *(other for other in range(3) if other != axis)]
+    geometry = Geometry(values.shape, volume.geometry.affine[:, [*order, 3]])
+    return Volume(values, geometry, modality=volume.modality, metadata=volume.metadata), padding
