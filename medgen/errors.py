@@ -35,3 +35,7 @@ class BundleError(MedgenError):
 
 class TrainingError(MedgenError):
     """Data or options a training run cannot start or go on with."""
+
+
+class EvaluationError(MedgenError):
+    """A comparison or measurement that has nothing to work on."""
