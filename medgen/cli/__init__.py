@@ -11,6 +11,8 @@ from medgen.errors import MedgenError
 
 # Command name -> module under medgen.cli, imported only when the command is named or listed.
 COMMANDS = {
+    "train-vqvae": "train",
+    "train-prior": "train",
     "info": "info",
 }
 

@@ -1,0 +1,168 @@
+"""`medgen train-vqvae` and `medgen train-prior`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from medgen.errors import TrainingError
+from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES, Recipe, named_recipe
+
+# Distance between training and validation slices of one scan.
+GUARD_MM = 10.0
+
+
+def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callable]:
+    """Options that all training commands share."""
+    options = [
+        click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option(
+            "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
+            help="Folder to write the model to.",
+        ),
+        click.option(
+            "--validation", multiple=True, type=click.Path(path_type=Path), metavar="PATH",
+            help="Scan or folder that validates and never trains (repeatable); without it a part "
+            "of DATA is set aside.",
+        ),
+        click.option(
+            "--recipe", default="default", show_default=True, metavar="NAME|FILE",
+            help=f"{', '.join(recipes)}, or a JSON file.",
+        ),
+        click.option("--steps", type=click.IntRange(1), help="Gradient steps."),
+        click.option("--batch-size", type=click.IntRange(1), help="Crops a step."),
+        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak."),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+        click.option("--resume", is_flag=True, help="Continue an interrupted run."),
+    ]  # fmt: skip
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _tell(recipes: dict[str, Recipe], options: dict[str, object]) -> Recipe:
+    """The named recipe with what was given on the command line in its place."""
+    given = {key: options[key] for key in ("steps", "batch_size", "learning_rate")}
+    return replace(
+        named_recipe(recipes, options["recipe"]),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+
+
+def _check_output(output: Path) -> None:
+    if (output / "recipe.json").exists():
+        raise TrainingError(f"{output} already holds a trained model; choose another output.")
+    if output.exists() and not output.is_dir():
+        raise TrainingError(f"{output} is a file; choose a folder for the model.")
+
+
+@contextmanager
+def _shown(steps: int) -> Iterator[dict[str, Callable]]:
+    """Callbacks for `fit`: a bar with losses and time left on a terminal, a line a validation."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.fields[loss]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=steps, loss="starting")
+
+        def progress(step: int, logs: dict[str, float]) -> None:
+            bar.update(task, completed=step, loss=f"loss {logs['loss']:.4f}")
+
+        def report(row: dict[str, float]) -> None:
+            values = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
+            click.echo(f"step {row['step']}  {values}")
+
+        yield {"progress": progress, "report": report}
+
+
+def _finish(bundle, scans, command: str, options: dict[str, object]) -> None:
+    from medgen.serving.bundle import save_bundle
+    from medgen.serving.card import command_line, model_card
+    from medgen.training.loop import discard_checkpoints
+
+    options = {key: value for key, value in options.items() if key != "resume"}
+    card = model_card(bundle, command_line(command, options), scans.describe())
+    save_bundle(bundle, options["output"], card)
+    discard_checkpoints(options["output"])
+    click.echo(f"Model written to {options['output']}.")
+
+
+@click.command("train-vqvae", short_help="Train the first stage: slices to codes and back.")
+@training_options(VQVAE_RECIPES)
+def train_vqvae(**options) -> None:
+    """Train a VQ-VAE on the slices of DATA, files and folders of scans of one modality."""
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(VQVAE_RECIPES, options)
+
+    from medgen.training import fit_vqvae
+    from medgen.training.scans import gather_scans
+    from medgen.training.vqvae import LOW_USAGE
+
+    scans = gather_scans(
+        options["data"],
+        options["validation"],
+        rule=None,
+        image_size=recipe.image_size,
+        guard_mm=GUARD_MM,
+        seed=options["seed"],
+    )
+    with _shown(recipe.steps) as shown:
+        bundle = fit_vqvae(
+            scans, recipe, output, seed=options["seed"], resume=options["resume"], **shown
+        )
+    usage = bundle.metrics["vqvae"]["codebook_usage"]
+    if usage < LOW_USAGE:
+        click.echo(
+            f"Warning: only {usage:.0%} of the codebook is used; lower num_embeddings or train "
+            "longer.",
+            err=True,
+        )
+    _finish(bundle, scans, "train-vqvae", options)
+
+
+@click.command(
+    "train-prior", short_help="Train the second stage: codes of a slice from neighbours."
+)
+@click.option(
+    "--vqvae", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
+    help="Trained first stage.",
+)  # fmt: skip
+@training_options(PRIOR_RECIPES)
+def train_prior(**options) -> None:
+    """Train a conditional PixelCNN on the codes of DATA and write a two-stage model."""
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(PRIOR_RECIPES, options)
+
+    from medgen.serving.bundle import load_bundle
+    from medgen.training import fit_prior
+    from medgen.training.scans import gather_scans
+
+    first_stage = load_bundle(options["vqvae"])
+    scans = gather_scans(
+        options["data"],
+        options["validation"],
+        rule=first_stage.rule,
+        image_size=first_stage.vqvae_recipe.image_size,
+        guard_mm=GUARD_MM,
+        seed=options["seed"],
+    )
+    with _shown(recipe.steps) as shown:
+        bundle = fit_prior(
+            scans, first_stage, recipe, output, seed=options["seed"], resume=options["resume"],
+            **shown,
+        )  # fmt: skip
+    _finish(bundle, scans, "train-prior", options)

@@ -1,0 +1,1 @@
+"""Building blocks of the nets; `keras` and `keras.ops` only, so that every backend runs them."""

@@ -1,0 +1,1 @@
+"""From volumes to the arrays that nets are trained on; numpy only."""

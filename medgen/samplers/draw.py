@@ -1,0 +1,64 @@
+"""From a net's output at one position to a value, given a uniform number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from medgen.errors import MedgenError
+
+Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def categorical_draw(
+    temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Draw:
+    """Draws a code by inverting the cumulative distribution of the softmax.
+
+    Args:
+        temperature: divides the logits; 0 takes the most likely code.
+        top_k: only the k most likely codes.
+        top_p: only the most likely codes that together reach this probability (nucleus sampling,
+            Holtzman et al. 2020).
+
+    Returns:
+        Function of logits `(b, k)`, uniforms `(b, 1)` and conditioning to codes `(b,)` int32.
+
+    Raises:
+        MedgenError: a value out of range.
+
+    References:
+        Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020.
+    """
+    if temperature < 0:
+        raise MedgenError(f"The temperature must be 0 or more, got {temperature}.")
+    if top_k is not None and top_k < 1:
+        raise MedgenError(f"top-k must be at least 1, got {top_k}.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise MedgenError(f"top-p must be above 0 and at most 1, got {top_p}.")
+
+    def draw(logits: tf.Tensor, uniform: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
+        if temperature == 0:
+            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+        logits = logits / temperature
+        if top_k is not None and top_k < logits.shape[-1]:
+            smallest = tf.math.top_k(logits, top_k).values[:, -1:]
+            logits = tf.where(logits < smallest, -tf.ones_like(logits) / 0.0, logits)
+        weights = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
+        if top_p is not None and top_p < 1:
+            weights = _nucleus(weights, top_p)
+        cumulative = tf.cumsum(weights, axis=-1)
+        # The number of entries wholly below u; u < 1 keeps it within the support.
+        threshold = tf.cast(uniform, weights.dtype) * cumulative[:, -1:]
+        return tf.reduce_sum(tf.cast(cumulative <= threshold, tf.int32), axis=-1)
+
+    return draw
+
+
+def _nucleus(weights: tf.Tensor, top_p: float) -> tf.Tensor:
+    order = tf.sort(weights, axis=-1, direction="DESCENDING")
+    before = tf.cumsum(order, axis=-1, exclusive=True)
+    inside = before < top_p * tf.reduce_sum(weights, axis=-1, keepdims=True)
+    smallest = tf.reduce_min(tf.where(inside, order, order[:, :1]), axis=-1, keepdims=True)
+    return tf.where(weights < smallest, tf.zeros_like(weights), weights)

@@ -1,0 +1,147 @@
+"""A trained model as a folder: weights never travel without architecture, intensities and card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+
+from medgen.errors import BundleError, MedgenError
+from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
+from medgen.nets.vqvae import VQVAE, vqvae_from
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PriorRecipe, VQVAERecipe, recipe_from_json, to_json
+
+FORMAT_VERSION = 1
+RECIPE = "recipe.json"
+INTENSITY = "intensity.json"
+METRICS = "metrics.json"
+CARD = "README.md"
+VQVAE_WEIGHTS = "vqvae.weights.h5"
+PRIOR_WEIGHTS = "prior.weights.h5"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A VQ-VAE, alone or with its prior, and all that is needed to use it.
+
+    Args:
+        rule: intensities.
+        vqvae_recipe: architecture and training of the first stage.
+        vqvae: first stage.
+        prior_recipe: architecture and training of the second stage, or None.
+        prior: second stage, or None.
+        metrics: measured values by stage.
+        name: how the model is called in reports.
+    """
+
+    rule: IntensityRule
+    vqvae_recipe: VQVAERecipe
+    vqvae: VQVAE
+    prior_recipe: PriorRecipe | None = None
+    prior: PixelCNN | None = None
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    name: str = "model"
+
+    @property
+    def kind(self) -> str:
+        """`vqvae`, or `two-stage` with a prior."""
+        return "vqvae" if self.prior is None else "two-stage"
+
+
+def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
+    """Write `bundle` into `folder` (made if missing); `recipe.json`, written last, makes it whole.
+
+    Args:
+        bundle: the model.
+        folder: files of the same names in it are replaced.
+        card: the model card, in Markdown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = {
+        "format_version": FORMAT_VERSION,
+        "kind": bundle.kind,
+        "vqvae": to_json(bundle.vqvae_recipe),
+    }
+    bundle.vqvae.save_weights(folder / VQVAE_WEIGHTS)
+    if bundle.prior is not None:
+        recipe["prior"] = to_json(bundle.prior_recipe)
+        bundle.prior.save_weights(folder / PRIOR_WEIGHTS)
+    _write_json(folder / INTENSITY, bundle.rule.to_json())
+    _write_json(folder / METRICS, dict(bundle.metrics))
+    (folder / CARD).write_text(card)
+    _write_json(folder / RECIPE, recipe)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle; nothing in it is executed.
+
+    Raises:
+        BundleError: not a folder, a missing or damaged file, an unknown format version or kind, or
+            weights that do not fit the recipe.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"There is no model folder {folder}; give the path of a trained bundle.")
+    recipe = _read_json(folder / RECIPE)
+    version = recipe.get("format_version")
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{folder} has format version {version!r} and this medgen reads {FORMAT_VERSION}; use "
+            "the medgen that wrote it, or train again."
+        )
+    if recipe.get("kind") not in ("vqvae", "two-stage"):
+        raise BundleError(f"{folder} holds a model of unknown kind {recipe.get('kind')!r}.")
+    try:
+        rule = IntensityRule(**_read_json(folder / INTENSITY))
+        vqvae_recipe = recipe_from_json(VQVAERecipe, recipe.get("vqvae"))
+        vqvae = vqvae_from(vqvae_recipe)
+        prior_recipe = prior = None
+        if recipe["kind"] == "two-stage":
+            prior_recipe = recipe_from_json(PriorRecipe, recipe.get("prior"))
+            prior = pixelcnn_from(prior_recipe, vqvae_recipe)
+    except (MedgenError, TypeError, ValueError) as error:
+        raise BundleError(f"The description in {folder} is damaged: {error}") from error
+    _load_weights(vqvae, folder / VQVAE_WEIGHTS)
+    if prior is not None:
+        _load_weights(prior, folder / PRIOR_WEIGHTS)
+    return Bundle(
+        rule,
+        vqvae_recipe,
+        vqvae,
+        prior_recipe,
+        prior,
+        metrics=_read_json(folder / METRICS),
+        name=folder.resolve().name,
+    )
+
+
+def _load_weights(model: keras.Model, path: Path) -> None:
+    if not path.is_file():
+        raise BundleError(f"The bundle lacks {path.name}; copy it again in whole.")
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        # h5py and Keras raise many kinds for a truncated file or arrays of another shape.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BundleError(
+            f"{path} is damaged or does not fit its recipe ({reason}); copy it again in whole."
+        ) from error
+
+
+def _write_json(path: Path, values: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BundleError(f"{path.parent} is no complete model: {path.name} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} is damaged ({error}); copy the bundle again.") from error
+    if not isinstance(values, dict):
+        raise BundleError(f"{path} is damaged: expected an object of fields.")
+    return values

@@ -1,0 +1,81 @@
+"""The model card: what a bundle was trained on, by which command, and what was measured."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+from medgen.recipes import to_json
+from medgen.serving.bundle import Bundle
+
+PACKAGES = ("medgen", "tensorflow", "keras", "numpy")
+
+
+def command_line(command: str, options: Mapping[str, object]) -> str:
+    """A `medgen` call that repeats a run; `None` and `False` are left out, `data` stands bare."""
+    words = ["medgen", command]
+    for name, value in options.items():
+        flag = "-o" if name == "output" else f"--{name.replace('_', '-')}"
+        if name == "data":
+            words += [str(path) for path in value]
+        elif isinstance(value, list | tuple):
+            words += [word for item in value for word in (flag, str(item))]
+        elif value is True:
+            words.append(flag)
+        elif value not in (None, False):
+            words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]]) -> str:
+    """Markdown for the bundle's `README.md`.
+
+    Args:
+        bundle: the trained model.
+        command: the call that trained it.
+        data: `TrainingScans.describe()`.
+    """
+    title = {"vqvae": "VQ-VAE", "two-stage": "VQ-VAE with conditional PixelCNN prior"}
+    lines = [
+        f"# {title[bundle.kind]} for {bundle.rule.modality.upper()}",
+        "",
+        "Synthetic slices are drawn from a model of the training scans below. They are no "
+        "measurements: do not diagnose from them.",
+        "",
+        "## Training",
+        "",
+        f"    {command}",
+        "",
+        "| scan | slices | spacing (mm) | use |",
+        "|---|---|---|---|",
+        *[
+            f"| {row['scan']} | {row['slices']} | "
+            f"{' x '.join(f'{s:g}' for s in row['spacing_mm'])} | {row['use']} |"
+            for row in data
+        ],
+        "",
+        "## Measured on the validation slices",
+        "",
+        "| stage | metric | value |",
+        "|---|---|---|",
+        *[
+            f"| {stage} | {name} | {value:.4g} |"
+            for stage, values in bundle.metrics.items()
+            for name, value in values.items()
+        ],
+        "",
+        "`loss` is in nats (per pixel, or per code); `ssim` and `psnr_db` compare whole slices "
+        "with their reconstruction over the model's intensity range.",
+        "",
+        "## Recipe",
+        "",
+    ]
+    for stage, recipe in (("vqvae", bundle.vqvae_recipe), ("prior", bundle.prior_recipe)):
+        if recipe is not None:
+            fields = ", ".join(f"{name} {value}" for name, value in to_json(recipe).items())
+            lines += [f"- {stage}: {fields}"]
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    lines += ["", f"Made with {versions}, Python {platform.python_version()}.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,6 @@
+"""Fitting the models: one loop, and one module for each family that says what goes into it."""
+
+from medgen.training.prior import fit_prior
+from medgen.training.vqvae import fit_vqvae
+
+__all__ = ["fit_prior", "fit_vqvae"]

@@ -1,0 +1,223 @@
+"""The training loop: batches by step, checkpoints that continue to the same result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from medgen.errors import TrainingError
+
+CHECKPOINT = "checkpoint.npz"
+BEST = "best.npz"
+METRICS = "metrics.csv"
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long and where to train.
+
+    Args:
+        folder: receives checkpoint, best weights, `metrics.csv` and TensorBoard logs.
+        steps: gradient steps in all.
+        validate_every: steps between validations, each followed by a checkpoint.
+        learning_rate: peak; a tenth of the steps (at most 500) warms up to it, then a cosine falls
+            to a hundredth of it.
+        average_weights: momentum of the moving average of the weights that is validated and kept,
+            or None.
+        identity: plain values that must be the same when a run is resumed.
+    """
+
+    folder: Path
+    steps: int
+    validate_every: int
+    learning_rate: float
+    average_weights: float | None
+    identity: dict[str, Any]
+
+
+def fit(
+    model: keras.Model,
+    batch_at: Callable[[int], Any],
+    validate: Callable[[], dict[str, float]],
+    run: Run,
+    *,
+    prepare: Callable[[], None] = lambda: None,
+    resume: bool = False,
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+) -> list[dict[str, float]]:
+    """Train `model` and leave it with the weights that validated best.
+
+    Args:
+        model: built, with `compute_loss`.
+        batch_at: inputs of a step; a function of the step alone, called from another thread.
+        validate: measures the model as it stands; `loss` decides which weights are best.
+        run: length, place and identity.
+        prepare: called once before the first step of a new run (initialisation from data).
+        resume: continue from the checkpoint in `run.folder` if there is one.
+        report: receives every row of `metrics.csv`.
+        progress: receives the step and the latest training values after every step.
+
+    Returns:
+        Rows of `metrics.csv`.
+
+    Raises:
+        TrainingError: the folder holds another run or one that must be resumed explicitly, or the
+            loss is no longer finite.
+    """
+    schedule = _schedule(run)
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            schedule,
+            clipnorm=1.0,
+            use_ema=run.average_weights is not None,
+            ema_momentum=run.average_weights or 0.99,
+        ),
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    start, rows = _open(model, run, resume)
+    if start == 0:
+        prepare()
+    best = min((row["loss"] for row in rows), default=np.inf)
+
+    with SummaryWriter(str(run.folder / "logs")) as writer, ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(batch_at, start)
+        sums, since = {}, time.monotonic()
+        for step in range(start + 1, run.steps + 1):
+            batch = coming.result()
+            if step < run.steps:
+                coming = pool.submit(batch_at, step)
+            logs = model.train_on_batch(batch, return_dict=True)
+            model.reset_metrics()
+            if not np.isfinite(logs["loss"]):
+                raise TrainingError(
+                    f"The training loss is {logs['loss']} at step {step}; lower --learning-rate "
+                    "and start again."
+                )
+            for key, value in logs.items():
+                sums[key] = sums.get(key, 0.0) + float(value)
+            progress(step, logs)
+            if step % run.validate_every and step != run.steps:
+                continue
+
+            done = (step - 1) % run.validate_every + 1
+            row = {"step": step, **{f"train_{k}": v / done for k, v in sums.items()}}
+            with _averaged(model, run):
+                row |= validate()
+                if row["loss"] < best:
+                    best = row["loss"]
+                    _write_npz(run.folder / BEST, _arrays(model.variables))
+            row["seconds"] = round(time.monotonic() - since, 1)
+            rows.append(row)
+            _write_rows(run.folder / METRICS, rows)
+            _checkpoint(model, run, step)
+            for key, value in row.items():
+                writer.add_scalar(key, value, step)
+            report(row)
+            sums, since = {}, time.monotonic()
+
+    _restore(model.variables, run.folder / BEST)
+    return rows
+
+
+def _schedule(run: Run) -> keras.optimizers.schedules.LearningRateSchedule:
+    warmup = min(500, run.steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        run.learning_rate / 100,
+        decay_steps=max(1, run.steps - warmup),
+        alpha=0.01,
+        warmup_target=run.learning_rate,
+        warmup_steps=warmup,
+    )
+
+
+def _open(model: keras.Model, run: Run, resume: bool) -> tuple[int, list[dict[str, float]]]:
+    """Step to go on from and the rows so far."""
+    checkpoint = run.folder / CHECKPOINT
+    if not checkpoint.exists():
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / RUN).write_text(json.dumps(run.identity, indent=1))
+        return 0, []
+    if not resume:
+        raise TrainingError(
+            f"{run.folder} holds an unfinished run; continue it with --resume, or choose another "
+            "output."
+        )
+    if json.loads((run.folder / RUN).read_text()) != json.loads(json.dumps(run.identity)):
+        raise TrainingError(
+            f"The run in {run.folder} was started with another recipe, seed or other data; repeat "
+            "its options to resume it, or choose another output."
+        )
+    step = _restore([*model.variables, *model.optimizer.variables], checkpoint)
+    with open(run.folder / METRICS, newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return step, [row | {"step": int(row["step"])} for row in rows if row["step"] <= step]
+
+
+class _averaged:
+    """While entered, the model has its averaged weights, if it keeps any."""
+
+    def __init__(self, model: keras.Model, run: Run):
+        self.model, self.active = model, run.average_weights is not None
+
+    def __enter__(self):
+        if self.active:
+            self.kept = _arrays(self.model.trainable_variables)
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def __exit__(self, *_):
+        if self.active:
+            for variable, value in zip(self.model.trainable_variables, self.kept, strict=True):
+                variable.assign(value)
+
+
+def _arrays(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def _checkpoint(model: keras.Model, run: Run, step: int) -> None:
+    arrays = _arrays([*model.variables, *model.optimizer.variables])
+    _write_npz(run.folder / CHECKPOINT, arrays, step)
+
+
+def _write_npz(path: Path, arrays: Sequence[np.ndarray], step: int = 0) -> None:
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, *arrays, step=step)
+    os.replace(partial, path)
+
+
+def _restore(variables: Sequence[keras.Variable], path: Path) -> int:
+    """Assign the arrays in `path`, in order; the step they were written at."""
+    with np.load(path, allow_pickle=False) as stored:
+        for i, variable in enumerate(variables):
+            variable.assign(stored[f"arr_{i}"])
+        return int(stored["step"])
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    partial = path.with_suffix(".partial")
+    with open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=rows[-1].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    for name in (CHECKPOINT, BEST, RUN):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""Fitting the second stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from medgen.layers.quantizer import codebook_statistics
+from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
+from medgen.nets.vqvae import VQVAE
+from medgen.preprocessing.batches import CodeSlab, triplet_batch
+from medgen.preprocessing.slices import Slab
+from medgen.recipes import PriorRecipe, to_json
+from medgen.serving.bundle import Bundle
+from medgen.training.loop import Run, fit
+from medgen.training.scans import TrainingScans
+
+VALIDATION_BATCHES = 8
+AVERAGE = 0.998
+
+
+def fit_prior(
+    scans: TrainingScans,
+    first_stage: Bundle,
+    recipe: PriorRecipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+) -> Bundle:
+    """Train a conditional PixelCNN over the codes that the VQ-VAE of `first_stage` gives.
+
+    Every slice is encoded once under each of the four in-plane flips. The embedding starts at the
+    codebook. A moving average of the weights is validated and kept.
+
+    Args:
+        scans: what to train and validate on.
+        first_stage: bundle with a VQ-VAE.
+        recipe: architecture and training.
+        folder: see `loop.Run`.
+        seed: of everything random.
+        resume: continue an interrupted run in `folder`.
+        report: receives a row for each validation: `loss` (nats per code), `bits_per_code`,
+            `bits_per_code_shuffled` (neighbours taken from another triplet) and `unigram_bits` (the
+            entropy of the validation codes without any context).
+        progress: receives step and losses after every step.
+
+    Returns:
+        A two-stage bundle, with the metrics of its best validation.
+
+    Raises:
+        TrainingError: see `loop.fit`, or no slab with three slices.
+    """
+    keras.utils.set_random_seed(seed)
+    vqvae = first_stage.vqvae
+    training, validation = (
+        [code_slab(vqvae, slab) for slab in slabs] for slabs in (scans.training, scans.validation)
+    )
+    model = pixelcnn_from(recipe, first_stage.vqvae_recipe, seed)
+
+    def batch(slabs: Sequence[CodeSlab], step: int, unconditional: float) -> dict[str, np.ndarray]:
+        return triplet_batch(
+            slabs,
+            crop=recipe.crop,
+            size=recipe.batch_size,
+            max_gap_mm=recipe.max_gap_mm,
+            unknown=first_stage.vqvae_recipe.num_embeddings,
+            unconditional=unconditional,
+            seed=seed,
+            step=step,
+        )
+
+    held_out = [batch(validation, 2**31 + i, 0.0) for i in range(VALIDATION_BATCHES)]
+
+    def prepare() -> None:
+        codebook = keras.ops.convert_to_numpy(vqvae.quantizer.codebook)
+        model.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
+
+    rows = fit(
+        model,
+        lambda step: batch(training, step, recipe.unconditional),
+        lambda: measure_prior(model, held_out),
+        Run(
+            folder,
+            recipe.steps,
+            recipe.validate_every,
+            recipe.learning_rate,
+            average_weights=AVERAGE,
+            identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
+        ),
+        prepare=prepare,
+        resume=resume,
+        report=report,
+        progress=progress,
+    )
+    best = min(rows, key=lambda row: row["loss"])
+    kept = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
+    return replace(
+        first_stage,
+        prior_recipe=recipe,
+        prior=model,
+        metrics=first_stage.metrics | {"prior": {key: best[key] for key in kept}},
+    )
+
+
+def code_slab(vqvae: VQVAE, slab: Slab) -> CodeSlab:
+    """Codes of every slice of `slab` under the four in-plane flips."""
+    slices = slab.stack.unit[slab.start : slab.stop]
+    flips = [slices, slices[:, ::-1], slices[:, :, ::-1], slices[:, ::-1, ::-1]]
+    codes = [[encode_slice(vqvae, image) for image in flipped] for flipped in flips]
+    return CodeSlab(slab.stack.name, np.array(codes), slab.stack.spacing_mm[0])
+
+
+def encode_slice(vqvae: VQVAE, image: np.ndarray) -> np.ndarray:
+    """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
+    return keras.ops.convert_to_numpy(vqvae.encode(image[None, ..., None]))[0]
+
+
+def measure_prior(model: PixelCNN, batches: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
+    """Bits per code given the true neighbours, given another triplet's, and without context."""
+    nats, shuffled = [], []
+    for inputs in batches:
+        other = inputs | {
+            key: np.roll(inputs[key], 1, axis=0)
+            for key in ("previous", "next", "position", "gap_mm")
+        }
+        for losses, given in ((nats, inputs), (shuffled, other)):
+            logits = model(given, training=False)
+            losses.append(float(model.compute_loss(x=given, y_pred=logits, training=False)))
+    model.reset_metrics()
+    codes = np.concatenate([inputs["codes"].ravel() for inputs in batches])
+    counts = np.bincount(codes, minlength=model.config["num_embeddings"])
+    return {
+        "loss": float(np.mean(nats)),
+        "bits_per_code": float(np.mean(nats) / np.log(2)),
+        "bits_per_code_shuffled": float(np.mean(shuffled) / np.log(2)),
+        "unigram_bits": codebook_statistics(counts)["entropy_bits"],
+    }

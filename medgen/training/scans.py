@@ -1,0 +1,104 @@
+"""The scans of a training run, read and checked once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medgen.errors import TrainingError
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.preprocessing.slices import Slab, Stack, split, stack_of
+from medgen.volumes import Volume, find_scans, read_volume
+
+
+@dataclass(frozen=True)
+class TrainingScans:
+    """Slabs that train and slabs that validate, with the intensities of their model."""
+
+    rule: IntensityRule
+    training: tuple[Slab, ...]
+    validation: tuple[Slab, ...]
+
+    def identity(self) -> dict[str, object]:
+        """What must be the same when a run is resumed: every stack's name and a digest of it."""
+        stacks = {slab.stack.name: slab.stack for slab in (*self.training, *self.validation)}
+        return {
+            name: hashlib.sha256(np.ascontiguousarray(stack.unit)).hexdigest()[:16]
+            for name, stack in sorted(stacks.items())
+        }
+
+    def describe(self) -> list[dict[str, object]]:
+        """One row for each slab: scan, slices, spacing and what it is for."""
+        return [
+            {
+                "scan": slab.stack.name,
+                "slices": f"{slab.start}-{slab.stop - 1}",
+                "spacing_mm": [round(s, 4) for s in slab.stack.spacing_mm],
+                "use": use,
+            }
+            for use, slabs in (("training", self.training), ("validation", self.validation))
+            for slab in slabs
+        ]
+
+
+def gather_scans(
+    data: Sequence[Path],
+    validation: Sequence[Path],
+    *,
+    rule: IntensityRule | None,
+    image_size: int | None,
+    guard_mm: float,
+    seed: int,
+) -> TrainingScans:
+    """Read all scans in `data` and set some aside for validation.
+
+    Args:
+        data: files and folders, searched recursively.
+        validation: scans that validate and never train; if none, see `preprocessing.slices.split`.
+        rule: intensities of an existing model, or None to choose by the modality of the scans.
+        image_size: see `recipes.VQVAERecipe`.
+        guard_mm: distance kept between training and validation slices of one scan.
+        seed: of the split.
+
+    Raises:
+        TrainingError: no scans, scans of both modalities, or too few slices.
+        ReadError: a file that cannot be read.
+    """
+    validation_paths = find_scans(validation) if validation else []
+    aside = {path.resolve() for path in validation_paths}
+    paths = [path for path in find_scans(data) if path.resolve() not in aside]
+    if not paths:
+        raise TrainingError("There are no scans to train on besides those set aside to validate.")
+    volumes = {path: read_volume(path) for path in (*paths, *validation_paths)}
+    rule = rule or _rule_for(volumes)
+
+    def stacks(of: Sequence[Path]) -> list[Stack]:
+        found = []
+        for path in of:
+            rule.require_modality(volumes[path])
+            found.append(stack_of(volumes[path], rule, path.name, image_size))
+        return found
+
+    if validation_paths:
+        training, held_out = (
+            [Slab(stack, 0, len(stack.unit)) for stack in stacks(of)]
+            for of in (paths, validation_paths)
+        )
+    else:
+        training, held_out = split(stacks(paths), guard_mm=guard_mm, seed=seed)
+    return TrainingScans(rule, tuple(training), tuple(held_out))
+
+
+def _rule_for(volumes: dict[Path, Volume]) -> IntensityRule:
+    by_modality: dict[str, list[str]] = {}
+    for path, volume in volumes.items():
+        by_modality.setdefault(volume.modality, []).append(path.name)
+    known = {modality for modality in by_modality if modality != "unknown"}
+    if len(known) != 1:
+        found = "; ".join(f"{m}: {', '.join(names)}" for m, names in sorted(by_modality.items()))
+        raise TrainingError(f"A model is trained on scans of one modality, CT or MR; got {found}.")
+    return IntensityRule(known.pop())

@@ -1,0 +1,133 @@
+"""Fitting the first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from scipy.cluster.vq import kmeans2
+from skimage.metrics import structural_similarity
+
+from medgen.layers.quantizer import codebook_statistics
+from medgen.nets.vqvae import VQVAE, vqvae_from
+from medgen.preprocessing.batches import image_batch
+from medgen.preprocessing.slices import Slab
+from medgen.recipes import VQVAERecipe, to_json
+from medgen.serving.bundle import Bundle
+from medgen.training.loop import Run, fit
+from medgen.training.scans import TrainingScans
+
+VALIDATION_SLICES = 24
+# Below this share of codes in use a warning is given.
+LOW_USAGE = 0.25
+
+
+def fit_vqvae(
+    scans: TrainingScans,
+    recipe: VQVAERecipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+) -> Bundle:
+    """Train a VQ-VAE (van den Oord et al. 2017) on slices.
+
+    The codebook starts at the k-means centres of the untrained encoder's outputs. Codes used and
+    perplexity are counted over all batches between two validations.
+
+    Args:
+        scans: what to train and validate on.
+        recipe: architecture and training.
+        folder: see `loop.Run`.
+        seed: of everything random; the same seed and machine give the same weights.
+        resume: continue an interrupted run in `folder`.
+        report: receives a row for each validation: `loss` (nats per pixel, validation), `ssim` and
+            `psnr_db` of whole validation slices in the unit range, `codebook_usage`, `perplexity`,
+            and the training losses.
+        progress: receives step and losses after every step.
+
+    Returns:
+        The bundle, with the metrics of its best validation.
+
+    Raises:
+        TrainingError: see `loop.fit`.
+    """
+    keras.utils.set_random_seed(seed)
+    model = vqvae_from(recipe, seed)
+    images = validation_images(scans.validation)
+
+    def prepare() -> None:
+        sample = [_batch(scans, recipe, seed, -step) for step in range(1, 9)]
+        latents = [keras.ops.convert_to_numpy(model.latents(x)) for x in sample]
+        vectors = np.concatenate(latents).reshape(-1, recipe.embedding_dim)
+        centres, _ = kmeans2(vectors, recipe.num_embeddings, iter=10, minit="points", rng=seed)
+        model.quantizer.set_codebook(centres)
+
+    def validate() -> dict[str, float]:
+        statistics = codebook_statistics(model.quantizer.take_usage())
+        return measure_reconstruction(model, images) | {
+            "codebook_usage": statistics["usage"],
+            "perplexity": statistics["perplexity"],
+        }
+
+    rows = fit(
+        model,
+        lambda step: _batch(scans, recipe, seed, step),
+        validate,
+        Run(
+            folder,
+            recipe.steps,
+            recipe.validate_every,
+            recipe.learning_rate,
+            average_weights=None,
+            identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
+        ),
+        prepare=prepare,
+        resume=resume,
+        report=report,
+        progress=progress,
+    )
+    best = min(rows, key=lambda row: row["loss"])
+    return Bundle(
+        rule=scans.rule,
+        vqvae_recipe=recipe,
+        vqvae=model,
+        metrics={"vqvae": {key: best[key] for key in _KEPT}},
+    )
+
+
+_KEPT = ("step", "loss", "ssim", "psnr_db", "codebook_usage", "perplexity")
+
+
+def _batch(scans: TrainingScans, recipe: VQVAERecipe, seed: int, step: int) -> np.ndarray:
+    return image_batch(
+        scans.training, crop=recipe.crop, size=recipe.batch_size, seed=seed, step=step % 2**32
+    )
+
+
+def validation_images(slabs: Sequence[Slab]) -> list[np.ndarray]:
+    """Up to `VALIDATION_SLICES` whole slices `(1, rows, cols, 1)`, evenly spread over all slabs."""
+    everything = [(slab.stack, i) for slab in slabs for i in range(slab.start, slab.stop)]
+    count = min(VALIDATION_SLICES, len(everything))
+    chosen = np.linspace(0, len(everything) - 1, count).round().astype(int)
+    return [everything[k][0].unit[everything[k][1]][None, ..., None] for k in chosen]
+
+
+def measure_reconstruction(model: VQVAE, images: Sequence[np.ndarray]) -> dict[str, float]:
+    """Mean nats per pixel, SSIM and PSNR over `images` `(1, rows, cols, 1)` in the unit range."""
+    totals = np.zeros(3)
+    for image in images:
+        output = model(image, training=False)
+        loss = model.compute_loss(x=image, y_pred=output, training=False)
+        test = np.clip(keras.ops.convert_to_numpy(output), -0.5, 0.5)[0, ..., 0]
+        true = image[0, ..., 0]
+        mse = max(float(np.mean((true - test) ** 2)), 1e-12)
+        ssim = structural_similarity(true, test, data_range=1.0)
+        totals += float(loss), ssim, -10 * np.log10(mse)
+    model.reset_metrics()
+    loss, ssim, psnr = totals / len(images)
+    return {"loss": float(loss), "ssim": float(ssim), "psnr_db": float(psnr)}
