@@ -15,8 +15,8 @@ def emphasis_statistics(levels: np.ndarray, sizes: np.ndarray) -> dict[str, floa
 
     The definitions of IBSI 3.7, 3.8 and 3.11 with `N` things, `n(i, j)` of them of level `i` and
     size `j`: emphases are means of `i^±2 j^±2`, a non-uniformity is `sum n(i)² / N`, the percentage
-    is `N` over the sum of sizes, variances are of the distributions of `i` and `j`, and the entropy,
-    in bits, is of the joint one.
+    is `N` over the sum of sizes, variances are those of `i` and `j`, and the entropy, in bits, is
+    that of the joint distribution.
 
     Args:
         levels: ints `(N,)`, at least 1.

@@ -67,7 +67,7 @@ def fit_bins(values: np.ndarray, *, bin_width: float = 25.0, bin_count: int | No
 
 
 def half_directions(ndim: int) -> list[tuple[int, ...]]:
-    """Offsets to one of each two opposite neighbours at Chebyshev distance 1: 4 in 2-D, 13 in 3-D."""
+    """Offsets to one of each two opposite neighbours, diagonal ones too: 4 in 2-D, 13 in 3-D."""
     return [offset for offset in product((-1, 0, 1), repeat=ndim) if offset > (0,) * ndim]
 
 
