@@ -1,0 +1,187 @@
+"""Every measurement of one removed slice, as re-created by every method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medgen.evaluation import noise
+from medgen.evaluation.edges import edge_preservation_ratio
+from medgen.evaluation.msmfe import feature_maps, map_errors
+from medgen.evaluation.similarity import mae, psnr, rmse, ssim
+from medgen.evaluation.texture import fit_bins, texture_features
+
+# The name that stands for the removed slice itself among the methods.
+TRUTH = "truth"
+# Texture of fewer pixels than this is mostly chance.
+MIN_REGION_PIXELS = 100
+# Grey levels of the maps that MSMFE compares, as published.
+MAP_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number in the tables is called and when it is good.
+
+    Args:
+        name: column in the files.
+        title: heading in the report.
+        best: `high`, `low`, or the value that is perfect.
+        table: number of the report's table that shows it.
+    """
+
+    name: str
+    title: str
+    best: str | float
+    table: int
+
+    def merit(self, values: np.ndarray) -> np.ndarray:
+        """`values` turned so that higher is better; ratios count by their factor from the best."""
+        if self.best == "high":
+            return values
+        if self.best == "low":
+            return -values
+        with np.errstate(divide="ignore"):
+            return -np.abs(np.log(values / self.best))
+
+
+METRICS = (
+    Metric("psnr_db", "PSNR (dB)", "high", 1),
+    Metric("ssim", "SSIM", "high", 1),
+    Metric("mae", "MAE", "low", 1),
+    Metric("rmse", "RMSE", "low", 1),
+    Metric("mae_region", "MAE in the region", "low", 1),
+    Metric("edge_accuracy", "Edges kept", "high", 2),
+    Metric("edge_robustness", "Edges not invented", "high", 2),
+    Metric("edge_seed_compatible", "Edge count ratio (published script, 0.5 is equal)", 0.5, 2),
+    Metric("noise_power_ratio", "High-frequency power to neighbours", 1.0, 2),
+    Metric("noise_deviation_ratio", "Local deviation to neighbours", 1.0, 2),
+    Metric("spectrum_distance_db", "Power spectrum distance (dB)", "low", 2),
+)
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Grey levels for texture: a fixed width in units of the image, or a fixed number if given."""
+
+    width: float = 25.0
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.count} levels" if self.count else f"width {self.width:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class SliceTask:
+    """All that is needed to score one removed slice.
+
+    Args:
+        index: of the slice in the scan as read.
+        position_mm: distance from the scan's first slice.
+        where: `interior`, or `outermost` for the first and the last gap.
+        true: the removed slice, `(rows, cols)` in physical units.
+        tests: method -> what it made of it, like `true`.
+        neighbours: the acquired slices before and behind, `(2, rows, cols)`.
+        region: bool `(rows, cols)`, where texture is measured.
+        lower: smallest possible value; images are scored from 0 on.
+        data_range: span of the possible values.
+        binning: grey levels for texture, or None to leave texture out.
+        mapped: whether to compare maps of texture features too, which takes seconds a method.
+    """
+
+    index: int
+    position_mm: float
+    where: str
+    true: np.ndarray
+    tests: dict[str, np.ndarray]
+    neighbours: np.ndarray
+    region: np.ndarray
+    lower: float
+    data_range: float
+    binning: Binning | None = None
+    mapped: bool = False
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """The scores of one slice: of a method, or only texture for the removed slice itself.
+
+    Args:
+        index: of the slice in the scan as read.
+        position_mm: distance from the scan's first slice.
+        where: `interior` or `outermost`.
+        method: name, `TRUTH` for the removed slice.
+        metrics: name -> value, NaN where not defined; empty for the truth.
+        features: name -> texture feature of the region; empty where it is below 100 pixels.
+        map_errors: GLCM feature -> mean squared difference of its map from the truth's (MSMFE), if
+            asked for; empty for the truth and where the region is below 100 pixels.
+    """
+
+    index: int
+    position_mm: float
+    where: str
+    method: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    features: dict[str, float] = field(default_factory=dict)
+    map_errors: dict[str, float] = field(default_factory=dict)
+
+
+def score_slice(task: SliceTask) -> list[SliceScore]:
+    """Scores of the removed slice (texture only) and of every method, in the order of the task."""
+    has_region = task.region.sum() >= MIN_REGION_PIXELS
+    textured = task.binning is not None and has_region
+    mapped = map_errors_of(task) if task.mapped and has_region else {}
+    return [
+        SliceScore(
+            task.index,
+            task.position_mm,
+            task.where,
+            method,
+            {} if method == TRUTH else slice_metrics(task, image),
+            features_of(image, task) if textured else {},
+            mapped.get(method, {}),
+        )
+        for method, image in {TRUTH: task.true, **task.tests}.items()
+    ]
+
+
+def slice_metrics(task: SliceTask, image: np.ndarray) -> dict[str, float]:
+    """Value of each of `METRICS` for one re-created slice `(rows, cols)` in physical units."""
+    true, test, neighbours = (
+        np.asarray(each, np.float64) - task.lower for each in (task.true, image, task.neighbours)
+    )
+    data_range, region = task.data_range, task.region
+    has_region = region.any()
+    return {
+        "psnr_db": psnr(true, test, data_range=data_range),
+        "ssim": ssim(true, test, data_range=data_range),
+        "mae": mae(true, test),
+        "rmse": rmse(true, test),
+        "mae_region": mae(true[region], test[region]) if has_region else float("nan"),
+        "edge_accuracy": edge_preservation_ratio(true, test, data_range=data_range),
+        "edge_robustness": edge_preservation_ratio(true, test, data_range=data_range, over="test"),
+        "edge_seed_compatible": edge_preservation_ratio(
+            true, test, data_range=data_range, seed_compatible=True
+        ),
+        "noise_power_ratio": noise.high_frequency_power_ratio(neighbours, test),
+        "noise_deviation_ratio": noise.local_deviation_ratio(neighbours, test),
+        "spectrum_distance_db": noise.power_spectrum_distance(true, test),
+    }
+
+
+def features_of(image: np.ndarray, task: SliceTask) -> dict[str, float]:
+    """Texture features of an image in the region and with the grey levels of the task."""
+    return texture_features(
+        image, task.region, bin_width=task.binning.width, bin_count=task.binning.count
+    )
+
+
+def map_errors_of(task: SliceTask) -> dict[str, dict[str, float]]:
+    """MSMFE of every method, with the maps of the removed slice made once: 8 levels, 5 x 5."""
+    bins = fit_bins(task.true[task.region], bin_count=MAP_LEVELS)
+    maps_true = feature_maps(task.true, task.region, bins)
+    return {
+        method: map_errors(maps_true, feature_maps(image, task.region, bins))
+        for method, image in task.tests.items()
+    }
