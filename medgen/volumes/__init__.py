@@ -1,7 +1,23 @@
-"""Scans with their geometry; numpy only, importing neither TensorFlow nor Keras."""
+"""Scans with their geometry; numpy only, importing neither TensorFlow nor Keras.
+
+`Volume.metadata` holds what a reader knew beyond voxels and grid. Keys, each absent where unknown:
+
+- `format` (str): `NIfTI-1`, `NIfTI-2`, `Analyze`, `MGH`, `NRRD`, `MetaImage` or `DICOM`.
+- `volume_index` (int): which volume of a 4-D file this is, from 0.
+- `modality_tag` (str): Modality of the DICOM header, empty if that has none.
+- `modality_guess` (str): `ct`, `mr` or `unknown`, by the values (`medgen.volumes.modality`).
+- `slice_thickness_mm` (float): SliceThickness, where all slices share it; not their spacing.
+- `position_deviation_mm` (float): how far a DICOM slice lies off the regular grid at most.
+- `padding_value` (float): physical value outside the scanned region; by the DICOM header, or found
+  by its being lower than any HU. The voxels keep it.
+- `nifti` (dict): header fields that a NIfTI file keeps when it is written again: `descrip`, the
+  intent, `cal_min`, `cal_max`, `xyzt_units`, `sform_code`, `qform_code`.
+- `notes` (tuple of str): sentences for the user on what was odd and how it was taken.
+"""
 
 from medgen.volumes.files import find_scans, read_volume, write_volume
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.description import describe
 from medgen.volumes.volume import Volume
 
-__all__ = ["Geometry", "Volume", "find_scans", "read_volume", "write_volume"]
+__all__ = ["Geometry", "Volume", "describe", "find_scans", "read_volume", "write_volume"]

@@ -8,16 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from medgen.errors import MedgenError, ReadError, WriteError
-from medgen.volumes import nifti
-from medgen.volumes.modality import guess_modality
+from medgen.errors import GeometryError, ReadError, WriteError
+from medgen.volumes import dicom, itk, nifti
+from medgen.volumes.modality import guess_modality, guess_padding
 from medgen.volumes.volume import Volume
 
-
-def suffix_of(path: Path) -> str:
-    """Lower-case suffix, with the one before `.gz` (`.nii.gz`)."""
-    parts = [part.lower() for part in path.suffixes]
-    return "".join(parts[-2:]) if parts and parts[-1] == ".gz" else "".join(parts[-1:])
+READABLE = nifti.SUFFIXES + itk.SUFFIXES + dicom.SUFFIXES
+WRITABLE = nifti.WRITABLE + itk.WRITABLE
 
 
 def read_volume(
@@ -25,39 +22,72 @@ def read_volume(
 ) -> Volume:
     """Read one scan.
 
+    The modality is the one a DICOM header names, unless it says CT and the values look like MR.
+    Where no header names one it is guessed from the values (see `medgen.volumes.modality`).
+
     Args:
-        path: a NIfTI, Analyze, MGH, NRRD or MetaImage file, a DICOM file, or a folder that holds a
-            DICOM series.
+        path: a NIfTI, Analyze, MGH, NRRD, MetaImage or DICOM file, or a folder with the files of
+            a DICOM series.
         volume: which volume of a 4-D file, from 0.
         series: SeriesInstanceUID, where a folder holds several series.
 
     Returns:
-        Volume with the voxels as stored; modality from the file, else guessed from the values.
+        Volume with the voxels as stored, in native byte order.
 
     Raises:
-        ReadError: the file cannot be read as one volume.
+        ReadError: the path cannot be read as one volume.
         GeometryError: positions do not make a regular grid.
     """
     path = Path(path)
     if not path.exists():
         raise ReadError(f"{path} does not exist; check the path.")
     suffix = suffix_of(path)
+    reads_dicom = path.is_dir() or (
+        suffix not in nifti.SUFFIXES + itk.SUFFIXES and dicom.is_dicom(path)
+    )
+    if series is not None and not reads_dicom:
+        raise ReadError(f"{path} is not DICOM, so it has no series to choose; leave out --series.")
     try:
-        if suffix in nifti.SUFFIXES:
+        if reads_dicom:
+            scan = dicom.read_dicom(path, volume=volume, series=series)
+        elif suffix in nifti.SUFFIXES:
             scan = nifti.read_nifti(path, volume=volume)
+        elif suffix in itk.SUFFIXES:
+            scan = itk.read_itk(path, volume=volume)
         else:
-            raise ReadError(f"{path} has a suffix that medgen cannot read.")
-    except MedgenError as error:
+            raise ReadError(
+                f"{path} is of no format medgen reads; give a folder of DICOM files or a file "
+                f"ending in {', '.join(READABLE)}."
+            )
+    except GeometryError as error:
         if str(path) in str(error):
             raise
-        raise type(error)(f"{path}: {error}") from error
-    if scan.modality == "unknown":
-        scan = replace(scan, modality=guess_modality(scan.physical()))
-    return scan
+        raise GeometryError(f"{path}: {error}") from error
+    return with_modality(scan)
+
+
+def with_modality(scan: Volume) -> Volume:
+    """The same scan with its modality checked or guessed, and the padding of CT made known."""
+    physical = scan.physical()
+    guess = guess_modality(physical)
+    metadata = {**scan.metadata, "modality_guess": guess}
+    modality = scan.modality if scan.metadata.get("modality_tag") else guess
+    if scan.modality == "ct" and guess == "mr":
+        modality = "mr"
+        note = "The header says CT, but the values look like MR; they are taken for MR."
+        metadata["notes"] = (*scan.metadata.get("notes", ()), note)
+    if modality == "ct" and "padding_value" not in metadata:
+        padding = guess_padding(physical)
+        if padding is not None:
+            metadata["padding_value"] = padding
+    return replace(scan, modality=modality, metadata=metadata)
 
 
 def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -> None:
     """Write one scan; either the whole file appears under `path`, or nothing does.
+
+    NIfTI keeps stored values and scaling; NRRD and MetaImage hold physical values (see
+    `medgen.volumes.itk.write_itk`). The same volume gives the same bytes.
 
     Args:
         volume: what to write.
@@ -65,40 +95,84 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
         overwrite: replace an existing file.
 
     Raises:
-        WriteError: the suffix is unknown, the file exists, or its folder cannot be written to.
+        WriteError: the suffix is unknown, the file exists, its folder cannot be written to, or
+            the format cannot hold the volume.
     """
     path = Path(path)
-    if suffix_of(path) not in nifti.WRITABLE:
-        raise WriteError(
-            f"Cannot write {path}: the suffix must be one of {', '.join(nifti.WRITABLE)}."
-        )
-    if path.exists() and not overwrite:
-        raise WriteError(f"{path} exists; pass --overwrite to replace it.")
+    suffix = suffix_of(path)
+    if suffix not in WRITABLE:
+        raise WriteError(f"Cannot write {path}: its name must end in {', '.join(WRITABLE)}.")
+    if not path.parent.is_dir():
+        raise WriteError(f"Cannot write {path}: there is no folder {path.parent}; make it first.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise WriteError(f"{path} exists; choose another name or pass --overwrite.")
+    write = nifti.write_nifti if suffix in nifti.WRITABLE else itk.write_itk
     try:
+        # Beside the target, hence on the same disk: moving it there is one step.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".medgen-") as folder:
-            unfinished = Path(folder) / path.name
-            nifti.write_nifti(volume, unfinished)
+            unfinished = Path(folder) / f"unfinished{suffix}"
+            write(volume, unfinished)
             os.replace(unfinished, path)
     except OSError as error:
         raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def find_scans(paths: Iterable[str | Path]) -> list[Path]:
-    """Every scan among `paths`, folders searched recursively, sorted and each only once.
+    """Every scan among `paths`, sorted, each once.
+
+    Files count as they are given. Folders are searched recursively for files that end as those of
+    a readable format do; a pair of `.hdr` and `.img` counts as its header, and a folder that holds
+    DICOM files as one scan. Hidden files and folders are left out.
+
+    Args:
+        paths: files and folders.
+
+    Returns:
+        Paths that `read_volume` takes.
 
     Raises:
-        ReadError: a path does not exist, or there is no scan at all.
+        ReadError: a path does not exist, or there is no scan in any of them.
     """
-    found = set()
-    for path in map(Path, paths):
+    paths = [Path(path) for path in paths]
+    found: set[Path] = set()
+    for path in paths:
         if not path.exists():
             raise ReadError(f"{path} does not exist; check the path.")
         if path.is_dir():
-            for folder, _, names in os.walk(path):
-                files = [Path(folder) / name for name in names if not name.startswith(".")]
-                found |= {f for f in files if suffix_of(f) in nifti.SUFFIXES}
+            for folder, subfolders, names in os.walk(path):
+                subfolders[:] = [name for name in subfolders if name[0] != "."]
+                files = [Path(folder) / name for name in names if name[0] != "."]
+                found |= {header_of(file) for file in files if is_volume_file(file)}
+                if any(not is_volume_file(file) and dicom.is_dicom(file) for file in files):
+                    found.add(Path(folder))
         else:
-            found.add(path)
+            found.add(header_of(path))
     if not found:
-        raise ReadError("No scan found in the given paths.")
+        raise ReadError(
+            f"No scan in {', '.join(map(str, paths)) or 'no path at all'}; give folders of DICOM "
+            f"files or files ending in {', '.join(READABLE)}."
+        )
     return sorted(found)
+
+
+def is_volume_file(path: Path) -> bool:
+    """Whether the name is that of a file which holds a volume by itself or describes one."""
+    suffix = suffix_of(path)
+    if suffix in (".img", ".img.gz"):
+        return header_of(path) != path
+    return suffix in nifti.SUFFIXES + itk.SUFFIXES
+
+
+def header_of(path: Path) -> Path:
+    """The `.hdr` beside an `.img`, if there is one, else the path itself."""
+    suffix = suffix_of(path)
+    if suffix not in (".img", ".img.gz"):
+        return path
+    header = path.with_name(path.name[: -len(suffix)] + suffix.replace("img", "hdr"))
+    return header if header.exists() else path
+
+
+def suffix_of(path: Path) -> str:
+    """Lower-case suffix, with the one before `.gz`, as in `.nii.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])

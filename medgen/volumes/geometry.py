@@ -10,6 +10,7 @@ import numpy as np
 from medgen.errors import GeometryError
 
 AXES = (0, 1, 2)
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM and ITK count left and posterior
 
 
 @dataclass(frozen=True, eq=False)

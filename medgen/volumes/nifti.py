@@ -25,6 +25,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.reading import choose_volume, first_line
 from medgen.volumes.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgz", ".mgh")
@@ -73,7 +74,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         raise ReadError(f"{path} holds {kind} voxels, not grey values; convert it to one channel.")
     shape = (*(int(n) for n in image.shape), 1)[:3]
     affine, metadata = affine_and_metadata(path, image, raw, shape)
-    index = volume_index(path, image.shape, volume)
+    index = choose_volume(path, count_volumes(path, image.shape), volume)
     if volume is not None:
         metadata["volume_index"] = volume
     array = stored_voxels(path, image).reshape((*shape, -1), order="F")[..., index]
@@ -104,24 +105,15 @@ def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarr
     return array
 
 
-def volume_index(path: Path, shape: tuple[int, ...], volume: int | None) -> int:
-    """Which of the volumes behind the third axis is meant: `volume`, or the only one there is."""
-    extra = [n for n in shape[3:] if n != 1]
-    if len(extra) > 1:
+def count_volumes(path: Path, shape: tuple[int, ...]) -> int:
+    """Number of volumes behind the third axis."""
+    counts = [n for n in shape[3:] if n != 1] or [1]
+    if len(counts) > 1:
         raise ReadError(
             f"{path} has {len(shape)} axes of {' x '.join(map(str, shape))}; split it into files "
             "of one volume each first."
         )
-    count = extra[0] if extra else 1
-    if volume is None and count > 1:
-        raise ReadError(
-            f"{path} holds {count} volumes; choose one with --volume N, N from 0 to {count - 1}."
-        )
-    if volume is not None and not 0 <= volume < count:
-        raise ReadError(
-            f"{path} has no volume {volume}; choose one with --volume N, N from 0 to {count - 1}."
-        )
-    return volume or 0
+    return counts[0]
 
 
 @contextmanager
@@ -132,12 +124,6 @@ def without_log() -> Iterator[None]:
         yield
     finally:
         nibabel_logger.disabled = False
-
-
-def first_line(error: BaseException) -> str:
-    """First line of an error's message, without its final stop, for quoting."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
 
 
 def raw_header(image: nib.spatialimages.SpatialImage) -> np.ndarray:
@@ -205,7 +191,10 @@ def affine_and_metadata(
     kept = {name: header[name].item() for name in KEPT_FIELDS}
     kept |= {"sform_code": sform or qform, "qform_code": qform or sform, "xyzt_units": units}
     version = 2 if isinstance(header, nib.Nifti2Header) else 1
-    return affine, {"format": f"NIfTI-{version}", "nifti": kept, "notes": tuple(notes)}
+    metadata: dict[str, object] = {"format": f"NIfTI-{version}", "nifti": kept}
+    if notes:
+        metadata["notes"] = tuple(notes)
+    return affine, metadata
 
 
 def write_nifti(volume: Volume, path: Path) -> None:
@@ -235,8 +224,9 @@ def write_nifti(volume: Volume, path: Path) -> None:
     header.set_zooms(volume.spacing)
     code = kept.get("sform_code", 1)
     header.set_sform(volume.geometry.affine, code)
-    if not volume.geometry.is_sheared:
-        header.set_qform(volume.geometry.affine, kept.get("qform_code", code))
+    header.set_qform(volume.geometry.affine, kept.get("qform_code", code), strip_shears=True)
+    if volume.geometry.distance_mm(header.get_qform()) > AGREEMENT_MM:
+        header["qform_code"] = 0
     header["magic"] = header.single_magic
     header["vox_offset"] = header.single_vox_offset
     compressed = path.name.lower().endswith(".gz")

@@ -1,0 +1,63 @@
+"""What there is to know about a volume before working with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medgen.volumes.volume import Volume
+
+
+def describe(volume: Volume) -> dict[str, object]:
+    """Describe a volume in plain values, as `medgen info` prints them.
+
+    Args:
+        volume: as read.
+
+    Returns:
+        A dict that JSON can hold, in this order; a value is None where it is not known.
+
+        - `format` (str), `shape` (3 ints), `spacing_mm` (3 floats), `orientation` (such as `RAS`),
+          `obliquity_deg`, `slice_axis` (0, 1 or 2), `slices` (along that axis),
+          `slice_spacing_mm`, `slice_thickness_mm`
+        - `gap_mm`: unscanned space between slices, spacing minus thickness, negative where
+          slices overlap
+        - `position_deviation_mm`, `modality`, `modality_tag`, `modality_guess`
+        - `dtype` (stored), `slope`, `intercept`
+        - `minimum`, `maximum`: physical units (HU for CT), of the finite voxels
+        - `non_finite`: number of NaN and infinite voxels
+        - `padding_value` (physical units), `padding_fraction` (of all voxels)
+        - `notes` (list of str)
+    """
+    geometry, metadata = volume.geometry, volume.metadata
+    axis = geometry.slice_axis
+    spacing = geometry.spacing[axis]
+    thickness = metadata.get("slice_thickness_mm")
+    physical = volume.physical()
+    is_finite = np.isfinite(physical)
+    any_finite = bool(is_finite.any())
+    padding = metadata.get("padding_value")
+    return {
+        "format": metadata.get("format"),
+        "shape": list(volume.shape),
+        "spacing_mm": [round(s, 6) for s in geometry.spacing],
+        "orientation": geometry.orientation,
+        "obliquity_deg": round(geometry.obliquity_deg, 4),
+        "slice_axis": axis,
+        "slices": volume.shape[axis],
+        "slice_spacing_mm": round(spacing, 6),
+        "slice_thickness_mm": thickness,
+        "gap_mm": None if thickness is None else round(spacing - thickness, 6),
+        "position_deviation_mm": metadata.get("position_deviation_mm"),
+        "modality": volume.modality,
+        "modality_tag": metadata.get("modality_tag"),
+        "modality_guess": metadata.get("modality_guess"),
+        "dtype": volume.array.dtype.name,
+        "slope": volume.slope,
+        "intercept": volume.intercept,
+        "minimum": float(physical.min(where=is_finite, initial=np.inf)) if any_finite else None,
+        "maximum": float(physical.max(where=is_finite, initial=-np.inf)) if any_finite else None,
+        "non_finite": int(is_finite.size - np.count_nonzero(is_finite)),
+        "padding_value": padding,
+        "padding_fraction": None if padding is None else float(np.mean(physical == padding)),
+        "notes": list(metadata.get("notes", ())),
+    }

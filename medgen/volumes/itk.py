@@ -1,0 +1,275 @@
+"""NRRD (.nrrd, .nhdr) and MetaImage (.mha, .mhd) files, through SimpleITK.
+
+SimpleITK 2.5 takes a damaged compressed stream without a complaint, treats an NRRD space it does
+not know as LPS, and an NRRD without a space as a grid at the origin. So the text header is looked
+at first and the voxels' bytes are counted; SimpleITK then reads what is known to be sound.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medgen.errors import ReadError, WriteError
+from medgen.volumes.geometry import LPS_TO_RAS, Geometry
+from medgen.volumes.reading import choose_volume, last_line
+from medgen.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+FORMATS = {
+    ".nrrd": ("NRRD", "NrrdImageIO"),
+    ".nhdr": ("NRRD", "NrrdImageIO"),
+    ".mha": ("MetaImage", "MetaImageIO"),
+    ".mhd": ("MetaImage", "MetaImageIO"),
+}
+SUFFIXES = tuple(FORMATS)
+WRITABLE = (".nrrd", ".mha")
+
+KNOWN_SPACES = {
+    "left-posterior-superior", "lps", "right-anterior-superior", "ras",
+    "left-anterior-superior", "las",
+}  # fmt: skip
+META_ORIENTATION = {"TransformMatrix", "Rotation", "Orientation"}
+ITK_DTYPES = {
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64",
+}  # fmt: skip
+LONGEST_HEADER = 1 << 20  # bytes
+ZLIB_OR_GZIP = 47  # window bits by which zlib tells its own streams from gzip's
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_itk(path: Path, *, volume: int | None = None) -> Volume:
+    """Read one volume of an NRRD or MetaImage file.
+
+    Args:
+        path: the file with the header.
+        volume: which volume of a 4-D file, from 0; needed only where there are several.
+
+    Returns:
+        Volume with the stored voxels, slope 1 and intercept 0 (these formats know no scaling).
+
+    Raises:
+        ReadError: the file is damaged, is no grey-value image, does not say where its voxels lie,
+            or holds several volumes and `volume` names none of them.
+        GeometryError: the affine is degenerate.
+    """
+    import SimpleITK as sitk
+
+    name, io = FORMATS[path.suffix.lower()]
+    try:
+        header = nrrd_header(path) if name == "NRRD" else meta_header(path)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO(io)
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        size, channels = reader.GetSize(), reader.GetNumberOfComponents()
+        sample = sitk.Image([1] * len(size), reader.GetPixelID(), channels)
+        needed = math.prod(size) * sitk.GetArrayViewFromImage(sample).nbytes
+        available = header.count_bytes()
+        if available < needed:
+            raise ReadError(
+                f"{path} needs {needed} bytes of voxels but {header.data_file.name} holds "
+                f"{available}; fetch the file again."
+            )
+        image = reader.Execute()
+    except (OSError, ValueError, zlib.error, RuntimeError) as error:
+        raise ReadError(
+            f"{path} is not a readable {name} file ({last_line(error)}); check that it was "
+            "downloaded completely and is what its name says."
+        ) from error
+
+    array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind == "c":
+        raise ReadError(f"{path} holds complex voxels, not grey values; convert it to magnitudes.")
+    if channels > 1 and "list" not in header.fields.get("kinds", "").split():
+        raise ReadError(
+            f"{path} holds {channels} values a voxel (colours or vectors), not grey values; "
+            "convert it to one channel."
+        )
+    if array.ndim == 3 and len(size) == 3:
+        array = array[None]
+    elif len(size) == 3:
+        array = np.moveaxis(array, -1, 0)
+    if array.ndim != 4:
+        raise ReadError(
+            f"{path} has {len(size)} axes; volumes have three, or four where there are several."
+        )
+    index = choose_volume(path, len(array), volume)  # of (t, z, y, x)
+    metadata: dict[str, object] = {"format": name}
+    if volume is not None:
+        metadata["volume_index"] = volume
+    if name == "MetaImage" and not header.fields.keys() & META_ORIENTATION:
+        metadata["notes"] = ("The header names no orientation; MetaImage's default is used (LPS).",)
+    array = np.ascontiguousarray(array[index]).T
+    return Volume(array, Geometry(array.shape, affine_of(image)), metadata=metadata)
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """RAS affine `(4, 4)` of the first three axes of an ITK image, which counts in LPS."""
+    n = image.GetDimension()
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (n, n))[:3, :3] * image.GetSpacing()[:3]
+    affine[:3, 3] = image.GetOrigin()[:3]
+    return LPS_TO_RAS @ affine
+
+
+@dataclass(frozen=True)
+class Header:
+    """Fields of a text header, and where it says the voxels' bytes are."""
+
+    fields: dict[str, str]
+    data_file: Path
+    offset: int
+    compressed: bool
+
+    def count_bytes(self) -> int:
+        """Bytes of voxels on disk, decompressed; checksums are verified on the way.
+
+        Raises:
+            ValueError: the compressed stream ends early.
+            zlib.error: the compressed stream is damaged.
+        """
+        if not self.compressed:
+            return self.data_file.stat().st_size - self.offset
+        count = 0
+        stream = zlib.decompressobj(ZLIB_OR_GZIP)
+        with open(self.data_file, "rb") as file:
+            file.seek(self.offset)
+            while chunk := stream.unused_data or file.read(1 << 20):
+                if stream.eof:
+                    if not chunk.startswith(GZIP_MAGIC):
+                        break
+                    stream = zlib.decompressobj(ZLIB_OR_GZIP)
+                count += len(stream.decompress(chunk))
+        if not stream.eof:
+            raise ValueError("the compressed voxels end too early")
+        return count
+
+
+def header_lines(path: Path, is_last: Callable[[str], bool]) -> tuple[list[str], int]:
+    """Lines of a text header up to its last, and the position of the byte after it."""
+    lines = []
+    with open(path, "rb") as file:
+        while file.tell() < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER)):
+            lines.append(line.decode("latin-1").strip())
+            if is_last(lines[-1]):
+                break
+        return lines, file.tell()
+
+
+def nrrd_header(path: Path) -> Header:
+    """Header of an NRRD file that places its voxels in the patient.
+
+    Raises:
+        ReadError: it does not, or its voxels are encoded in a way medgen does not read.
+        ValueError: it is no NRRD file.
+    """
+    lines, end = header_lines(path, lambda line: not line)
+    if not lines or not lines[0].startswith("NRRD"):
+        raise ValueError("its first line is not NRRD's")
+    pairs = (line.split(": ", 1) for line in lines[1:] if ": " in line and line[0] != "#")
+    fields = {key.lower().replace(" ", ""): value.strip() for key, value in pairs}
+    space = fields.get("space", "").lower()
+    if space not in KNOWN_SPACES or not {"spacedirections", "spaceorigin"} <= fields.keys():
+        raise ReadError(
+            f"{path} does not place its voxels in the patient (space: {space or 'missing'}); save "
+            "it with space left-posterior-superior, space directions and space origin."
+        )
+    if any(unit not in ('"mm"', '""') for unit in fields.get("spaceunits", "").split()):
+        raise ReadError(f"{path} has space units {fields['spaceunits']}; save it with mm.")
+    encoding = fields.get("encoding", "raw").lower()
+    if encoding not in ("raw", "gzip", "gz"):
+        raise ReadError(f"{path} has encoding {encoding}; save it with encoding raw or gzip.")
+    compressed = encoding != "raw"
+    detached = fields.get("datafile")
+    if detached is None:
+        return Header(fields, path, end, compressed)
+    skip = 0 if compressed else max(int(fields.get("byteskip", 0)), 0)
+    return Header(fields, data_beside(path, detached), skip, compressed)
+
+
+def meta_header(path: Path) -> Header:
+    """Header of a MetaImage file.
+
+    Raises:
+        ReadError: it has no spacing in mm, or its voxels are text or in several files.
+        ValueError: it is no MetaImage file.
+    """
+    lines, end = header_lines(path, lambda line: line.startswith("ElementDataFile"))
+    fields = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    if not {"NDims", "DimSize", "ElementDataFile"} <= fields.keys():
+        raise ValueError("NDims, DimSize or ElementDataFile is missing in its header")
+    spacing = fields.get("ElementSpacing", fields.get("ElementSize", "")).split()
+    if not spacing or min(map(float, spacing)) <= 0 or fields.get("DistanceUnits", "mm") != "mm":
+        raise ReadError(
+            f"{path} has no voxel size in mm (ElementSpacing: {' '.join(spacing) or 'missing'}, "
+            f"DistanceUnits: {fields.get('DistanceUnits', 'mm')}); set the true one in the header."
+        )
+    if fields.get("BinaryData", "True").lower() != "true":
+        raise ReadError(f"{path} holds its voxels as text; save it with BinaryData = True.")
+    compressed = fields.get("CompressedData", "False").lower() == "true"
+    if fields["ElementDataFile"].lower() == "local":
+        return Header(fields, path, end, compressed)
+    skip = max(int(fields.get("HeaderSize", 0)), 0)
+    return Header(fields, data_beside(path, fields["ElementDataFile"]), skip, compressed)
+
+
+def data_beside(path: Path, name: str) -> Path:
+    """File of voxels that the header at `path` names."""
+    data_file = path.parent / name
+    if not data_file.is_file():
+        raise ReadError(
+            f"{path} keeps its voxels in {name}, which is not one file beside it; put it there, or "
+            "save the scan as one file."
+        )
+    return data_file
+
+
+def write_itk(volume: Volume, path: Path) -> None:
+    """Write `volume` as a compressed NRRD or MetaImage file; the same volume gives the same bytes.
+
+    These formats hold no scaling, so physical values are written: as stored where there is none,
+    as exact integers where the slope is 1 and the intercept a whole number, else as float32.
+
+    Raises:
+        WriteError: the affine is sheared and the format is MetaImage, whose readers expect a
+            rotation.
+    """
+    import SimpleITK as sitk
+
+    if FORMATS[path.suffix.lower()][0] == "MetaImage" and volume.geometry.is_sheared:
+        raise WriteError(
+            "MetaImage cannot hold a sheared affine (tilted gantry); write .nii.gz or .nrrd."
+        )
+    image = sitk.GetImageFromArray(np.ascontiguousarray(exact_physical(volume).T))
+    affine = LPS_TO_RAS @ volume.geometry.affine
+    image.SetSpacing(volume.spacing)
+    image.SetDirection((affine[:3, :3] / volume.spacing).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    try:
+        sitk.WriteImage(image, str(path), True)
+    except RuntimeError as error:
+        raise WriteError(f"SimpleITK cannot write the scan ({last_line(error)}).") from error
+
+
+def exact_physical(volume: Volume) -> np.ndarray:
+    """Physical values without loss where integers can hold them, else float32."""
+    array = volume.array
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if not volume.is_scaled and array.dtype.name in ITK_DTYPES:
+        return array
+    if volume.slope == 1 and volume.intercept.is_integer() and array.dtype.kind in "iu":
+        lowest, highest = (int(n) + int(volume.intercept) for n in (array.min(), array.max()))
+        for dtype in (array.dtype, *map(np.dtype, ("int16", "uint16", "int32", "uint32", "int64"))):
+            if np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max:
+                return (array.astype(np.int64) + int(volume.intercept)).astype(dtype)
+    return volume.physical()

@@ -1,0 +1,140 @@
+"""Slices, each with its own place in the patient, put in order on one regular grid.
+
+Slices are sorted by their position along the normal of ImageOrientationPatient, and their spacing
+follows from the positions; SliceThickness counts only where there is but one slice. A position may
+be off the regular grid by `TOLERANCE_MM`, as rounded headers are; what is further off is refused,
+since no affine could tell where its voxels lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medgen.errors import GeometryError
+from medgen.volumes.geometry import LPS_TO_RAS
+
+TOLERANCE_MM = 0.1  # furthest a slice may lie from its place on the regular grid
+REPEATED_MM = 0.01  # slices closer than this share a position
+LARGEST_SHEAR = 1e-3  # radians between normal and stacking direction that rounding can explain
+SAME_DIRECTION = 1e-3  # largest difference between direction cosines of parallel slices
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice: where its voxels are on disk, in the patient (LPS, mm) and on the scale."""
+
+    file: Path
+    index: int
+    position: np.ndarray  # (3,), centre of the first voxel
+    orientation: np.ndarray  # (2, 3), directions along a row and along a column
+    size: tuple[int, int]  # rows, columns
+    pixel_spacing: tuple[float, float]  # between rows, between columns
+    thickness: float | None
+    slope: float
+    intercept: float
+
+    @property
+    def label(self) -> str:
+        """Name of its file, with the number of the frame where that holds several."""
+        return f"{self.file.name} frame {self.index + 1}" if self.index else self.file.name
+
+
+def arrange(path: Path, frames: list[Frame]) -> tuple[list[Frame], np.ndarray, float]:
+    """Put slices in order along their normal and fit the grid through the first and the last.
+
+    Returns:
+        The slices in order, the RAS affine `(4, 4)`, and the largest distance in mm between a
+        stated position and the grid.
+    """
+    first = frames[0]
+    along_row, along_column = first.orientation
+    for frame in frames:
+        if np.abs(frame.orientation - first.orientation).max() > SAME_DIRECTION:
+            raise GeometryError(
+                f"{path} holds slices of different orientations (a localizer?), which make no "
+                "volume; move each orientation to a folder of its own."
+            )
+        if frame.size != first.size or not np.allclose(
+            frame.pixel_spacing, first.pixel_spacing, rtol=1e-4
+        ):
+            raise GeometryError(
+                f"{path} holds slices of different sizes or pixel spacings; move each kind to a "
+                "folder of its own."
+            )
+    if np.abs(first.orientation @ first.orientation.T - np.eye(2)).max() > SAME_DIRECTION:
+        raise GeometryError(
+            f"{path} has an ImageOrientationPatient that is not two unit vectors at a right angle."
+        )
+    normal = np.cross(along_row, along_column)
+    frames = sorted(frames, key=lambda frame: frame.position @ normal)
+    positions = np.array([frame.position for frame in frames])
+    if len(frames) == 1:
+        if not first.thickness or first.thickness <= 0:
+            raise GeometryError(
+                f"{path} is a single slice without a SliceThickness, so its third spacing is "
+                "unknown; give the folder of the whole series."
+            )
+        step = normal * first.thickness
+    else:
+        step = slice_step(path, frames, normal)
+    grid = positions[0] + np.arange(len(frames))[:, None] * step
+    deviation_mm = float(np.linalg.norm(positions - grid, axis=1).max())
+    if deviation_mm > TOLERANCE_MM:
+        raise GeometryError(
+            f"{path} has irregular slice positions, up to {deviation_mm:.3g} mm off a regular grid "
+            f"where {TOLERANCE_MM:g} mm are tolerated; resample it to regular slices first."
+        )
+    between_rows, between_columns = first.pixel_spacing
+    lps = np.eye(4)
+    lps[:3, 0] = along_row * between_columns
+    lps[:3, 1] = along_column * between_rows
+    lps[:3, 2] = step
+    lps[:3, 3] = positions[0]
+    return frames, LPS_TO_RAS @ lps, deviation_mm
+
+
+def slice_step(path: Path, frames: list[Frame], normal: np.ndarray) -> np.ndarray:
+    """Vector `(3,)` in mm from one slice to the next; refuses gaps, repeats and shear.
+
+    Args:
+        path: named in messages.
+        frames: two or more, in order along `normal`.
+        normal: unit vector of the slices.
+    """
+    positions = np.array([frame.position for frame in frames])
+    heights = (positions - positions[0]) @ normal
+    gaps = np.diff(heights)
+    if gaps.min() < REPEATED_MM:
+        distinct = 1 + int((gaps >= REPEATED_MM).sum())
+        plural = "s" * (distinct != 1)
+        raise GeometryError(
+            f"{path} has {len(positions)} slices for {distinct} position{plural}: several volumes "
+            "(times, echoes, b-values) or copies; move each to a folder of its own, or convert the "
+            "series with dcm2niix and choose with --volume N."
+        )
+    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    wide = np.flatnonzero(gaps > 1.5 * usual)
+    if wide.size:
+        places = ", ".join(
+            f"{gaps[k]:.4g} mm between {frames[k].label} and {frames[k + 1].label}"
+            for k in wide[:5]
+        )
+        raise GeometryError(
+            f"{path} lacks slices: they are {usual:.4g} mm apart, but {places}; add the missing "
+            "files, or keep only an unbroken run."
+        )
+    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    drift = step - (step @ normal) * normal
+    shear = np.linalg.norm(drift) / (step @ normal)
+    if shear <= LARGEST_SHEAR:
+        return step
+    if np.linalg.norm(drift) * (len(positions) - 1) <= TOLERANCE_MM:
+        return step - drift
+    raise GeometryError(
+        f"{path} is a sheared stack: its slices are shifted against their normal by "
+        f"{np.degrees(np.arctan(shear)):.3g} degrees (gantry tilt); correct the tilt first, for "
+        "instance with dcm2niix, which resamples to a straight stack."
+    )
