@@ -61,7 +61,7 @@ def interpolate_volume(
 
     Acquired slices leave as they came, bit for bit, wherever a wanted position coincides with one;
     with a factor that is `out[::factor]` along the axis. Synthetic slices are rounded to the stored
-    dtype and limited to its range. Padding (stored value `metadata["padding_value"]`; in CT also
+    dtype and limited to its range. Padding (the value `metadata["padding_value"]`; in CT also
     whatever lies below -1024 HU, as outside the reconstruction circle) is shown to the interpolator
     as air, -1024 HU in CT and no signal, 0, elsewhere; it comes back in a synthetic voxel when both
     acquired neighbours hold it.
@@ -139,7 +139,7 @@ def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:
         )
     padding = np.zeros(values.shape, bool)
     if "padding_value" in volume.metadata:
-        padding |= np.moveaxis(volume.array == volume.metadata["padding_value"], axis, 0)
+        padding |= values == np.float32(volume.metadata["padding_value"])
     if volume.modality == "ct":
         padding |= values < AIR_HU
     values[padding] = AIR_HU if volume.modality == "ct" else 0.0

@@ -198,16 +198,19 @@ def test_ct_padding_comes_back_and_does_not_ring(name):
 
 
 def test_padding_named_by_the_header():
+    """In physical units: stored 7 means 24."""
     array = np.full((2, 3, 4), 500, np.int16)
-    array[0] = -32768
-    array[1, 0, 0] = -32768
-    volume = a_volume(array, modality="mr", metadata={"padding_value": -32768})
+    array[0] = 7
+    array[1, 0, 0] = 7
+    geometry = Geometry.from_spacing(array.shape, (0.7, 0.8, 3.0))
+    volume = Volume(array, geometry, 2.0, 10.0, "mr", {"padding_value": 24.0})
     recorder = Recorder()
     interpolate_volume(volume, recorder, factor=2)
-    assert np.unique(recorder.stack.array).tolist() == [0, 500]
+    assert np.unique(recorder.stack.array).tolist() == [0, 1010]
     out = interpolate_volume(volume, interpolator_named("linear"), factor=2).array
-    np.testing.assert_array_equal(out[0], -32768)
-    np.testing.assert_array_equal(out[1, 0], [-32768, 250, 500, 500, 500, 500, 500])
+    np.testing.assert_array_equal(out[0], 7)
+    # Half-way between no signal and 1010 is 505, stored 247.5; halves round to even.
+    np.testing.assert_array_equal(out[1, 0], [7, 248, 500, 500, 500, 500, 500])
 
 
 def test_negative_values_of_other_modalities_are_not_padding():

@@ -1,0 +1,124 @@
+"""Slices from the two-stage model: codes of the neighbours, codes of the gap, pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from medgen.errors import BundleError, GeometryError
+from medgen.interpolation.engine import Progress
+from medgen.preprocessing.intensity import Scale
+from medgen.samplers.cached import CachedSampler
+from medgen.samplers.draw import categorical_draw
+from medgen.samplers.randomness import uniforms
+from medgen.serving.bundle import Bundle
+from medgen.volumes.volume import Volume
+
+# Code positions sampled at once (memory), and slices a pass of the conditioner.
+POSITIONS_AT_ONCE = 2**20
+SLICES_A_PASS = 4
+# Random numbers belong to a place along the slice axis, in these fractions of a slice.
+PLACES = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class TwoStage:
+    """Draws the codes of missing slices from the prior and decodes them.
+
+    Intensities beyond the model's range (dense bone, metal) are not the model's: there the slice
+    gets what linear interpolation has beyond the range, and where both neighbours lie beyond it on
+    the same side, linear interpolation alone.
+
+    Args:
+        bundle: a two-stage model.
+        seed: the same seed gives the same slice at the same position, whatever else is sampled.
+        temperature: divides the logits of the prior.
+        top_k: see `categorical_draw`.
+        top_p: see `categorical_draw`.
+
+    Raises:
+        BundleError: the bundle has no prior.
+        MedgenError: temperature, top_k or top_p out of range.
+    """
+
+    bundle: Bundle
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    _sampler: CachedSampler = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.bundle.prior is None:
+            raise BundleError(
+                f"{self.bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train "
+                "one with medgen train-prior."
+            )
+        draw = categorical_draw(self.temperature, self.top_k, self.top_p)
+        object.__setattr__(self, "_sampler", CachedSampler(self.bundle.prior, draw))
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.bundle.name
+
+    def fill(
+        self, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator[np.ndarray]:
+        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
+        self.bundle.rule.require_modality(stack)
+        size = self.bundle.vqvae_recipe.image_size
+        if size is not None and stack.shape[1:] != (size, size):
+            raise GeometryError(
+                f"{self.name} works on slices of {size} x {size} pixels only, got "
+                f"{stack.shape[1]} x {stack.shape[2]}; use a model for full resolution."
+            )
+        scale = self.bundle.rule.scale_for(stack.array)
+        codes = np.stack([self.bundle.encode_slice(scale.to_unit(image)) for image in stack.array])
+        at_once = max(1, POSITIONS_AT_ONCE // codes[0].size)
+        done = 0
+        for start in range(0, len(positions), at_once):
+            chunk = positions[start : start + at_once]
+            sampled = self.sample_codes(codes, chunk, stack.spacing[0])
+            for position, code in zip(chunk, sampled, strict=True):
+                done += 1
+                progress(done, len(positions))
+                unit = self.bundle.decode_slice(code, stack.shape[1:])
+                yield _within_neighbours(unit, stack, position, scale)
+
+    def sample_codes(self, codes: np.ndarray, positions: np.ndarray, gap_mm: float) -> np.ndarray:
+        """Codes `(m, h, w)` at `positions` `(m,)` between the slices with `codes` `(n, h, w)`."""
+        before = positions.astype(int)
+        conditioning = tf.concat(
+            [
+                self.bundle.prior.condition(
+                    {
+                        "previous": codes[before[i : i + SLICES_A_PASS]],
+                        "next": codes[before[i : i + SLICES_A_PASS] + 1],
+                        "position": np.float32((positions - before)[i : i + SLICES_A_PASS]),
+                        "gap_mm": np.full(len(before[i : i + SLICES_A_PASS]), gap_mm, np.float32),
+                    }
+                )
+                for i in range(0, len(before), SLICES_A_PASS)
+            ],
+            axis=0,
+        )
+        places = tf.constant(np.rint(positions * PLACES), tf.int64)
+        numbers = uniforms(self.seed, places, (*codes.shape[1:], 1))
+        return self._sampler(conditioning, numbers).numpy()
+
+
+def _within_neighbours(
+    unit: np.ndarray, stack: Volume, position: float, scale: Scale
+) -> np.ndarray:
+    """Physical values of a decoded slice, with the neighbours' intensities beyond the range."""
+    before = int(position)
+    weight = np.float32(position - before)
+    neighbours = stack.array[before], stack.array[before + 1]
+    excess = [image - np.clip(image, scale.low, scale.high) for image in neighbours]
+    linear, beyond = (a * (1 - weight) + b * weight for a, b in (neighbours, excess))
+    outside = np.sign(excess[0]) * np.sign(excess[1]) > 0
+    return np.where(outside, linear, scale.from_unit(unit) + beyond).astype(np.float32)
