@@ -15,9 +15,9 @@
 - `notes` (tuple of str): sentences for the user on what was odd and how it was taken.
 """
 
+from medgen.volumes.description import describe
 from medgen.volumes.files import find_scans, read_volume, write_volume
 from medgen.volumes.geometry import Geometry
-from medgen.volumes.description import describe
 from medgen.volumes.volume import Volume
 
 __all__ = ["Geometry", "Volume", "describe", "find_scans", "read_volume", "write_volume"]

@@ -32,10 +32,10 @@ def describe(volume: Volume) -> dict[str, object]:
     axis = geometry.slice_axis
     spacing = geometry.spacing[axis]
     thickness = metadata.get("slice_thickness_mm")
-    physical = volume.physical()
-    is_finite = np.isfinite(physical)
-    any_finite = bool(is_finite.any())
+    finite = volume.array[np.isfinite(volume.array)]
+    ends = [float(end) * volume.slope + volume.intercept for end in extremes(finite)]
     padding = metadata.get("padding_value")
+    padded = None if padding is None else volume.array == volume.stored(padding)
     return {
         "format": metadata.get("format"),
         "shape": list(volume.shape),
@@ -46,7 +46,7 @@ def describe(volume: Volume) -> dict[str, object]:
         "slices": volume.shape[axis],
         "slice_spacing_mm": round(spacing, 6),
         "slice_thickness_mm": thickness,
-        "gap_mm": None if thickness is None else round(spacing - thickness, 6),
+        "gap_mm": None if thickness is None else round(spacing - thickness, 6) + 0.0,
         "position_deviation_mm": metadata.get("position_deviation_mm"),
         "modality": volume.modality,
         "modality_tag": metadata.get("modality_tag"),
@@ -54,10 +54,15 @@ def describe(volume: Volume) -> dict[str, object]:
         "dtype": volume.array.dtype.name,
         "slope": volume.slope,
         "intercept": volume.intercept,
-        "minimum": float(physical.min(where=is_finite, initial=np.inf)) if any_finite else None,
-        "maximum": float(physical.max(where=is_finite, initial=-np.inf)) if any_finite else None,
-        "non_finite": int(is_finite.size - np.count_nonzero(is_finite)),
+        "minimum": min(ends, default=None),
+        "maximum": max(ends, default=None),
+        "non_finite": volume.array.size - finite.size,
         "padding_value": padding,
-        "padding_fraction": None if padding is None else float(np.mean(physical == padding)),
+        "padding_fraction": None if padded is None else round(float(padded.mean()), 6),
         "notes": list(metadata.get("notes", ())),
     }
+
+
+def extremes(values: np.ndarray) -> tuple:
+    """Lowest and highest value, or nothing of nothing."""
+    return (values.min(), values.max()) if values.size else ()

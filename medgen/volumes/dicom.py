@@ -1,8 +1,8 @@
 """DICOM: a folder that holds a series of slices, or a multi-frame file.
 
-Headers are read by pydicom; `medgen.volumes.stacking` puts the slices in order. Uncompressed and RLE
-voxels are decoded by pydicom, JPEG, JPEG-LS and JPEG 2000 by GDCM within SimpleITK, which is given
-the voxels alone, so that it returns stored values and its own view of scale and place has no part.
+pydicom reads the headers and `medgen.volumes.stacking` puts the slices in order. Uncompressed and
+RLE voxels are decoded by pydicom, JPEG, JPEG-LS and JPEG 2000 by GDCM within SimpleITK, which is
+given the voxels alone, so that it returns stored values and has no say in their scale and place.
 """
 
 from __future__ import annotations

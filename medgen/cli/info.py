@@ -1,0 +1,70 @@
+"""`medgen info`: what a scan is, before anything is done with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Show what a scan is: grid, place, kind and range of values.")
+@click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
+@click.option("--volume", type=click.IntRange(0), metavar="N", help="Volume of a 4-D file, from 0.")
+@click.option("--series", metavar="UID", help="Series, where a DICOM folder holds several.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(path: Path, volume: int | None, series: str | None, as_json: bool) -> None:
+    """Show shape, spacing, orientation, slices, modality and values of the scan at PATH.
+
+    PATH is a file (NIfTI, NRRD, MetaImage, MGH, DICOM) or a folder with a DICOM series. Nothing
+    that tells who the patient is gets printed.
+    """
+    from medgen.volumes import describe, read_volume
+
+    facts = describe(read_volume(path, volume=volume, series=series))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name, text in rows(facts):
+        click.echo(f"{name:<12}  {text}")
+
+
+def rows(facts: dict) -> list[tuple[str, str]]:
+    """Name and sentence of everything `medgen.volumes.describe` knows, for reading."""
+    unit = " HU" if facts["modality"] == "ct" else ""
+    result = [
+        ("format", facts["format"] or "unknown"),
+        ("shape", " x ".join(map(str, facts["shape"]))),
+        ("spacing", " x ".join(f"{s:.4g}" for s in facts["spacing_mm"]) + " mm"),
+        ("orientation", f"{facts['orientation']}, {facts['obliquity_deg']:.3g} degrees oblique"),
+        (
+            "slices",
+            f"{facts['slices']} along axis {facts['slice_axis']}, "
+            f"{facts['slice_spacing_mm']:.4g} mm apart",
+        ),
+    ]
+    if facts["slice_thickness_mm"] is not None:
+        gap = facts["gap_mm"]
+        kind = "gap" if gap > 0 else "overlap"
+        beside = f"{kind} of {abs(gap):.4g} mm" if gap else "no gap"
+        result.append(("thickness", f"{facts['slice_thickness_mm']:.4g} mm, {beside}"))
+    if facts["position_deviation_mm"] is not None:
+        off = f"at most {facts['position_deviation_mm']:.3f} mm off a regular grid"
+        result.append(("positions", off))
+    said = facts["modality_tag"]
+    source = (
+        "by its values" if not said else f"header says {said}, values {facts['modality_guess']}"
+    )
+    result.append(("modality", f"{facts['modality']} ({source})"))
+    stored = facts["dtype"]
+    if (facts["slope"], facts["intercept"]) != (1, 0):
+        stored += f", times {facts['slope']:g} plus {facts['intercept']:g}"
+    result.append(("stored", stored))
+    if facts["minimum"] is not None:
+        result.append(("values", f"{facts['minimum']:g} to {facts['maximum']:g}{unit}"))
+    if facts["padding_value"] is not None:
+        share = f"in {facts['padding_fraction']:.1%} of the voxels"
+        result.append(("padding", f"{facts['padding_value']:g}{unit} {share}"))
+    if facts["non_finite"]:
+        result.append(("non-finite", f"{facts['non_finite']} voxels are NaN or infinite"))
+    return result + [("note", note) for note in facts["notes"]]
