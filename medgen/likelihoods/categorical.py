@@ -1,0 +1,40 @@
+"""Categorical distribution over codes, as functions of logits `(..., num_codes)`, in float32."""
+
+from __future__ import annotations
+
+from keras import ops
+
+
+def log_prob(logits, codes):
+    """Log-probability of `codes`, the negative softmax cross entropy.
+
+    Args:
+        logits: `(..., num_codes)`, any floating dtype.
+        codes: `(...)`, integers in `[0, num_codes)`.
+
+    Returns:
+        `(...)`, float32, in nats.
+    """
+    logits = ops.convert_to_tensor(logits, "float32")
+    chosen = ops.take_along_axis(logits, ops.expand_dims(ops.cast(codes, "int32"), -1), axis=-1)
+    return ops.squeeze(chosen, -1) - ops.logsumexp(logits, axis=-1)
+
+
+def sample(logits, uniforms):
+    """Codes by inversion of the cumulative probabilities: code `n` where cdf(n-1) <= u < cdf(n).
+
+    A function of its arguments alone, so that two samplers fed the same numbers draw the same code.
+    Divide `logits` by a temperature first to sharpen (below 1) or flatten (above 1) the choice.
+
+    Args:
+        logits: `(..., num_codes)`, any floating dtype.
+        uniforms: `(...)`, in [0, 1).
+
+    Returns:
+        `(...)`, int32.
+    """
+    probabilities = ops.exp(ops.log_softmax(ops.convert_to_tensor(logits, "float32"), axis=-1))
+    # The last code takes what rounding left between its cdf and 1.
+    cdf = ops.cumsum(probabilities, axis=-1)[..., :-1]
+    uniforms = ops.expand_dims(ops.convert_to_tensor(uniforms, "float32"), -1)
+    return ops.sum(ops.cast(uniforms >= cdf, "int32"), axis=-1)
