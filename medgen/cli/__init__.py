@@ -13,6 +13,9 @@ from medgen.errors import MedgenError
 COMMANDS = {
     "train-vqvae": "train",
     "train-prior": "train",
+    "interpolate": "interpolate",
+    "phantom": "phantom",
+    "evaluate": "evaluate",
     "info": "info",
 }
 

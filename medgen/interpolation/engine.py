@@ -135,7 +135,7 @@ def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:
     broken = values.size - np.count_nonzero(np.isfinite(values))
     if broken:
         raise IntensityError(
-            f"The scan has {broken} voxels that are NaN or infinite; replace them by numbers first."
+            f"Of {values.size} voxels {broken} are NaN or infinite; replace them by numbers first."
         )
     padding = np.zeros(values.shape, bool)
     if "padding_value" in volume.metadata:

@@ -99,13 +99,8 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
             the format cannot hold the volume.
     """
     path = Path(path)
+    require_writable(path, overwrite=overwrite)
     suffix = suffix_of(path)
-    if suffix not in WRITABLE:
-        raise WriteError(f"Cannot write {path}: its name must end in {', '.join(WRITABLE)}.")
-    if not path.parent.is_dir():
-        raise WriteError(f"Cannot write {path}: there is no folder {path.parent}; make it first.")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise WriteError(f"{path} exists; choose another name or pass --overwrite.")
     write = nifti.write_nifti if suffix in nifti.WRITABLE else itk.write_itk
     try:
         # Beside the target, hence on the same disk: moving it there is one step.
@@ -115,6 +110,16 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
             os.replace(unfinished, path)
     except OSError as error:
         raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def require_writable(path: Path, *, overwrite: bool) -> None:
+    """Raise `WriteError` where `write_volume` could not write, whatever the volume."""
+    if suffix_of(path) not in WRITABLE:
+        raise WriteError(f"Cannot write {path}: its name must end in {', '.join(WRITABLE)}.")
+    if not path.parent.is_dir():
+        raise WriteError(f"Cannot write {path}: there is no folder {path.parent}; make it first.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise WriteError(f"{path} exists; choose another name or pass --overwrite.")
 
 
 def find_scans(paths: Iterable[str | Path]) -> list[Path]:

@@ -225,7 +225,7 @@ def test_negative_values_of_other_modalities_are_not_padding():
 def test_broken_voxels_are_refused(bad):
     array = np.zeros((2, 3, 4), np.float32)
     array[0, 1, 2:] = bad
-    with pytest.raises(IntensityError, match="2 voxels that are NaN or infinite"):
+    with pytest.raises(IntensityError, match="Of 24 voxels 2 are NaN or infinite"):
         interpolate_volume(a_volume(array), Recorder(), factor=2)
 
 

@@ -1,0 +1,102 @@
+"""`medgen interpolate`: a scan with more slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from medgen.cli.scan import check_output, grid_text, scan_options
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[int, int], None]]:
+    """A callback that draws a bar on standard error, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("Slices", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@click.command(short_help="Insert synthetic slices between those of a scan.")
+@click.argument("scan", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
+@click.option(
+    "--model",
+    required=True,
+    metavar="NAME|BUNDLE",
+    help="nearest, linear, bspline, sinc, or a trained model.",
+)
+@click.option(
+    "--factor",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Times as many slices; 2 if there is no --spacing either.",
+)
+@click.option(
+    "--spacing",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MM",
+    help="New distance between slices, instead of --factor.",
+)
+@click.option(
+    "--slice-axis",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "0", "1", "2"]),
+    help="Axis to insert slices along; auto takes the coarsest.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0),
+    metavar="T",
+    help="Of a trained model's sampling; by default the model's own.",
+)
+@scan_options
+def interpolate(
+    scan: Path,
+    output: Path,
+    model: str,
+    factor: int | None,
+    spacing: float | None,
+    slice_axis: str,
+    seed: int,
+    temperature: float | None,
+    volume: int | None,
+    series: str | None,
+    overwrite: bool,
+) -> None:
+    """Write SCAN with synthetic slices between its own to OUT.
+
+    SCAN is a NIfTI, NRRD, MetaImage or MGH file, or a folder with a DICOM series. With --factor
+    all its slices stay as they are, bit for bit and in their places; with --spacing those stay
+    that lie where a slice is wanted.
+    """
+    if factor is not None and spacing is not None:
+        raise click.UsageError("Give --factor or --spacing, not both.")
+    check_output(output, overwrite)
+
+    from medgen.interpolation import interpolate_volume, interpolator_named
+    from medgen.volumes import read_volume, write_volume
+
+    interpolator = interpolator_named(model, seed=seed, temperature=temperature)
+    before = read_volume(scan, volume=volume, series=series)
+    for note in before.metadata.get("notes", ()):
+        click.echo(f"Note: {note}", err=True)
+    with _shown() as progress:
+        after = interpolate_volume(
+            before,
+            interpolator,
+            factor=2 if factor is None and spacing is None else factor,
+            spacing_mm=spacing,
+            slice_axis=None if slice_axis == "auto" else int(slice_axis),
+            progress=progress,
+        )
+    write_volume(after, output, overwrite=overwrite)
+    click.echo(f"{output}: {grid_text(after)} by {interpolator.name}, from {grid_text(before)}")

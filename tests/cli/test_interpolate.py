@@ -1,0 +1,180 @@
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from medgen.cli import main
+from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
+from medgen.volumes import read_volume, write_volume
+from medgen.volumes.phantom import phantom_volume
+
+
+def run(*arguments, **options):
+    return CliRunner().invoke(main, ["interpolate", *map(str, arguments)], **options)
+
+
+def assert_refused(result, message):
+    """One line on standard error, exit code 1, no traceback."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A CT of unequal sides, as a NIfTI file."""
+    path = tmp_path_factory.mktemp("scan") / "ct.nii.gz"
+    write_volume(phantom_volume("ct", (16, 14, 5), (20.0, 18.0, 30.0), 1), path)
+    return path
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_doubles_the_slices(scan, tmp_path, name):
+    out = tmp_path / "out.nii.gz"
+    result = run(scan, "-o", out, "--model", name)
+    assert result.stdout == (
+        f"{out}: 16 x 14 x 9 voxels of 20 x 18 x 15 mm by {name}, "
+        "from 16 x 14 x 5 voxels of 20 x 18 x 30 mm\n"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    before, after = read_volume(scan), read_volume(out)
+    np.testing.assert_array_equal(after.array[..., ::2], before.array)
+    expected = interpolate_volume(before, interpolator_named(name), factor=2)
+    np.testing.assert_array_equal(after.array, expected.array)
+    assert after.geometry == before.geometry.refine(2, 2)
+    assert (after.array.dtype, after.modality) == (before.array.dtype, "ct")
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        (("--factor", 3), (16, 14, 13)),
+        (("--spacing", 8), (16, 14, 16)),
+        (("--slice-axis", 1), (16, 27, 5)),
+        (("--slice-axis", 0, "--factor", 4), (61, 14, 5)),
+        (("--seed", 7), (16, 14, 9)),
+    ],
+)
+def test_options(scan, tmp_path, options, shape):
+    out = tmp_path / "out.nrrd"
+    result = run(scan, "-o", out, "--model", "linear", *options)
+    assert result.exit_code == 0, result.output
+    assert read_volume(out).shape == shape
+
+
+def test_picks_a_volume_of_a_4d_file(scan, tmp_path):
+    image = nib.load(scan)
+    stacked = np.stack([image.get_fdata(), image.get_fdata() + 100], axis=-1).astype(np.int16)
+    nib.save(nib.Nifti1Image(stacked, image.affine), tmp_path / "4d.nii")
+    out = tmp_path / "out.nii"
+    assert_refused(run(tmp_path / "4d.nii", "-o", out, "--model", "nearest"), "--volume")
+    result = run(tmp_path / "4d.nii", "-o", out, "--model", "nearest", "--volume", 1)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(
+        read_volume(out).array[..., ::2], read_volume(scan).array.astype(int) + 100
+    )
+
+
+def test_same_command_same_bytes(scan, tmp_path):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        assert run(scan, "-o", tmp_path / name, "--model", "bspline").exit_code == 0
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_progress_only_on_a_terminal(scan, tmp_path):
+    result = run(scan, "-o", tmp_path / "out.nii", "--model", "linear", env={"FORCE_COLOR": "1"})
+    assert "Slices" in result.stderr
+    assert "Slices" not in result.stdout
+
+
+def test_the_output_is_checked_before_anything_is_read(tmp_path):
+    missing, taken = tmp_path / "missing.nii", tmp_path / "taken.nii"
+    taken.write_bytes(b"mine")
+    for out, message in (
+        (taken, "taken.nii exists; choose another name or pass --overwrite."),
+        (tmp_path / "out.tif", "its name must end in"),
+        (tmp_path / "nowhere" / "out.nii", "there is no folder"),
+    ):
+        assert_refused(run(missing, "-o", out, "--model", "linear"), message)
+    assert taken.read_bytes() == b"mine"
+    out = tmp_path / "out.nii"
+    assert_refused(run(missing, "-o", out, "--model", "linear"), "missing.nii does not exist")
+
+
+def test_overwrite(scan, tmp_path):
+    out = tmp_path / "out.nii"
+    out.write_bytes(b"mine")
+    assert run(scan, "-o", out, "--model", "linear", "--overwrite").exit_code == 0
+    assert read_volume(out).shape == (16, 14, 9)
+
+
+def test_what_cannot_be_done_leaves_nothing_behind(scan, tmp_path):
+    out = tmp_path / "out.nii"
+    for options, message in (
+        (("--model", "spline"), "no model and no classical method"),
+        (("--model", "sinc", "--temperature", 1), "'sinc' samples nothing and has no temperature"),
+        (("--model", "sinc", "--spacing", 30), "must be above 0 and below the present 30 mm"),
+    ):
+        assert_refused(run(scan, "-o", out, *options), message)
+    assert list(tmp_path.iterdir()) == []
+    result = run(scan, "-o", out, "--model", "sinc", "--spacing", 3, "--factor", 2)
+    assert result.exit_code == 2
+    assert "Give --factor or --spacing, not both." in result.stderr
+
+
+def test_broken_voxels_are_refused(tmp_path):
+    array = np.random.default_rng(0).normal(0, 9, (4, 5, 6)).astype(np.float32)
+    array[1, 2, 3] = np.nan
+    nib.save(nib.Nifti1Image(array, np.diag((1, 1, 3, 1))), tmp_path / "nan.nii")
+    result = run(tmp_path / "nan.nii", "-o", tmp_path / "out.nii", "--model", "linear")
+    assert_refused(result, "Of 120 voxels 1 are NaN or infinite")
+    assert not (tmp_path / "out.nii").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "odd/ct_30slices_3mm.nii.gz",
+        "odd/ct_int16_intercept_m1024.nii",
+        "odd/mr_be_float32_oblique.nii",
+        "odd/ct_uint8_oblique_pitch.nii.gz",
+        "odd/mr_prostate_uint16.nrrd",
+        "dicom/ct_ricord_jpegll_signed_pad",
+        "dicom/mr_nonsquare_rescale_slope",
+        "dicom/mr_two_slices",
+    ],
+)
+@pytest.mark.parametrize("method", ["linear", "sinc"])
+def test_real_scans(shared_data, tmp_path, name, method):
+    out = tmp_path / "out.nii.gz"
+    result = run(shared_data / name, "-o", out, "--model", method)
+    assert result.exit_code == 0, result.output
+    before, after = read_volume(shared_data / name), read_volume(out)
+    axis = before.geometry.slice_axis
+    kept = np.moveaxis(after.array, axis, 0)[::2]
+    np.testing.assert_array_equal(kept, np.moveaxis(before.array, axis, 0))
+    assert after.array.dtype == before.array.dtype
+    assert (after.slope, after.intercept) == pytest.approx((before.slope, before.intercept))
+    assert after.geometry == before.geometry.refine(axis, 2)
+    # Values stay between those of the scan, or overshoot a little.
+    lower, upper = after.physical().min(), after.physical().max()
+    low, high = before.physical().min(), before.physical().max()
+    margin = 0 if method == "linear" else 0.3 * (high - low)
+    assert low - margin <= lower <= upper <= high + margin
+
+
+@pytest.mark.parametrize("method", CLASSICAL)
+def test_padding_of_a_real_scan(shared_data, tmp_path, method):
+    """-3024 HU outside the circle of reconstruction mixes with nothing."""
+    scan, out = shared_data / "dicom" / "ct_ricord_jpegll_signed_pad", tmp_path / "out.nii.gz"
+    assert run(scan, "-o", out, "--model", method).exit_code == 0
+    before, after = read_volume(scan).physical(), read_volume(out).physical()
+    assert np.mean(before == -3024) > 0.05
+    assert not np.any((before > -3024) & (before < -1024))
+    between = after[..., 1::2]
+    both = (before[..., :-1] == -3024) & (before[..., 1:] == -3024)
+    np.testing.assert_array_equal(between == -3024, both)
+    assert between[~both].min() > -1500
