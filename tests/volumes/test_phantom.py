@@ -14,7 +14,7 @@ def coarse(request):
     return phantom_volume(*request.param, seed=5)
 
 
-@pytest.mark.parametrize("factor", [2, 3, 7])
+@pytest.mark.parametrize("factor", [3, 4])
 def test_a_finer_grid_has_the_same_slices_where_they_coincide(coarse, factor):
     geometry = coarse.geometry.refine(2, factor)
     fine = phantom_volume(coarse.modality, geometry.shape, geometry.spacing, 5)
@@ -67,7 +67,7 @@ def test_intensity_has_no_jumps(modality):
     """A hundredth of a mm changes it by no more than the steepest edge between bone and air."""
     phantom = Phantom(modality, (365.0, 365.0, 320.0) if modality == "ct" else (225.0,) * 3, 1)
     half = np.array(phantom.extent_mm) / 2
-    points = np.random.default_rng(2).uniform(-half, half, (6000, 3))
+    points = np.random.default_rng(2).uniform(-half, half, (2500, 3))
     here = phantom.intensity(*points.T)
     for axis in range(3):
         there = phantom.intensity(*(points + 0.01 * np.eye(3)[axis]).T)
@@ -103,10 +103,10 @@ def test_head_has_its_tissues():
 
 def test_random_field_is_a_smooth_unit_field():
     field = RandomField(np.random.default_rng(4), (10, 20), 256)
-    points = np.random.default_rng(5).uniform(-300, 300, (3, 8000))
+    points = np.random.default_rng(5).uniform(-300, 300, (3, 4000))
     values = field(tuple(points))
-    assert values.mean() == pytest.approx(0, abs=0.04)
-    assert values.std() == pytest.approx(1, abs=0.04)
+    assert values.mean() == pytest.approx(0, abs=0.05)
+    assert values.std() == pytest.approx(1, abs=0.05)
     for axis in range(3):
         for shift in (1.0, 4.0, 10.0, 200.0):
             moved = points + shift * np.eye(3)[axis][:, None]
