@@ -260,11 +260,14 @@ def functional_group(header: Dataset, index: int, name: str) -> Dataset:
 
 
 def numbers(header: Dataset, name: str) -> list[float]:
-    """Values of an attribute as floats, none where it is absent or empty."""
+    """Values of an attribute as finite floats, none where it is absent or empty."""
     value = header.get(name)
     if value is None or value == "":
         return []
-    return [float(v) for v in np.atleast_1d(value)]
+    values = [float(v) for v in np.atleast_1d(value)]
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} is not finite")
+    return values
 
 
 def padding_of(header: Dataset) -> int | None:

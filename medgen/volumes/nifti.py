@@ -40,7 +40,7 @@ SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, 
 MILLIMETRE = 2
 STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
 AGREEMENT_MM = 0.01  # sform and qform further apart than this at a corner of the grid disagree
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError)
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, KeyError, OverflowError)
 LARGEST_NIFTI1_SIDE = 32767
 
 
@@ -127,11 +127,13 @@ def without_log() -> Iterator[None]:
 
 
 def raw_header(image: nib.spatialimages.SpatialImage) -> np.ndarray:
-    """Header as it stands in the file, before nibabel mends zero voxel sizes."""
-    if isinstance(image, nib.MGHImage):
-        return image.header.structarr
+    """Header as it stands in the file, before nibabel fills in what is missing or zero."""
     holder = image.file_map.get("header", image.file_map["image"])
     with holder.get_prepare_fileobj("rb") as file:
+        if isinstance(image, nib.MGHImage):
+            dtype = image.header.template_dtype
+            block = file.read(image.header.get_data_offset())
+            return np.frombuffer(block.ljust(dtype.itemsize, b"\0"), dtype, count=1)[0]
         return type(image.header).from_fileobj(file, check=False).structarr
 
 
