@@ -113,11 +113,17 @@ def test_same_volume_same_bytes(tmp_path):
 
 
 def test_header_fields_survive(tmp_path):
-    path = save(
-        tmp_path / "a.nii", numbers(np.float32), descrip=b"spm\0 - contrast", intent_code=3,
-        intent_p1=262.0, intent_name=b"tmap", cal_min=3.0, cal_max=9.5, xyzt_units=10,
-    )  # fmt: skip
-    write_volume(read_volume(path), tmp_path / "b.nii")
+    image = nib.Nifti1Image(numbers(np.float32), oblique_affine())
+    image.set_sform(oblique_affine(), 4)
+    image.set_qform(oblique_affine(), 1)
+    fields = {
+        "descrip": b"spm\0 - contrast", "intent_code": 3, "intent_p1": 262.0,
+        "intent_name": b"tmap", "cal_min": 3.0, "cal_max": 9.5, "xyzt_units": 10,
+    }  # fmt: skip
+    for name, value in fields.items():
+        image.header[name] = value
+    nib.save(image, tmp_path / "a.nii")
+    write_volume(read_volume(tmp_path / "a.nii"), tmp_path / "b.nii")
     before, after = (nib.load(tmp_path / name).header for name in ("a.nii", "b.nii"))
     for field in before:
         if before[field].dtype.kind == "f":
