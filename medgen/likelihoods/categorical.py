@@ -27,14 +27,15 @@ def sample(logits, uniforms):
     Divide `logits` by a temperature first to sharpen (below 1) or flatten (above 1) the choice.
 
     Args:
-        logits: `(..., num_codes)`, any floating dtype.
-        uniforms: `(...)`, in [0, 1).
+        logits: `(..., num_codes)`, any floating dtype; -inf for a code that is excluded.
+        uniforms: `(...)`, in [0, 1].
 
     Returns:
-        `(...)`, int32.
+        `(...)`, int32; never a code that is excluded.
     """
-    probabilities = ops.exp(ops.log_softmax(ops.convert_to_tensor(logits, "float32"), axis=-1))
-    # The last code takes what rounding left between its cdf and 1.
-    cdf = ops.cumsum(probabilities, axis=-1)[..., :-1]
-    uniforms = ops.expand_dims(ops.convert_to_tensor(uniforms, "float32"), -1)
-    return ops.sum(ops.cast(uniforms >= cdf, "int32"), axis=-1)
+    logits = ops.convert_to_tensor(logits, "float32")
+    weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    cumulative = ops.cumsum(weights, axis=-1)
+    # Strictly below the total whatever the rounding, so that the code passed has some weight.
+    uniforms = ops.expand_dims(ops.convert_to_tensor(uniforms, "float32"), -1) * (1 - 2.0**-22)
+    return ops.sum(ops.cast(uniforms * cumulative[..., -1:] >= cumulative, "int32"), axis=-1)

@@ -7,6 +7,7 @@ from keras import ops
 
 from medgen.layers.residual import ResidualBlock
 from medgen.layers.stack import CausalStack
+from medgen.likelihoods import bits_per_dim, categorical
 from medgen.recipes import PriorRecipe, VQVAERecipe
 
 
@@ -153,11 +154,9 @@ class PixelCNN(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean nats per code."""
-        y_pred = ops.cast(y_pred, "float32")
-        nats = keras.losses.sparse_categorical_crossentropy(x["codes"], y_pred, from_logits=True)
-        loss = ops.mean(nats)
-        self.bits_per_code.update_state(loss / ops.log(2.0))
-        return loss
+        log_prob = categorical.log_prob(y_pred, x["codes"])
+        self.bits_per_code.update_state(bits_per_dim(log_prob))
+        return -ops.mean(log_prob)
 
     def get_config(self):
         return self.config

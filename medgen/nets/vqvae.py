@@ -21,8 +21,8 @@ class VQVAE(keras.Model):
     the Gaussian one in Rybkin et al. 2021), so that reconstruction and commitment stay in
     proportion whatever the noise of the data.
 
-    Images of any size are padded inside to a multiple of `compression` by repeating the last row and
-    column; reconstructions have the size of the input.
+    Images of any size are padded inside to a multiple of `compression` by repeating the last row
+    and column; reconstructions have the size of the input.
 
     Args:
         filters: channels at the resolution of the codes; half of them one stage finer, and so on.

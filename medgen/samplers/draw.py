@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from medgen.errors import MedgenError
+from medgen.likelihoods import categorical
 
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -43,22 +44,22 @@ def categorical_draw(
             return tf.argmax(logits, axis=-1, output_type=tf.int32)
         logits = logits / temperature
         if top_k is not None and top_k < logits.shape[-1]:
-            smallest = tf.math.top_k(logits, top_k).values[:, -1:]
-            logits = tf.where(logits < smallest, -tf.ones_like(logits) / 0.0, logits)
-        weights = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
-        if top_p is not None and top_p < 1:
-            weights = _nucleus(weights, top_p)
-        cumulative = tf.cumsum(weights, axis=-1)
-        # The number of entries wholly below u; u < 1 keeps it within the support.
-        threshold = tf.cast(uniform, weights.dtype) * cumulative[:, -1:]
-        return tf.reduce_sum(tf.cast(cumulative <= threshold, tf.int32), axis=-1)
+            logits = _at_least(logits, tf.math.top_k(logits, top_k).values[:, -1:])
+        if top_p is not None:
+            logits = _at_least(logits, _nucleus_edge(logits, top_p))
+        return categorical.sample(logits, uniform[:, 0])
 
     return draw
 
 
-def _nucleus(weights: tf.Tensor, top_p: float) -> tf.Tensor:
-    order = tf.sort(weights, axis=-1, direction="DESCENDING")
-    before = tf.cumsum(order, axis=-1, exclusive=True)
-    inside = before < top_p * tf.reduce_sum(weights, axis=-1, keepdims=True)
-    smallest = tf.reduce_min(tf.where(inside, order, order[:, :1]), axis=-1, keepdims=True)
-    return tf.where(weights < smallest, tf.zeros_like(weights), weights)
+def _at_least(logits: tf.Tensor, smallest: tf.Tensor) -> tf.Tensor:
+    """Exclude codes of lower logits than `smallest` `(b, 1)`."""
+    return tf.where(logits < smallest, tf.constant(float("-inf"), logits.dtype), logits)
+
+
+def _nucleus_edge(logits: tf.Tensor, top_p: float) -> tf.Tensor:
+    """Lowest logit `(b, 1)` among the most likely codes that together reach `top_p`."""
+    ordered = tf.sort(logits, axis=-1, direction="DESCENDING")
+    before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)
+    inside = tf.where(before < top_p, ordered, ordered[:, :1])
+    return tf.reduce_min(inside, axis=-1, keepdims=True)
