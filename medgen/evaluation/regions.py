@@ -28,7 +28,7 @@ CHEST_SHARE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A region of interest: `lungs` or `body`, and its mask, bool `(i, j, k)`, never empty."""
+    """A region of interest: `lungs`, `body` or the name of a mask, and its voxels, `(i, j, k)`."""
 
     name: str
     mask: np.ndarray = field(repr=False)
