@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medgen.errors import EvaluationError, MedgenError
+from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
+from medgen.evaluation.similarity import SSIM_SIDE
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
@@ -74,13 +76,14 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """Pictures of one removed slice, `(rows, cols)` each, in physical units."""
+    """Pictures of one removed slice, `(rows, cols)` each, in physical units, and its region."""
 
     index: int
     before: np.ndarray
     true: np.ndarray
     behind: np.ndarray
     tests: dict[str, np.ndarray]
+    region: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ class ScanResult:
     Args:
         name: of the scan in the report.
         modality: `ct`, `mr` or `unknown`.
-        shape: voxels of the scan as read.
+        geometry: of the scan as read.
         plan: which slices were removed.
         thickness_mm: thickness of its slices, None if unknown.
         region: what texture was measured in.
@@ -103,7 +106,7 @@ class ScanResult:
 
     name: str
     modality: str
-    shape: tuple[int, int, int]
+    geometry: Geometry
     plan: Plan
     thickness_mm: float | None
     region: str
@@ -195,8 +198,7 @@ def evaluate_scan(
     plan: Plan,
     *,
     name: str,
-    region: np.ndarray,
-    region_name: str,
+    region: Region,
     binning: Binning | None,
     mapped: bool = False,
     thickness_mm: float | None = None,
@@ -213,8 +215,7 @@ def evaluate_scan(
         methods: name -> function that inserts slices.
         plan: which slices to remove.
         name: of the scan in the report.
-        region: bool, shape of the volume, where texture is measured.
-        region_name: what that is called in the report.
+        region: where texture is measured, with a mask of the shape of the volume.
         binning: grey levels for texture, or None to leave texture out.
         mapped: whether to compare maps of texture features too (MSMFE).
         thickness_mm: of the slices; by default what the file says, if it does.
@@ -222,21 +223,26 @@ def evaluate_scan(
         progress: called with the name, slices re-created or scored, and such slices in all.
 
     Raises:
-        EvaluationError: voxels are not finite, every removed slice is blank, the region is empty in
-            all of them, or no method gave a result.
+        EvaluationError: voxels are not finite, slices are below 11 voxels a side, every removed one
+            is blank, the region is empty in all of them, or no method gave a result.
     """
     truth = _stack(take_slices(volume, plan.axis, plan.truth), plan.axis)
-    regions = np.moveaxis(region, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
+    regions = np.moveaxis(region.mask, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
     if not np.isfinite(truth).all():
         raise EvaluationError(
             "The scan has NaN or infinite voxels; replace them by numbers before evaluating."
+        )
+    if min(truth.shape[1:]) < SSIM_SIDE:
+        raise EvaluationError(
+            f"Slices must be at least {SSIM_SIDE} voxels a side to be compared, got "
+            f"{truth.shape[1]} x {truth.shape[2]}; choose another axis with --slice-axis."
         )
     scored = [t for t in plan.removed if np.ptp(truth[t]) > 0]
     if not scored:
         raise EvaluationError("Every removed slice is blank, so there is nothing to compare.")
     if not any(regions[t].any() for t in scored):
         raise EvaluationError(
-            f"The region of interest ({region_name}) is empty in every removed slice; give another "
+            f"The region of interest ({region.name}) is empty in every removed slice; give another "
             "with --mask."
         )
     total = len(methods) + len(scored)
@@ -279,16 +285,21 @@ def evaluate_scan(
     return ScanResult(
         name=name,
         modality=volume.modality,
-        shape=volume.shape,
+        geometry=volume.geometry,
         plan=plan,
         thickness_mm=thickness_mm or volume.metadata.get("slice_thickness_mm"),
-        region=region_name,
+        region=region.name,
         binning=binning,
         scores=tuple(scores),
         blank=len(plan.removed) - len(scored),
         failures=failures,
         example=Example(
-            middle.index, middle.neighbours[0], middle.true, middle.neighbours[1], middle.tests
+            middle.index,
+            middle.neighbours[0],
+            middle.true,
+            middle.neighbours[1],
+            middle.tests,
+            middle.region,
         ),
     )
 

@@ -54,9 +54,9 @@ METRICS = (
     Metric("mae_region", "MAE in the region", "low", 1),
     Metric("edge_accuracy", "Edges kept", "high", 2),
     Metric("edge_robustness", "Edges not invented", "high", 2),
-    Metric("edge_seed_compatible", "Edge count ratio (published script, 0.5 is equal)", 0.5, 2),
-    Metric("noise_power_ratio", "High-frequency power to neighbours", 1.0, 2),
-    Metric("noise_deviation_ratio", "Local deviation to neighbours", 1.0, 2),
+    Metric("edge_seed_compatible", "Edge count ratio of the published script", 0.5, 2),
+    Metric("noise_power_ratio", "High-frequency power / neighbours", 1.0, 2),
+    Metric("noise_deviation_ratio", "Local deviation / neighbours", 1.0, 2),
     Metric("spectrum_distance_db", "Power spectrum distance (dB)", "low", 2),
 )
 

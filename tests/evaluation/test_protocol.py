@@ -11,6 +11,7 @@ from medgen.evaluation.protocol import (
     plan_scan,
     take_slices,
 )
+from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import METRICS, TRUTH, Binning
 from medgen.volumes import Geometry, Volume
 from medgen.volumes.phantom import phantom_volume
@@ -44,7 +45,7 @@ def cheat(scan: Volume, step: int = 1):
 
 
 def everywhere(scan: Volume) -> dict:
-    return {"region": np.ones(scan.shape, bool), "region_name": "everything"}
+    return {"region": Region("everything", np.ones(scan.shape, bool))}
 
 
 def evaluate(scan, methods, plan=None, **options):
@@ -157,7 +158,7 @@ def test_region_limits_its_error_and_texture(ct):
     region = np.zeros(ct.shape, bool)
     region[10:25, 4:9, 8:30] = True
     result = evaluate(
-        ct, {"repeat": repeat}, region=region, region_name="box", binning=Binning(count=8)
+        ct, {"repeat": repeat}, region=Region("box", region), binning=Binning(count=8)
     )
     by_index = {(s.index, s.method): s for s in result.scores}
     values = ct.physical()[10:25, :, 8:30]
@@ -172,7 +173,7 @@ def test_region_limits_its_error_and_texture(ct):
 def test_map_errors_are_there_when_asked_for(ct):
     region = np.zeros(ct.shape, bool)
     region[12:24, :, 10:20] = True
-    options = {"region": region, "region_name": "box", "mapped": True}
+    options = {"region": Region("box", region), "mapped": True}
     methods = {"cheat": cheat(ct), "repeat": repeat}
     scores = [s for s in evaluate(ct, methods, **options).scores if s.index == 5]
     errors = {score.method: score.map_errors for score in scores}
@@ -261,7 +262,13 @@ def test_empty_region_is_an_error(ct):
     with pytest.raises(
         EvaluationError, match=r"interest \(lungs\) is empty in every removed slice"
     ):
-        evaluate(ct, {"repeat": repeat}, region=region, region_name="lungs")
+        evaluate(ct, {"repeat": repeat}, region=Region("lungs", region))
+
+
+def test_slices_too_small_to_compare_are_an_error(ct):
+    small = ct.with_array(ct.array[:, :10], Geometry((40, 10, 36), ct.geometry.affine))
+    with pytest.raises(EvaluationError, match=r"11 voxels a side .* got 10 x 36; choose another"):
+        evaluate(small, {"repeat": repeat}, plan_scan(small.geometry, slice_axis=0))
 
 
 def test_nan_in_the_scan_is_an_error(ct):

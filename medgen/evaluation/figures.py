@@ -1,0 +1,193 @@
+"""Pictures of a report, each a matplotlib `Figure`: boxes, profiles, agreement, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from scipy.ndimage import gaussian_filter
+
+from medgen.evaluation.protocol import ScanResult
+from medgen.evaluation.scoring import METRICS, Metric
+from medgen.evaluation.summary import Cases
+
+# The enlarged region is this share of each side.
+ENLARGED = 1 / 5
+TEXTURE_CLASSES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
+
+
+def box_plots(cases: Cases, methods: Sequence[str]) -> Figure:
+    """One box plot for each metric over the cases of the tables; a line at the perfect value."""
+    columns = 3
+    rows = -(-len(METRICS) // columns)
+    figure = Figure(figsize=(4 * columns, 2.8 * rows), layout="constrained")
+    for axes, metric in zip(figure.subplots(rows, columns).flat, METRICS, strict=False):
+        values = cases.values(methods, "metrics", metric.name)
+        axes.boxplot([v[np.isfinite(v)] for v in values], tick_labels=list(methods))
+        if not isinstance(metric.best, str):
+            axes.axhline(metric.best, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_title(_directed(metric), fontsize=9)
+        axes.tick_params(labelsize=8)
+    for axes in figure.axes[len(METRICS) :]:
+        axes.remove()
+    return figure
+
+
+def profile(scan: ScanResult, methods: Sequence[str], metric: Metric) -> Figure:
+    """A metric of every removed slice along the scan; slices in outermost gaps are open circles."""
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    axes = figure.subplots()
+    for method in methods:
+        scores = [score for score in scan.scores if score.method == method]
+        place = [score.position_mm for score in scores]
+        value = [score.metrics[metric.name] for score in scores]
+        (line,) = axes.plot(place, value, linewidth=1, label=method)
+        for score, x, y in zip(scores, place, value, strict=True):
+            face = "white" if score.where == "outermost" else line.get_color()
+            axes.plot(x, y, "o", markersize=4, color=line.get_color(), markerfacecolor=face)
+    axes.set_xlabel("position along the slice axis (mm)")
+    axes.set_title(f"{scan.name}: {_directed(metric)}", fontsize=9)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def agreement(texture: dict[str, object], methods: Sequence[str]) -> Figure:
+    """Concordance of every texture feature as boxes, and NRMSE of each feature class as a map.
+
+    Args:
+        texture: the part `texture` of a summary.
+        methods: in the wanted order.
+    """
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    boxes, table = figure.subplots(1, 2)
+    values = [np.array(texture["concordance"][method], np.float64) for method in methods]
+    boxes.boxplot([v[np.isfinite(v)] for v in values], tick_labels=list(methods))
+    boxes.axhline(texture["threshold"], color="grey", linewidth=0.8, linestyle=":")
+    boxes.set_title("Concordance of texture features (higher is better)", fontsize=9)
+    boxes.tick_params(labelsize=8)
+
+    errors = np.array([texture["nrmse"][method] for method in methods], np.float64)
+    family = np.array([name.split("_")[0] for name in texture["features"]])
+    cells = np.array(
+        [[_finite_mean(row[family == each]) for each in TEXTURE_CLASSES] for row in errors]
+    )
+    table.imshow(cells, cmap="Oranges", vmin=0, vmax=1.5 * np.nanmax(cells), aspect="auto")
+    for (row, column), value in np.ndenumerate(cells):
+        table.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=8)
+    table.set_xticks(range(len(TEXTURE_CLASSES)), [each.upper() for each in TEXTURE_CLASSES])
+    table.set_yticks(range(len(methods)), list(methods))
+    table.set_title("Mean NRMSE by feature class (lower is better)", fontsize=9)
+    table.tick_params(labelsize=8)
+    return figure
+
+
+def side_by_side(scan: ScanResult) -> Figure:
+    """Neighbours, truth and every method for the scan's example, their errors, a region enlarged.
+
+    Rows: the whole slices; the error of each (image less truth); the part with most detail
+    enlarged; its error. All images share one grey scale, all errors another. Slices hang as
+    radiologists hang them. The shape of Figure 5 of Rogers et al., PixelMiner, 2021.
+    """
+    example = scan.example
+    images = {
+        "acquired before": example.before,
+        "truth": example.true,
+        **example.tests,
+        "acquired behind": example.behind,
+    }
+    in_plane = [axis for axis in range(3) if axis != scan.plan.axis]
+    codes = tuple(scan.geometry.orientation[axis] for axis in in_plane)
+    images = {name: hung(image, codes) for name, image in images.items()}
+    spacing = hung_spacing([scan.geometry.spacing[axis] for axis in in_plane], codes)
+
+    true = images["truth"]
+    low, high = np.percentile(true, (0.5, 99.5))
+    errors = {name: image - true for name, image in images.items() if name != "truth"}
+    worst = max(np.percentile(np.abs(error), 99) for error in errors.values()) or 1.0
+    top, left, height, width = enlarged_region(true, hung(example.region, codes))
+    box = (slice(top, top + height), slice(left, left + width))
+
+    figure = Figure(figsize=(2.1 * len(images), 8.6), layout="constrained")
+    grid = figure.subplots(4, len(images))
+    aspect = spacing[0] / spacing[1]
+    grey = {"cmap": "gray", "vmin": low, "vmax": high, "aspect": aspect}
+    red = {"cmap": "RdBu_r", "vmin": -worst, "vmax": worst, "aspect": aspect}
+    for column, (name, image) in zip(grid.T, images.items(), strict=True):
+        whole, whole_error, part, part_error = column
+        whole.set_title(name, fontsize=9)
+        whole.imshow(image, **grey)
+        whole.add_patch(
+            Rectangle((left, top), width, height, fill=False, edgecolor="gold", linewidth=1)
+        )
+        part.imshow(image[box], **grey)
+        if name in errors:
+            shown = whole_error.imshow(errors[name], **red)
+            part_error.imshow(errors[name][box], **red)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if not axes.images:
+            axes.set_axis_off()
+    figure.colorbar(shown, ax=list(grid[1]), label="error", fraction=0.02, pad=0.005)
+    return figure
+
+
+def hung(image: np.ndarray, codes: tuple[str, str]) -> np.ndarray:
+    """A slice as it hangs on the light box: front or head up, the patient's right on the left.
+
+    Args:
+        image: `(rows, cols)`.
+        codes: anatomical direction in which rows and columns run, such as `("L", "P")`.
+    """
+    if _is_sideways(codes):
+        image, codes = image.T, codes[::-1]
+    # Rows run to the back or the feet, columns to the patient's left, or to the back.
+    return image[:: 1 if codes[0] in "PI" else -1, :: 1 if codes[1] in "LP" else -1]
+
+
+def hung_spacing(spacing: Sequence[float], codes: tuple[str, str]) -> tuple[float, float]:
+    """Spacing of rows and columns of a `hung` slice."""
+    rows, columns = spacing
+    return (columns, rows) if _is_sideways(codes) else (rows, columns)
+
+
+def _is_sideways(codes: tuple[str, str]) -> bool:
+    """Whether the axis that should run down the image, head-foot or else front-back, is second."""
+    height = ["LR", "AP", "SI"]
+    first, second = (next(n for n, pair in enumerate(height) if code in pair) for code in codes)
+    return second > first
+
+
+def enlarged_region(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the fifth of each side with the most detail in the region.
+
+    Detail is the absolute difference of the image from its Gaussian mean (sigma 2 pixels).
+
+    Args:
+        image: `(rows, cols)`.
+        region: bool, same shape.
+    """
+    image = np.asarray(image, np.float64)
+    height, width = (max(8, round(side * ENLARGED)) for side in image.shape)
+    detail = np.abs(image - gaussian_filter(image, 2.0)) * region
+    # Sums over every window, from a table of sums over all pixels above and to the left.
+    table = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = table[height:, width:] - table[:-height, width:] - table[height:, :-width]
+    sums += table[:-height, :-width]
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    return int(top), int(left), height, width
+
+
+def _directed(metric: Metric) -> str:
+    """Title of a metric with the direction in which it is better."""
+    hint = {"high": "higher is better", "low": "lower is better"}.get(
+        metric.best, f"{metric.best} is best"
+    )
+    return f"{metric.title} ({hint})"
+
+
+def _finite_mean(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else float("nan")

@@ -1,0 +1,186 @@
+"""A study on disk: CSV of every score, JSON of the tables, pictures, one page that shows it all."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+import medgen
+from medgen.errors import EvaluationError
+from medgen.evaluation import figures
+from medgen.evaluation.protocol import ScanResult
+from medgen.evaluation.scoring import METRICS, Metric, SliceScore
+from medgen.evaluation.study import Study
+from medgen.evaluation.summary import gather_cases, summarize
+
+FORMAT_VERSION = 1
+SLICES, FEATURES = "slices.csv", "features.csv"
+SUMMARY, PAGE, PICTURES = "summary.json", "report.html", "figures"
+# Scans that get pictures of their own, so that the page stays of a size to be sent.
+PICTURED_SCANS = 6
+PLACE = ("scan", "slice", "position_mm", "where", "method")
+METRIC_NAMED = {metric.name: metric for metric in METRICS}
+
+
+def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict[str, object]:
+    """Write the report of a study; either the whole folder appears, or nothing does.
+
+    `slices.csv` has a row for each scan, removed slice and method with every metric;
+    `features.csv` one for each texture feature too, of the truth as well, and `msmfe_...` for
+    errors of mapped features; `summary.json` the tables; `figures/` the pictures as PNG;
+    `report.html` needs no other file.
+
+    Args:
+        study: what was measured.
+        folder: to be made.
+        overwrite: replace an existing report.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        EvaluationError: the folder exists or cannot be written.
+    """
+    require_writable(folder, overwrite=overwrite)
+    summary = {
+        "format_version": FORMAT_VERSION,
+        "medgen": medgen.__version__,
+        "settings": asdict(study.settings),
+        **summarize(study.scans, seed=study.settings.seed),
+        "failed": dict(study.failures),
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".medgen-") as temporary:
+            new = Path(temporary) / "new"
+            (new / PICTURES).mkdir(parents=True)
+            write_csv(new / SLICES, (*PLACE, *METRIC_NAMED), slice_rows(study.scans))
+            write_csv(new / FEATURES, (*PLACE, "feature", "value"), feature_rows(study.scans))
+            (new / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+            pictures = []
+            for name, caption, figure in draw(study.scans, summary):
+                png = io.BytesIO()
+                figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
+                (new / PICTURES / f"{name}.png").write_bytes(png.getvalue())
+                data = base64.b64encode(png.getvalue()).decode()
+                pictures.append({"caption": caption, "data": data})
+            (new / PAGE).write_text(render(summary, pictures), encoding="utf-8")
+            if folder.exists():
+                folder.rename(Path(temporary) / "old")
+            new.rename(folder)
+    except OSError as error:
+        raise EvaluationError(
+            f"Cannot write the report {folder}: {error.strerror or error}."
+        ) from error
+    return summary
+
+
+def require_writable(folder: Path, *, overwrite: bool = False) -> None:
+    """Raise `EvaluationError` where a report must not be written.
+
+    Without `overwrite` nothing may be there; with it, only an empty folder or a report may.
+    """
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise EvaluationError(f"{folder} exists; pass --overwrite to replace it.")
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / SUMMARY).is_file()):
+        raise EvaluationError(
+            f"{folder} is not a report and will not be replaced; choose another folder."
+        )
+
+
+def slice_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
+    """Rows of `slices.csv`: place and method, then every metric."""
+    for scan in scans:
+        for score in scan.scores:
+            if score.metrics:
+                yield [*_place(scan, score), *(score.metrics[name] for name in METRIC_NAMED)]
+
+
+def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
+    """Rows of `features.csv`: place and method, name, value."""
+    for scan in scans:
+        for score in scan.scores:
+            mapped = {f"msmfe_{name}": value for name, value in score.map_errors.items()}
+            for name, value in {**score.features, **mapped}.items():
+                yield [*_place(scan, score), name, value]
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[list[object]]) -> None:
+    """Write rows, numbers to 9 digits: enough to get every float32 back."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for row in rows:
+            writer.writerow([f"{v:.9g}" if isinstance(v, float) else v for v in row])
+
+
+def draw(
+    scans: tuple[ScanResult, ...], summary: dict[str, object]
+) -> Iterator[tuple[str, str, figures.Figure]]:
+    """Name, caption and figure of every picture of the report."""
+    methods = summary["methods"]
+    cases = gather_cases(scans)
+    yield (
+        "boxes",
+        f"Every metric over {len(cases.groups)} {cases.where} {cases.unit}s.",
+        figures.box_plots(cases, methods),
+    )
+    if summary["texture"]:
+        yield "texture", "Agreement of texture.", figures.agreement(summary["texture"], methods)
+    for number, scan in enumerate(scans[:PICTURED_SCANS], start=1):
+        yield (
+            f"example-{number}",
+            f"{scan.name}, slice {scan.example.index}: whole, error, the framed region enlarged, "
+            "its error.",
+            figures.side_by_side(scan),
+        )
+        yield (
+            f"profile-{number}",
+            f"{scan.name}: every removed slice; open circles lie in the outermost gaps.",
+            figures.profile(scan, methods, METRIC_NAMED["mae"]),
+        )
+
+
+def render(summary: dict[str, object], pictures: list[dict[str, str]]) -> str:
+    """The page that shows the tables and the pictures."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("medgen.evaluation"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
+    environment.filters["pvalue"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
+    best = {
+        where: {
+            metric.name: best_methods(summary["metrics"][where][metric.name], metric)
+            for metric in METRICS
+        }
+        for where in ("interior", "outermost")
+    }
+    return environment.get_template("report.html").render(
+        summary=summary, figures=pictures, metrics=METRICS, best=best
+    )
+
+
+def best_methods(table: dict[str, dict[str, float | None]], metric: Metric) -> set[str]:
+    """Methods whose mean is the best of the column, none where no method has one."""
+    means = {method: cell["mean"] for method, cell in table.items() if cell["mean"] is not None}
+    merits = dict(zip(means, metric.merit(np.array(list(means.values()))), strict=True))
+    return {method for method, merit in merits.items() if merit == max(merits.values())}
+
+
+def _place(scan: ScanResult, score: SliceScore) -> list[object]:
+    return [scan.name, score.index, float(score.position_mm), score.where, score.method]

@@ -1,0 +1,179 @@
+"""Several scans, one experiment: read them, evaluate each, carry on when one fails."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from medgen.errors import EvaluationError, MedgenError
+from medgen.evaluation.protocol import Progress, Recreate, ScanResult, evaluate_scan, plan_scan
+from medgen.evaluation.regions import Region, region_for
+from medgen.evaluation.scoring import Binning
+from medgen.volumes import Volume, read_volume
+
+# Grey levels for texture where units mean nothing: 25 HU in CT, 64 levels otherwise.
+CT_BINNING = Binning(width=25.0)
+OTHER_BINNING = Binning(count=64)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an evaluation was told.
+
+    Args:
+        factor: 1 in `factor` slices of the truth is kept.
+        gap_mm: wanted distance of the acquired slices, None for that of the scan times `factor`.
+        slice_axis: 0, 1 or 2, None for each scan's own.
+        binning: grey levels for texture, None for 25 HU in CT and 64 levels otherwise.
+        mapped: whether to compare maps of texture features too (MSMFE).
+        thickness_mm: of the slices, None for what the files say.
+        seed: of the methods' and the bootstrap's random choices.
+    """
+
+    factor: int = 2
+    gap_mm: float | None = None
+    slice_axis: int | None = None
+    binning: Binning | None = None
+    mapped: bool = False
+    thickness_mm: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Results of the scans that could be evaluated, and why others could not: name -> reason."""
+
+    settings: Settings
+    scans: tuple[ScanResult, ...]
+    failures: Mapping[str, str]
+
+
+def run_study(
+    paths: Sequence[Path],
+    methods: Mapping[str, Recreate],
+    settings: Settings,
+    *,
+    masks: Sequence[Path] = (),
+    jobs: int = 1,
+    progress: Progress = lambda name, done, total: None,
+) -> Study:
+    """Evaluate methods on scans; one that fails is kept with its reason, and the rest goes on.
+
+    Args:
+        paths: scans of one modality.
+        methods: name -> function that inserts slices.
+        settings: what to do with each.
+        masks: regions of interest, one for each scan in the same order; none for the default.
+        jobs: processes that score slices.
+        progress: see `evaluate_scan`.
+
+    Raises:
+        EvaluationError: modalities differ, masks do not match in number, or every scan failed.
+    """
+    if masks and len(masks) != len(paths):
+        raise EvaluationError(
+            f"Give one --mask for each scan, in the same order, got {len(masks)} for {len(paths)}."
+        )
+    names = scan_names(paths)
+    failures: dict[str, str] = {}
+    modalities: dict[str, str] = {}
+    for name, path in zip(names, paths, strict=True):
+        try:
+            modalities[name] = read_volume(path).modality
+        except MedgenError as error:
+            failures[name] = str(error)
+    if len(set(modalities.values())) > 1:
+        found = ", ".join(f"{modality} in {name}" for name, modality in modalities.items())
+        raise EvaluationError(
+            f"All scans of a report must be of one modality, got {found}; evaluate them apart."
+        )
+
+    results = []
+    with _pool(jobs) as executor:
+        for number, (name, path) in enumerate(zip(names, paths, strict=True)):
+            if name in failures:
+                continue
+            mask = masks[number] if masks else None
+            try:
+                results.append(_evaluate(name, path, mask, methods, settings, executor, progress))
+            except MedgenError as error:
+                failures[name] = str(error)
+            except Exception as error:  # a defect must not cost the other scans their results
+                failures[name] = f"Unexpected {type(error).__name__}: {error}"
+    if not results:
+        reasons = " ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise EvaluationError(f"No scan could be evaluated. {reasons}")
+    return Study(settings, tuple(results), failures)
+
+
+def scan_names(paths: Sequence[Path]) -> list[str]:
+    """File names, or whole paths where names are not unique.
+
+    Raises:
+        EvaluationError: a scan is given twice.
+    """
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if list(paths).count(path) > 1)
+        raise EvaluationError(f"{twice} is given twice; name every scan once.")
+    short = [path.name for path in paths]
+    return [str(path) if short.count(path.name) > 1 else path.name for path in paths]
+
+
+def read_mask(path: Path, scan: Volume) -> Region:
+    """A region of interest from a file on the grid of `scan`; what is above 0 is inside.
+
+    Raises:
+        EvaluationError: it lies on another grid or is empty.
+    """
+    mask = read_volume(path)
+    if mask.shape != scan.shape or not mask.geometry.close_to(scan.geometry, tolerance_mm=0.1):
+        raise EvaluationError(
+            f"The mask {path} of shape {mask.shape} does not lie on the grid of the scan of shape "
+            f"{scan.shape}; resample it to the scan first."
+        )
+    inside = mask.physical() > 0
+    if not inside.any():
+        raise EvaluationError(f"The region of interest in {path} is empty; give another mask.")
+    return Region(path.name, inside)
+
+
+def _evaluate(
+    name: str,
+    path: Path,
+    mask: Path | None,
+    methods: Mapping[str, Recreate],
+    settings: Settings,
+    executor: Executor | None,
+    progress: Progress,
+) -> ScanResult:
+    scan = read_volume(path)
+    plan = plan_scan(
+        scan.geometry,
+        factor=settings.factor,
+        gap_mm=settings.gap_mm,
+        slice_axis=settings.slice_axis,
+    )
+    default = CT_BINNING if scan.modality == "ct" else OTHER_BINNING
+    return evaluate_scan(
+        scan,
+        methods,
+        plan,
+        name=name,
+        region=region_for(scan) if mask is None else read_mask(mask, scan),
+        binning=settings.binning or default,
+        mapped=settings.mapped,
+        thickness_mm=settings.thickness_mm,
+        executor=executor,
+        progress=progress,
+    )
+
+
+def _pool(jobs: int) -> Executor | nullcontext:
+    """Fresh processes, none for one job: a fork of a process that runs TensorFlow may hang."""
+    if jobs == 1:
+        return nullcontext()
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))

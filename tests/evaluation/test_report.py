@@ -1,0 +1,167 @@
+import csv
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from medgen.errors import EvaluationError
+from medgen.evaluation import report
+from medgen.evaluation.report import require_writable, write_report
+from medgen.evaluation.scoring import METRICS
+from medgen.evaluation.study import Settings, run_study
+from medgen.volumes import Volume, write_volume
+from medgen.volumes.phantom import phantom_volume
+
+
+def repeat(volume: Volume, *, factor: int, slice_axis: int) -> Volume:
+    geometry = volume.geometry.refine(slice_axis, factor)
+    indices = np.arange(geometry.shape[slice_axis]) // factor
+    return volume.with_array(np.take(volume.array, indices, slice_axis), geometry)
+
+
+def mean(volume: Volume, *, factor: int, slice_axis: int) -> Volume:
+    before = repeat(volume, factor=factor, slice_axis=slice_axis)
+    behind = np.roll(before.array, -1, slice_axis)
+    return before.with_array((before.array + behind) // 2, before.geometry)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two chest phantoms by two methods, one of them thick-sliced, and a file that is no scan."""
+    folder = tmp_path_factory.mktemp("scans")
+    for name, seed in (("one", 1), ("two<b>", 2)):
+        scan = phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=seed)
+        write_volume(scan, folder / f"{name}.nii")
+    (folder / "no.nii").write_bytes(b"")
+    paths = sorted(folder.iterdir())
+    settings = Settings(thickness_mm=15.0, mapped=True)
+    return run_study(paths, {"repeat": repeat, "mean": mean}, settings)
+
+
+@pytest.fixture(scope="module")
+def written(study, tmp_path_factory):
+    """The folder of the report, and the summary returned."""
+    folder = tmp_path_factory.mktemp("out") / "deeper" / "report"
+    return folder, write_report(study, folder)
+
+
+class Page(HTMLParser):
+    """Tags that are open at the end, table cells, and sources of images."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.cells, self.images = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs)["src"])
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_slices_csv_has_every_slice_method_and_metric(study, written):
+    rows = list(csv.DictReader((written[0] / "slices.csv").open()))
+    assert len(rows) == 2 * 4 * 2  # scans, removed slices, methods
+    assert list(rows[0]) == ["scan", "slice", "position_mm", "where", "method"] + [
+        metric.name for metric in METRICS
+    ]
+    scores = [score for scan in study.scans for score in scan.scores if score.metrics]
+    for row, score in zip(rows, scores, strict=True):
+        assert (int(row["slice"]), row["method"], row["where"]) == (
+            score.index,
+            score.method,
+            score.where,
+        )
+        for name, value in score.metrics.items():
+            assert float(row[name]) == pytest.approx(value, rel=1e-8, nan_ok=True)
+
+
+def test_features_csv_has_truth_and_methods(study, written):
+    rows = list(csv.DictReader((written[0] / "features.csv").open()))
+    assert {row["method"] for row in rows} == {"truth", "repeat", "mean"}
+    row = next(r for r in rows if r["method"] == "truth" and r["feature"] == "glcm_Contrast")
+    first = study.scans[0].scores[0]
+    assert float(row["value"]) == pytest.approx(first.features["glcm_Contrast"], rel=1e-8)
+    mapped = [r for r in rows if r["feature"] == "msmfe_glcm_Contrast"]
+    assert {row["method"] for row in mapped} == {"repeat", "mean"}
+
+
+def test_summary_json_is_what_was_returned(written):
+    folder, summary = written
+    assert json.loads((folder / "summary.json").read_text()) == json.loads(json.dumps(summary))
+    assert summary["format_version"] == 1
+    assert summary["settings"]["thickness_mm"] == 15
+    assert list(summary["failed"]) == ["no.nii"]
+    assert summary["methods"] == ["repeat", "mean"]
+
+
+def test_page_is_whole_and_needs_no_other_file(written):
+    folder, summary = written
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert len(page.images) == len(list((folder / "figures").glob("*.png"))) == 6
+    assert all(source.startswith("data:image/png;base64,") for source in page.images)
+    assert "://" not in text
+    assert f"{summary['metrics']['interior']['mae']['mean']['mean']:.4g} ±" in "".join(page.cells)
+
+
+def test_page_tells_gap_thickness_warning_and_failure(written):
+    text = (written[0] / "report.html").read_text(encoding="utf-8")
+    cells = Page(text).cells
+    place = cells.index("one.nii")
+    assert cells[place : place + 5] == ["one.nii", "ct", "48 × 40 × 9", "20", "15"]
+    assert "10 mm from acquired ones but are 15 mm thick" in text
+    assert "no.nii failed:" in text
+    assert "two&lt;b&gt;.nii" in text  # names are escaped
+    assert "two<b>" not in text
+
+
+def test_same_study_same_bytes(study, written, tmp_path):
+    write_report(study, tmp_path / "again")
+    files = sorted(p.relative_to(written[0]) for p in written[0].rglob("*") if p.is_file())
+    assert len(files) == 10
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (written[0] / file).read_bytes(), file
+
+
+def test_overwrites_only_when_asked_and_only_a_report(study, tmp_path):
+    folder = tmp_path / "report"
+    write_report(study, folder)
+    (folder / "stale.txt").write_text("old")
+    with pytest.raises(EvaluationError, match="exists; pass --overwrite"):
+        write_report(study, folder)
+    assert (folder / "stale.txt").exists()
+    write_report(study, folder, overwrite=True)
+    assert not (folder / "stale.txt").exists()
+    assert (folder / "report.html").exists()
+
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    with pytest.raises(EvaluationError, match="is not a report and will not be replaced"):
+        write_report(study, precious, overwrite=True)
+    assert (precious / "thesis.txt").exists()
+    (tmp_path / "empty").mkdir()
+    require_writable(tmp_path / "empty", overwrite=True)
+
+
+def test_nothing_is_left_when_writing_fails(study, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "render", fail)
+    with pytest.raises(
+        EvaluationError, match=r"Cannot write the report .* No space left on device"
+    ):
+        write_report(study, tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
