@@ -1,0 +1,181 @@
+"""`medgen evaluate`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Compare interpolation methods on scans whose truth is known.")
+@click.argument(
+    "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="REPORT",
+    type=click.Path(path_type=Path),
+    help="Folder to write the report to.",
+)
+@click.option(
+    "--method",
+    "method_names",
+    multiple=True,
+    metavar="NAME|BUNDLE",
+    help="nearest, linear, bspline, sinc, or a trained model (repeatable). By default the four "
+    "classical ones.",
+)
+@click.option(
+    "--factor",
+    default=2,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Keep 1 in this many slices.",
+)
+@click.option(
+    "--gap",
+    "gap_mm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MM",
+    help="Thin the truth first, so that acquired slices lie about this far apart.",
+)
+@click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Region of interest for texture, one for each SCAN in the same order. By default the "
+    "lungs in chest CT and the body otherwise.",
+)
+@click.option(
+    "--slice-axis",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "0", "1", "2"]),
+    help="Axis of the slices; auto takes the coarsest.",
+)
+@click.option(
+    "--thickness",
+    "thickness_mm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MM",
+    help="Slice thickness, where the files do not tell it.",
+)
+@click.option(
+    "--bin-width",
+    type=click.FloatRange(0, min_open=True),
+    help="Width of a grey level for texture. [default: 25 in CT]",
+)
+@click.option(
+    "--bin-count",
+    type=click.IntRange(2),
+    help="Number of grey levels for texture instead. [default: 64 unless CT]",
+)
+@click.option("--msmfe", is_flag=True, help="Compare maps of texture too; takes minutes a scan.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes that score slices. [default: one for each core]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing report.")
+def evaluate(
+    scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
+    bin_count, msmfe, seed, jobs, overwrite,
+) -> None:  # fmt: skip
+    """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
+
+    REPORT gets slices.csv, features.csv, summary.json, figures, and report.html with all tables
+    and pictures.
+    """
+    if bin_width is not None and bin_count is not None:
+        raise click.UsageError("Give --bin-width or --bin-count, not both.")
+
+    from medgen.evaluation.report import require_writable, write_report
+    from medgen.evaluation.scoring import Binning
+    from medgen.evaluation.study import Settings, run_study
+
+    require_writable(output, overwrite=overwrite)
+    settings = Settings(
+        factor=factor,
+        gap_mm=gap_mm,
+        slice_axis=None if slice_axis == "auto" else int(slice_axis),
+        binning=Binning(bin_width or 25.0, bin_count) if bin_width or bin_count else None,
+        mapped=msmfe,
+        thickness_mm=thickness_mm,
+        seed=seed,
+    )
+    methods = recreators(method_names, seed)
+    with shown_progress() as progress:
+        study = run_study(
+            scans,
+            methods,
+            settings,
+            masks=masks,
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            progress=progress,
+        )
+        summary = write_report(study, output, overwrite=overwrite)
+    echo_summary(summary, output)
+
+
+def recreators(names: tuple[str, ...], seed: int) -> dict[str, Callable]:
+    """Name -> function that inserts slices, for each method once; all classical ones by default."""
+    from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
+
+    interpolators = {
+        name: interpolator_named(name, seed=seed) for name in dict.fromkeys(names or CLASSICAL)
+    }
+    short = [interpolator.name for interpolator in interpolators.values()]
+    return {
+        name if short.count(interpolator.name) > 1 else interpolator.name: partial(
+            interpolate_volume, interpolator=interpolator
+        )
+        for name, interpolator in interpolators.items()
+    }
+
+
+def echo_summary(summary: dict, output: Path) -> None:
+    """The main numbers of a report, what failed, and where to read on."""
+    for scan in summary["scans"]:
+        for text in scan["warnings"]:
+            click.echo(f"Warning: {scan['name']}: {text}", err=True)
+        for method, text in scan["failures"].items():
+            click.echo(f"Warning: {scan['name']}: {method} failed: {text}", err=True)
+    for name, text in summary["failed"].items():
+        click.echo(f"Warning: {name} failed: {text}", err=True)
+    columns = {"psnr_db": "PSNR", "ssim": "SSIM", "mae": "MAE", "edge_accuracy": "edges",
+               "noise_deviation_ratio": "noise"}  # fmt: skip
+    width = max(len(method) for method in summary["methods"])
+    click.echo(f"{'':{width}}" + "".join(f"{title:>9}" for title in columns.values()))
+    for method in summary["methods"]:
+        means = [summary["metrics"][summary["where"]][name][method]["mean"] for name in columns]
+        cells = "".join(f"{'–' if mean is None else format(mean, '.4g'):>9}" for mean in means)
+        click.echo(f"{method:{width}}{cells}")
+    click.echo(f"Report written to {output}.")
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each scan on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        tasks = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done)
+
+        yield progress

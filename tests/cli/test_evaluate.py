@@ -1,0 +1,135 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from medgen.cli import main
+from medgen.volumes import Geometry, Volume, write_volume
+from medgen.volumes.phantom import phantom_volume
+
+
+def run(*arguments) -> tuple[int, str]:
+    """Exit code, and standard output and error together."""
+    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments), "--jobs", "1"])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Files: a chest CT, an MR head, and a CT without any body."""
+    folder = tmp_path_factory.mktemp("scans")
+    write_volume(phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1), folder / "ct.nii")
+    write_volume(phantom_volume("mr", (30, 34, 9), (7.0, 7.0, 10.0), seed=1), folder / "mr.nii")
+    noise = np.random.default_rng(0).normal(-1000, 5, (20, 22, 9)).astype(np.int16)
+    air = Volume(noise, Geometry.from_spacing(noise.shape, (1, 1, 5)), modality="ct")
+    write_volume(air, folder / "air.nii")
+    write_volume(air.with_array(np.zeros_like(noise), air.geometry), folder / "zeros.nii")
+    return folder
+
+
+def test_writes_a_report_of_the_classical_methods(scans, tmp_path):
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report")
+    assert code == 0
+    lines = output.splitlines()
+    assert lines[0].split() == ["PSNR", "SSIM", "MAE", "edges", "noise"]
+    assert [line.split()[0] for line in lines[1:5]] == ["nearest", "linear", "bspline", "sinc"]
+    assert lines[-1] == f"Report written to {tmp_path / 'report'}."
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "features.csv",
+        "figures",
+        "report.html",
+        "slices.csv",
+        "summary.json",
+    ]
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    mae = summary["metrics"]["interior"]["mae"]
+    assert lines[2].split()[3] == f"{mae['linear']['mean']:.4g}"
+    assert mae["linear"]["mean"] < mae["nearest"]["mean"]
+
+
+def test_linear_at_half_the_gap_is_the_mean_of_its_neighbours(scans, tmp_path):
+    run(scans / "ct.nii", "-o", tmp_path / "report", "--method", "linear")
+    rows = list(csv.DictReader((tmp_path / "report" / "slices.csv").open()))
+    scan = phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1).physical()
+    assert [int(row["slice"]) for row in rows] == [1, 3, 5, 7]
+    for row in rows:
+        k = int(row["slice"])
+        middle = np.rint((scan[..., k - 1] + scan[..., k + 1]) / 2)
+        expected = np.abs(middle - scan[..., k]).mean()
+        assert float(row["mae"]) == pytest.approx(expected, abs=0.26)  # halves may round either way
+
+
+def test_options_reach_the_report(scans, tmp_path):
+    options = [
+        "--method", "nearest", "--factor", 2, "--gap", 40, "--slice-axis", 2, "--seed", 7,
+        "--mask", scans / "ct.nii", "--thickness", 30, "--bin-count", 16, "--msmfe",
+    ]  # fmt: skip
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report", *options)
+    assert code == 0
+    assert (
+        "Warning: ct.nii: Removed slices lie 20 mm from acquired ones but are 30 mm thick" in output
+    )
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    scan = summary["scans"][0]
+    assert summary["methods"] == ["nearest"]
+    assert summary["settings"]["seed"] == 7
+    assert (scan["gap_mm"], scan["texture"], scan["region"]) == (40, "16 levels", "ct.nii")
+    assert summary["texture_maps"] is not None
+
+
+def test_a_failing_scan_is_told_and_the_rest_is_written(scans, tmp_path):
+    (scans / "broken.nii").write_bytes(b"no")
+    code, output = run(
+        scans / "broken.nii", scans / "ct.nii", "-o", tmp_path / "r", "--method", "nearest"
+    )
+    assert code == 0
+    assert "Warning: broken.nii failed: " in output
+    assert (tmp_path / "r" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["ct.nii"], ["--factor", 9], "leaves only 1 of the scan's 9 slices"),
+        (["ct.nii"], ["--gap", 5], "leaves gaps of at least 20 mm, got --gap 5"),
+        (["ct.nii", "mr.nii"], [], "must be of one modality, got ct in ct.nii, mr in mr.nii"),
+        (["ct.nii"], ["--mask", "zeros.nii"], "does not lie on the grid"),
+        (["air.nii"], ["--mask", "zeros.nii"], "zeros.nii is empty; give another mask"),
+        (["air.nii"], [], "The region of interest is empty"),
+        (["ct.nii"], ["--method", "cubic"], "named 'cubic'"),
+        (["nowhere.nii"], [], "does not exist"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(scans, tmp_path, names, options, message):
+    options = [scans / option if option == "zeros.nii" else option for option in options]
+    code, output = run(*[scans / name for name in names], "-o", tmp_path / "report", *options)
+    assert code == 1
+    assert output.startswith("Error: ")
+    assert output.count("\n") == 1
+    assert message in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_contradicting_bins_are_a_usage_error(scans, tmp_path):
+    code, output = run(
+        scans / "ct.nii", "-o", tmp_path / "report", "--bin-width", 10, "--bin-count", 8
+    )
+    assert code == 2
+    assert "Give --bin-width or --bin-count, not both." in output
+
+
+def test_existing_report_is_refused_before_the_work(scans, tmp_path):
+    (tmp_path / "report").mkdir()
+    code, output = run(scans / "nowhere.nii", "-o", tmp_path / "report")
+    assert code == 1
+    assert output == f"Error: {tmp_path / 'report'} exists; pass --overwrite to replace it.\n"
+
+
+def test_help_names_every_option():
+    code, output = run("--help")
+    assert code == 0
+    for option in ("--method", "--factor", "--gap", "--mask", "--seed", "--jobs", "--overwrite"):
+        assert option in output
