@@ -120,11 +120,16 @@ def evaluate(
             methods,
             settings,
             masks=masks,
-            jobs=jobs or len(os.sched_getaffinity(0)),
+            jobs=jobs or default_jobs(),
             progress=progress,
         )
         summary = write_report(study, output, overwrite=overwrite)
     echo_summary(summary, output)
+
+
+def default_jobs() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def recreators(names: tuple[str, ...], seed: int) -> dict[str, Callable]:

@@ -226,7 +226,7 @@ def evaluate_scan(
         EvaluationError: voxels are not finite, slices are below 11 voxels a side, every removed one
             is blank, the region is empty in all of them, or no method gave a result.
     """
-    truth = _stack(take_slices(volume, plan.axis, plan.truth), plan.axis)
+    truth = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
     regions = np.moveaxis(region.mask, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
     if not np.isfinite(truth).all():
         raise EvaluationError(
@@ -250,7 +250,7 @@ def evaluate_scan(
     acquired = take_slices(volume, plan.axis, plan.truth[:: plan.factor])
     for done, (method, recreate) in enumerate(methods.items(), start=1):
         try:
-            tests[method] = _recreated(recreate, acquired, plan, truth.shape, method)
+            tests[method] = recreated(recreate, acquired, plan, truth.shape, method)
         except MedgenError as error:
             failures[method] = str(error)
         progress(name, done, total)
@@ -318,11 +318,11 @@ def in_order(executor: Executor | None, function: Callable, tasks: Iterable) -> 
         yield pending.popleft().result()
 
 
-def _recreated(
+def recreated(
     recreate: Recreate, acquired: Volume, plan: Plan, shape: tuple[int, ...], method: str
 ) -> np.ndarray:
     """What one method makes of the acquired slices, float32 `shape` in physical units."""
-    result = _stack(recreate(acquired, factor=plan.factor, slice_axis=plan.axis), plan.axis)
+    result = stack_of(recreate(acquired, factor=plan.factor, slice_axis=plan.axis), plan.axis)
     if result.shape != shape:
         raise EvaluationError(f"{method} gave slices of shape {result.shape}, expected {shape}.")
     if not np.isfinite(result).all():
@@ -330,7 +330,7 @@ def _recreated(
     return result
 
 
-def _stack(volume: Volume, axis: int) -> np.ndarray:
+def stack_of(volume: Volume, axis: int) -> np.ndarray:
     """Physical values `(n, rows, cols)`, CT below -1024 HU raised to air."""
     values = np.ascontiguousarray(np.moveaxis(volume.physical(), axis, 0))
     return np.maximum(values, AIR_HU) if volume.modality == "ct" else values

@@ -63,7 +63,7 @@ def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".medgen-") as temporary:
             new = Path(temporary) / "new"
             (new / PICTURES).mkdir(parents=True)
-            write_csv(new / SLICES, (*PLACE, *METRIC_NAMED), slice_rows(study.scans))
+            write_slices(new / SLICES, study.scans)
             write_csv(new / FEATURES, (*PLACE, "feature", "value"), feature_rows(study.scans))
             (new / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
             pictures = []
@@ -99,12 +99,19 @@ def require_writable(folder: Path, *, overwrite: bool = False) -> None:
         )
 
 
-def slice_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
-    """Rows of `slices.csv`: place and method, then every metric."""
-    for scan in scans:
-        for score in scan.scores:
-            if score.metrics:
-                yield [*_place(scan, score), *(score.metrics[name] for name in METRIC_NAMED)]
+def write_slices(path: Path, scans: Iterable[ScanResult]) -> None:
+    """Write `slices.csv`: place and method, then every metric, for each score.
+
+    Raises:
+        EvaluationError: the file cannot be written.
+    """
+    rows = (
+        [*_place(scan, score), *(score.metrics[name] for name in METRIC_NAMED)]
+        for scan in scans
+        for score in scan.scores
+        if score.metrics
+    )
+    write_csv(path, (*PLACE, *METRIC_NAMED), rows)
 
 
 def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
@@ -117,12 +124,20 @@ def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[list[object]]) -> None:
-    """Write rows, numbers to 9 digits: enough to get every float32 back."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for row in rows:
-            writer.writerow([f"{v:.9g}" if isinstance(v, float) else v for v in row])
+    """Write rows, numbers to 9 digits: enough to get every float32 back.
+
+    Raises:
+        EvaluationError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([f"{v:.9g}" if isinstance(v, float) else v for v in row])
+    try:
+        path.write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def draw(

@@ -93,7 +93,7 @@ def run_study(
         )
 
     results = []
-    with _pool(jobs) as executor:
+    with process_pool(jobs) as executor:
         for number, (name, path) in enumerate(zip(names, paths, strict=True)):
             if name in failures:
                 continue
@@ -172,7 +172,7 @@ def _evaluate(
     )
 
 
-def _pool(jobs: int) -> Executor | nullcontext:
+def process_pool(jobs: int) -> Executor | nullcontext:
     """Fresh processes, none for one job: a fork of a process that runs TensorFlow may hang."""
     if jobs == 1:
         return nullcontext()

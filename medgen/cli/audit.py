@@ -1,0 +1,157 @@
+"""`medgen audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from medgen.cli.evaluate import default_jobs, recreators, shown_progress
+from medgen.cli.scan import scan_options
+from medgen.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from medgen.evaluation.audit import Coverage
+    from medgen.evaluation.protocol import ScanResult
+
+
+@click.command(short_help="Check a model on a scan of your own, slice by slice.")
+@click.argument("scan", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="NAME|BUNDLE", help="What to check.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    type=click.Path(path_type=Path),
+    help="Also write every metric of every slice to a CSV file.",
+)
+@click.option(
+    "--mask",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Region of interest. By default the lungs in chest CT and the body otherwise.",
+)
+@click.option(
+    "--slice-axis",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "0", "1", "2"]),
+    help="Axis of the slices; auto takes the coarsest.",
+)
+@click.option(
+    "--calibration",
+    is_flag=True,
+    help="Draw 19 samples of every slice and count how often 50 % and 90 % intervals hold the "
+    "truth.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes that score slices. [default: one for each core]",
+)
+@scan_options
+def audit(
+    scan, model, output, mask, slice_axis, calibration, seed, jobs, volume, series, overwrite
+) -> None:  # fmt: skip
+    """Leave out each inner slice of SCAN, re-create it, and compare with the classical methods.
+
+    No truth is needed. The gap is twice that of the scan, so errors are larger than those to expect
+    where the model fills in slices between all of SCAN's.
+    """
+    if output is not None and output.exists() and not overwrite:
+        raise EvaluationError(f"{output} exists; pass --overwrite to replace it.")
+
+    from medgen.evaluation.audit import DRAWS, audit_scan, interval_coverage
+    from medgen.evaluation.regions import region_for
+    from medgen.evaluation.report import write_slices
+    from medgen.evaluation.study import process_pool, read_mask
+    from medgen.interpolation import CLASSICAL
+    from medgen.volumes import read_volume
+
+    axis = None if slice_axis == "auto" else int(slice_axis)
+    methods = recreators((model, *CLASSICAL), seed)
+    name = next(iter(methods))
+    before = read_volume(scan, volume=volume, series=series)
+    region = region_for(before) if mask is None else read_mask(mask, before)
+    with shown_progress() as progress, process_pool(jobs or default_jobs()) as executor:
+        result = audit_scan(
+            before,
+            methods,
+            name=scan.name,
+            region=region,
+            slice_axis=axis,
+            executor=executor,
+            progress=progress,
+        )
+    if name in result.failures:
+        raise EvaluationError(f"{name} gave no result: {result.failures[name]}")
+    echo_slices(result, list(methods))
+    if calibration:
+        draws = [recreators((model,), seed + n)[name] for n in range(DRAWS)]
+        echo_coverage(name, interval_coverage(before, draws, region=region, slice_axis=axis))
+    if output is not None:
+        write_slices(output, [result])
+        click.echo(f"Every metric written to {output}.")
+
+
+def echo_slices(result: ScanResult, methods: list[str]) -> None:
+    """Errors by slice and method, edges kept and noise of the first, and how they compare."""
+    from medgen.evaluation.scoring import TRUTH
+    from medgen.evaluation.statistics import signed_rank_p
+
+    plan, model = result.plan, methods[0]
+    if result.warnings:
+        click.echo(
+            f"Warning: slices lie {plan.spacing_mm:g} mm apart but are {result.thickness_mm:g} mm "
+            "thick, so neighbours share their noise and errors are too small.",
+            err=True,
+        )
+    for method, text in result.failures.items():
+        click.echo(f"Warning: {method} failed: {text}", err=True)
+    methods = [method for method in methods if method not in result.failures]
+    rows: dict[int, dict[str, dict[str, float]]] = {}
+    for score in result.scores:
+        if score.method != TRUTH:
+            rows.setdefault(score.index, {})[score.method] = score.metrics
+    widths = [max(9, len(method) + 2) for method in methods]
+    titles = "".join(f"{method:>{width}}" for method, width in zip(methods, widths, strict=True))
+    click.echo(f"Mean absolute error, re-created across a gap of {plan.gap_mm:g} mm;")
+    click.echo(f"edges kept and noise relative to neighbours of {model}")
+    click.echo(f"{'slice':>5}{titles}{'edges':>9}{'noise':>9}")
+    columns = [[row[method]["mae"] for row in rows.values()] for method in methods]
+    columns += [
+        [row[model][metric] for row in rows.values()]
+        for metric in ("edge_accuracy", "noise_deviation_ratio")
+    ]
+    widths += [9, 9]
+    labels = [*map(str, rows), "mean"]
+    columns = [[*column, mean_of(column)] for column in columns]
+    for label, *cells in zip(labels, *columns, strict=True):
+        text = "".join(f"{cell:>{width}.4g}" for cell, width in zip(cells, widths, strict=True))
+        click.echo(f"{label:>5}{text}")
+    own = columns[0][:-1]
+    for method, column in zip(methods[1:], columns[1:], strict=False):
+        differences = [ours - theirs for ours, theirs in zip(own, column[:-1], strict=True)]
+        wins = sum(difference < 0 for difference in differences)
+        p = signed_rank_p(differences)
+        click.echo(
+            f"{model} is nearer than {method} in {wins} of {len(own)} slices (Wilcoxon p {p:.2g})."
+        )
+
+
+def echo_coverage(model: str, coverage: list[Coverage] | None) -> None:
+    """How often the intervals hold the truth, in one sentence."""
+    if coverage is None:
+        click.echo(f"{model} gives the same slice for every seed, so it has no intervals.")
+        return
+    text = " and ".join(f"{c.nominal:.0%} intervals hold {c.observed:.1%}" for c in coverage)
+    click.echo(f"Of the region's true values, {text}.")
+
+
+def mean_of(values: list[float]) -> float:
+    """Mean of what is not NaN."""
+    finite = [value for value in values if value == value]
+    return sum(finite) / len(finite) if finite else float("nan")
