@@ -1,0 +1,47 @@
+"""The guess at modality and padding."""
+
+import numpy as np
+import pytest
+
+from medgen.volumes.modality import guess_modality, guess_padding
+
+RNG = np.random.default_rng(11)
+TISSUE = RNG.normal(40, 20, 10_000).round()
+AIR = RNG.normal(-1000, 15, 1000).round()
+SIGNAL = RNG.rayleigh(100, 10_000).round()
+OUTSIDE = np.full(2000, -3024.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "modality"),
+    [
+        (np.concatenate([TISSUE, AIR]), "ct"),
+        (np.concatenate([TISSUE, AIR, OUTSIDE]), "ct"),
+        (np.concatenate([TISSUE, AIR[:5]]), "unknown"),  # cropped inside the body
+        (np.concatenate([TISSUE, AIR]) + 1024, "mr"),  # no longer HU
+        (SIGNAL, "mr"),
+        (np.concatenate([SIGNAL, -SIGNAL[:100]]), "mr"),  # ringing after resampling
+        (np.concatenate([SIGNAL, -SIGNAL[:1000]]), "unknown"),
+        (SIGNAL > 100, "unknown"),  # a mask
+        (np.concatenate([TISSUE, AIR, [-30000.0]]), "unknown"),
+        (np.concatenate([TISSUE, AIR, [np.nan, -np.inf]]), "ct"),
+        (np.full(10, np.nan), "unknown"),
+        (np.zeros(10), "unknown"),
+    ],
+)
+def test_guess(values, modality):
+    assert guess_modality(values.astype(np.float32)) == modality
+
+
+@pytest.mark.parametrize(
+    ("values", "padding"),
+    [
+        (np.concatenate([TISSUE, AIR, OUTSIDE]), -3024),
+        (np.concatenate([TISSUE, AIR, OUTSIDE[:3]]), None),  # a few dark voxels
+        (np.concatenate([TISSUE, AIR, np.full(2000, -1024)]), None),  # air, as far as HU tell
+        (np.concatenate([TISSUE, AIR, [np.nan]]), None),
+        (np.full(10, np.nan), None),
+    ],
+)
+def test_padding(values, padding):
+    assert guess_padding(values.astype(np.float32)) == padding
