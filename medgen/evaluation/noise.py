@@ -19,7 +19,7 @@ from medgen.evaluation.similarity import as_pair
 HIGH_PASS_SIGMA = 1.0
 # Local standard deviations are taken in squares of this many pixels.
 WINDOW = 5
-# Homogeneous tissue: this share of the foreground, where the neighbours' mean changes least.
+# Homogeneous tissue: this share of the foreground, where the neighbours change least.
 HOMOGENEOUS_SHARE = 0.25
 
 
@@ -58,10 +58,11 @@ def local_deviation_ratio(neighbours: np.ndarray, image_test: np.ndarray) -> flo
 
 
 def homogeneous_tissue(neighbours: np.ndarray) -> np.ndarray:
-    """Pixels of tissue away from edges, found on the mean of the acquired neighbours.
+    """Pixels of tissue away from the edges of every acquired neighbour.
 
-    Foreground is what lies above Otsu's threshold of that mean and varies in every neighbour (not
-    padding); of it, the quarter with the smallest Gaussian gradient (sigma 2 pixels) is kept.
+    Foreground is what lies above Otsu's threshold of their mean and varies in every neighbour (not
+    padding); of it, the quarter with the smallest Gaussian gradient (sigma 2 pixels), the largest of
+    the neighbours', is kept.
 
     Args:
         neighbours: `(n, rows, cols)`.
@@ -77,7 +78,7 @@ def homogeneous_tissue(neighbours: np.ndarray) -> np.ndarray:
     foreground = (mean > threshold_otsu(mean)) & varies
     if not foreground.any():
         return foreground
-    gradient = gaussian_gradient_magnitude(mean, 2.0)
+    gradient = np.max([gaussian_gradient_magnitude(image, 2.0) for image in neighbours], axis=0)
     return foreground & (gradient <= np.quantile(gradient[foreground], HOMOGENEOUS_SHARE))
 
 

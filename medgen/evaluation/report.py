@@ -177,6 +177,7 @@ def render(summary: dict[str, object], pictures: list[dict[str, str]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
+    environment.filters["spread"] = lambda sd: "–" if sd is None else f"{float(f'{sd:.2g}'):g}"
     environment.filters["pvalue"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     best = {
         where: {

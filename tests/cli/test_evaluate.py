@@ -133,3 +133,36 @@ def test_help_names_every_option():
     assert code == 0
     for option in ("--method", "--factor", "--gap", "--mask", "--seed", "--jobs", "--overwrite"):
         assert option in output
+
+
+@pytest.mark.slow
+def test_trained_models_are_methods_too(scans, tmp_path):
+    from medgen.nets.pixelcnn import pixelcnn_from
+    from medgen.nets.vqvae import vqvae_from
+    from medgen.preprocessing.intensity import IntensityRule
+    from medgen.recipes import PriorRecipe, VQVAERecipe
+    from medgen.serving.bundle import Bundle, save_bundle
+
+    first = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
+    second = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)
+    bundle = Bundle(
+        IntensityRule("ct", 4096, -1024.0, 3071.0),
+        first,
+        vqvae_from(first, seed=1),
+        second,
+        pixelcnn_from(second, first, seed=1),
+    )
+    save_bundle(bundle, tmp_path / "tiny", "# Card\n")
+    methods = ["--method", tmp_path / "tiny", "--method", "linear"]
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report", *methods)
+    assert code == 0, output
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert summary["methods"] == ["tiny", "linear"]
+    code, output = run(scans / "mr.nii", "-o", tmp_path / "mr", *methods)
+    assert code == 0
+    assert "Warning: mr.nii: tiny failed: " in output
+
+    arguments = ["audit", scans / "ct.nii", "--model", tmp_path / "tiny", "--calibration"]
+    result = CliRunner().invoke(main, [*map(str, arguments), "--jobs", "1"])
+    assert result.exit_code == 0
+    assert "Of the region's true values, 50% intervals hold " in result.output
