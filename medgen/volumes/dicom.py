@@ -72,7 +72,7 @@ def read_dicom(path: Path, *, volume: int | None = None, series: str | None = No
         metadata["slice_thickness_mm"] = frames[0].thickness
     if len(frames) > 2:
         metadata["position_deviation_mm"] = deviation_mm
-    if array.dtype == np.float32 and len({(f.slope, f.intercept) for f in frames}) > 1:
+    if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
         notes.append("Rescale differs between slices; values are physical ones in float32.")
     elif padding is not None:
         metadata["padding_value"] = padding * slope + intercept

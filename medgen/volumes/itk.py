@@ -204,7 +204,8 @@ def meta_header(path: Path) -> Header:
         ValueError: it is no MetaImage file.
     """
     lines, end = header_lines(path, lambda line: line.startswith("ElementDataFile"))
-    fields = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    fields = {key.strip(): value.strip() for key, value in pairs}
     if not {"NDims", "DimSize", "ElementDataFile"} <= fields.keys():
         raise ValueError("NDims, DimSize or ElementDataFile is missing in its header")
     spacing = fields.get("ElementSpacing", fields.get("ElementSize", "")).split()

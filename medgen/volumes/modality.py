@@ -27,7 +27,7 @@ def guess_modality(physical: np.ndarray) -> str:
     Args:
         physical: any shape; NaN and infinite values are left out.
     """
-    values = finite(physical)
+    values = physical[np.isfinite(physical)]
     if not values.size:
         return "unknown"
     air = np.mean((values >= AIR_HU[0]) & (values <= AIR_HU[1]))
@@ -47,13 +47,7 @@ def guess_padding(physical: np.ndarray) -> float | None:
     Args:
         physical: HU, any shape; NaN and infinite values are left out.
     """
-    values = finite(physical)
+    values = physical[np.isfinite(physical)]
     if not values.size or values.min() >= PADDING_BELOW_HU:
         return None
     return float(values.min()) if np.mean(values == values.min()) >= LEAST_PADDING else None
-
-
-def finite(physical: np.ndarray) -> np.ndarray:
-    """The finite values in one row, in the order they have in memory, which is the fastest."""
-    values = physical.ravel(order="K")
-    return values[np.isfinite(values)]

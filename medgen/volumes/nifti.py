@@ -144,6 +144,8 @@ def affine_and_metadata(
     shape: tuple[int, int, int],
 ) -> tuple[np.ndarray, dict[str, object]]:
     """Affine `(4, 4)` in RAS mm, and what else of the header is worth keeping."""
+    if isinstance(image, nib.Nifti1Pair):
+        return nifti_affine_and_metadata(path, image, raw, shape)
     if isinstance(image, nib.MGHImage):
         if not raw["goodRASFlag"]:
             raise ReadError(
@@ -151,45 +153,49 @@ def affine_and_metadata(
                 "FreeSurfer's mri_convert."
             )
         return image.affine, {"format": "MGH"}
-    if not isinstance(image, nib.Nifti1Pair):
-        mat = image.file_map.get("mat")
-        if mat is None or not Path(mat.filename).exists():
-            raise ReadError(
-                f"{path} is an Analyze file, which cannot tell left from right, and no SPM .mat "
-                "file lies beside it; convert it to NIfTI with a known orientation."
-            )
-        return image.affine, {"format": "Analyze"}
+    mat = image.file_map.get("mat")
+    if mat is None or not Path(mat.filename).exists():
+        raise ReadError(
+            f"{path} is an Analyze file, which cannot tell left from right, and no SPM .mat file "
+            "lies beside it; convert it to NIfTI with a known orientation."
+        )
+    return image.affine, {"format": "Analyze"}
 
+
+def nifti_affine_and_metadata(
+    path: Path, image: nib.Nifti1Pair, raw: np.ndarray, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, dict[str, object]]:
+    """Affine `(4, 4)` in RAS mm by sform, else qform, and the header fields worth keeping."""
     header = image.header
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
-    if sform <= 0 and qform <= 0:
+    sform, qform = (max(int(header[name]), 0) for name in ("sform_code", "qform_code"))
+    if not sform and not qform:
         raise ReadError(
             f"{path} has no affine (sform_code and qform_code are 0), so its voxels have no "
             "place in the patient; set one from the original scan before using this file."
         )
-    if sform <= 0 and not all(raw["pixdim"][1:4]):
+    if not sform and not all(raw["pixdim"][1:4]):
         sizes = ", ".join(f"{size:g}" for size in raw["pixdim"][1:4])
         raise ReadError(
             f"{path} has voxels of zero size (pixdim {sizes} mm); set the true voxel size in the "
             "header before using this file."
         )
-    notes = []
-    if sform > 0 and qform > 0:
-        distance = Geometry(shape, image.affine).distance_mm(header.get_qform())
-        if distance > AGREEMENT_MM:
-            notes.append(f"sform and qform disagree by up to {distance:.3g} mm; the sform is used.")
-            qform = sform
     units = int(raw["xyzt_units"])
     scale = SPATIAL_UNITS_MM.get(units & 7)
     if scale is None:
         raise ReadError(
             f"{path} gives positions in an unknown unit (xyzt_units {units}); set it to mm (2)."
         )
+    to_mm = np.diag([scale, scale, scale, 1.0])
+    notes = []
     if scale != 1:
         notes.append("The header's unit of length was not mm; positions were converted to mm.")
         units = (units & ~7) | MILLIMETRE
-    affine = np.array(image.affine)
-    affine[:3] *= scale
+    affine = to_mm @ image.affine
+    if sform and qform:
+        disagreement = qform_disagreement(Geometry(shape, affine), header, to_mm)
+        if disagreement:
+            notes.append(f"{disagreement}; the sform is used.")
+            qform = sform
     kept = {name: header[name].item() for name in KEPT_FIELDS}
     kept |= {"sform_code": sform or qform, "qform_code": qform or sform, "xyzt_units": units}
     version = 2 if isinstance(header, nib.Nifti2Header) else 1
@@ -197,6 +203,19 @@ def affine_and_metadata(
     if notes:
         metadata["notes"] = tuple(notes)
     return affine, metadata
+
+
+def qform_disagreement(
+    geometry: Geometry, header: nib.Nifti1Header, to_mm: np.ndarray
+) -> str | None:
+    """What is wrong with a qform beside the sform that `geometry` follows, None if nothing."""
+    try:
+        distance = geometry.distance_mm(to_mm @ header.get_qform())
+    except ValueError:
+        return "The qform is no rotation"
+    if distance > AGREEMENT_MM:
+        return f"sform and qform disagree by up to {distance:.3g} mm"
+    return None
 
 
 def write_nifti(volume: Volume, path: Path) -> None:

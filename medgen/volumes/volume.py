@@ -55,6 +55,8 @@ class Volume:
         array = array.view()
         array.setflags(write=False)
         object.__setattr__(self, "array", array)
+        object.__setattr__(self, "slope", float(self.slope))
+        object.__setattr__(self, "intercept", float(self.intercept))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
     @property

@@ -190,6 +190,14 @@ def test_rounded_positions_are_taken_and_their_deviation_told(tmp_path, jitter_m
     np.testing.assert_allclose(scan.spacing[2], 3.0, atol=1e-5)
 
 
+def test_a_shift_in_plane_within_the_tolerance_is_no_tilt(tmp_path):
+    # 0.05 mm over a gap of 1 mm: 2.9 degrees, but no more than a rounded position.
+    shifted = ORIGIN + OBLIQUE[:, 2] + 0.05 * OBLIQUE[:, 0]
+    scan = read_volume(save(tmp_path / "scan", [make_slice(0), make_slice(1, position=shifted)]))
+    assert not scan.geometry.is_sheared
+    np.testing.assert_allclose(scan.spacing, (0.7, 0.9, 1.0), atol=1e-5)
+
+
 def test_a_modality_that_the_values_belie(tmp_path):
     folder = series(tmp_path / "scan", RescaleIntercept=0)
     scan = read_volume(folder)

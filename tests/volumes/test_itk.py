@@ -146,7 +146,7 @@ def test_big_endian(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("dtype", "slope", "intercept", "written"),
     [
-        ("i2", 1.0, -1024.0, "i2"),  # HU fit the stored dtype
+        ("i2", 1, -1024, "i2"),  # HU fit the stored dtype
         ("u2", 1.0, -1024.0, "i2"),  # negative HU need a signed one
         ("u2", 1.0, 60000.0, "u2"),
         ("i2", 1.0, -33000.0, "i4"),  # beyond int16

@@ -170,6 +170,22 @@ def test_sform_wins_over_a_qform_that_disagrees_and_says_so(tmp_path):
     assert (header["sform_code"], header["qform_code"]) == (4, 4)
 
 
+def test_broken_quaternion_does_not_matter_beside_an_sform(tmp_path):
+    image = nib.Nifti1Image(numbers(np.int16), oblique_affine())
+    image.set_qform(oblique_affine(), 1)
+    nib.save(image, tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[256:260] = np.float32(2).tobytes()  # quatern_b
+    (tmp_path / "a.nii").write_bytes(raw)
+    scan = read_volume(tmp_path / "a.nii")
+    assert scan.geometry == Geometry(SHAPE, oblique_affine())
+    assert scan.metadata["notes"] == ("The qform is no rotation; the sform is used.",)
+    raw[254:256] = bytes(2)  # sform_code
+    (tmp_path / "a.nii").write_bytes(raw)
+    with pytest.raises(ReadError, match="not a readable NIfTI"):
+        read_volume(tmp_path / "a.nii")
+
+
 def test_qform_counts_where_there_is_no_sform(tmp_path):
     image = nib.Nifti1Image(numbers(np.int16), None)
     image.header.set_qform(oblique_affine(), 1)
