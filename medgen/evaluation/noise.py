@@ -61,8 +61,8 @@ def homogeneous_tissue(neighbours: np.ndarray) -> np.ndarray:
     """Pixels of tissue away from the edges of every acquired neighbour.
 
     Foreground is what lies above Otsu's threshold of their mean and varies in every neighbour (not
-    padding); of it, the quarter with the smallest Gaussian gradient (sigma 2 pixels), the largest of
-    the neighbours', is kept.
+    padding); of it, the quarter with the smallest Gaussian gradient (sigma 2 pixels), the largest
+    of the neighbours', is kept.
 
     Args:
         neighbours: `(n, rows, cols)`.
