@@ -18,7 +18,7 @@ class WriteError(MedgenError):
 
 
 class GeometryError(MedgenError):
-    """Positions of slices or voxels that do not make a regular volume, or do not fit the request."""
+    """Voxel positions that do not make a regular volume, or do not fit the request."""
 
 
 class IntensityError(MedgenError):

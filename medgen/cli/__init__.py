@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 import click
 
 import medgen
 from medgen.errors import MedgenError
 
+# TensorFlow's start-up notes are of no use to users; its errors still come as exceptions.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 # Command name -> module under medgen.cli, imported only when the command is named or listed.
 COMMANDS = {
     "train-vqvae": "train",
     "train-prior": "train",
     "interpolate": "interpolate",
+    "reconstruct": "reconstruct",
+    "sample": "sample",
     "phantom": "phantom",
     "evaluate": "evaluate",
+    "audit": "audit",
     "info": "info",
 }
 

@@ -56,8 +56,10 @@ def _shown() -> Iterator[Callable[[int, int], None]]:
     "--temperature",
     type=click.FloatRange(0),
     metavar="T",
-    help="Of a trained model's sampling; by default the model's own.",
+    help="Of a trained model's sampling; 1 draws from what it learnt, less is smoother.",
 )
+@click.option("--top-k", type=click.IntRange(1), help="Sample among the k most likely codes.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")
 @scan_options
 def interpolate(
     scan: Path,
@@ -68,6 +70,8 @@ def interpolate(
     slice_axis: str,
     seed: int,
     temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
     volume: int | None,
     series: str | None,
     overwrite: bool,
@@ -85,7 +89,9 @@ def interpolate(
     from medgen.interpolation import interpolate_volume, interpolator_named
     from medgen.volumes import read_volume, write_volume
 
-    interpolator = interpolator_named(model, seed=seed, temperature=temperature)
+    interpolator = interpolator_named(
+        model, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p
+    )
     before = read_volume(scan, volume=volume, series=series)
     for note in before.metadata.get("notes", ()):
         click.echo(f"Note: {note}", err=True)

@@ -11,11 +11,11 @@ from keras import ops
 class VectorQuantizer(keras.layers.Layer):
     """Replaces every vector by its nearest codebook entry.
 
-    The codebook follows the mean of the vectors assigned to each entry (van den Oord et al.
-    2017, appendix A.1). Counts and sums start consistently (count 1, sum = entry), so
-    that an entry nobody uses stays where it is instead of being divided by a vanishing or smoothed
-    count. An entry whose averaged count falls below `revival_threshold` vectors a batch is dead and restarts at a vector
-    drawn from the current batch (Williams et al. 2020).
+    The codebook follows the mean of the vectors assigned to each entry (van den Oord et al. 2017,
+    appendix A.1). Counts and sums start consistently (count 1, sum = entry), so that an entry
+    nobody uses stays where it is instead of being divided by a vanishing or smoothed count. An
+    entry whose averaged count falls below `revival_threshold` vectors a batch is dead and restarts
+    at a vector drawn from the current batch (Williams et al. 2020).
 
     Gradients pass straight through to the inputs; the commitment term
     `commitment_cost * mean((inputs - quantized)²)` is added as a layer loss.

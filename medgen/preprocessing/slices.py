@@ -21,7 +21,7 @@ VALIDATION_FRACTION = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """The slices of one scan, `unit` `(n, rows, cols)` in −0.5…0.5, and the spacing of each axis."""
+    """Slices of one scan, `unit` `(n, rows, cols)` in −0.5…0.5, and the spacing of each axis."""
 
     name: str
     unit: np.ndarray = field(repr=False)

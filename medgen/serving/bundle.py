@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from medgen.errors import BundleError, MedgenError
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
@@ -50,6 +51,15 @@ class Bundle:
     def kind(self) -> str:
         """`vqvae`, or `two-stage` with a prior."""
         return "vqvae" if self.prior is None else "two-stage"
+
+    def encode_slice(self, unit: np.ndarray) -> np.ndarray:
+        """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
+        return keras.ops.convert_to_numpy(self.vqvae.encode(unit[None, ..., None]))[0]
+
+    def decode_slice(self, codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Slice of `shape` in the unit range, float32, from codes `(h, w)`."""
+        image = keras.ops.convert_to_numpy(self.vqvae.decode(codes[None]))
+        return image[0, : shape[0], : shape[1], 0]
 
 
 def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
-from medgen.nets.vqvae import VQVAE
 from medgen.preprocessing.batches import CodeSlab, triplet_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import PriorRecipe, to_json
@@ -58,9 +57,9 @@ def fit_prior(
         TrainingError: see `loop.fit`, or no slab with three slices.
     """
     keras.utils.set_random_seed(seed)
-    vqvae = first_stage.vqvae
     training, validation = (
-        [code_slab(vqvae, slab) for slab in slabs] for slabs in (scans.training, scans.validation)
+        [code_slab(first_stage, slab) for slab in slabs]
+        for slabs in (scans.training, scans.validation)
     )
     model = pixelcnn_from(recipe, first_stage.vqvae_recipe, seed)
 
@@ -79,7 +78,7 @@ def fit_prior(
     held_out = [batch(validation, 2**31 + i, 0.0) for i in range(VALIDATION_BATCHES)]
 
     def prepare() -> None:
-        codebook = keras.ops.convert_to_numpy(vqvae.quantizer.codebook)
+        codebook = keras.ops.convert_to_numpy(first_stage.vqvae.quantizer.codebook)
         model.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
 
     rows = fit(
@@ -109,17 +108,12 @@ def fit_prior(
     )
 
 
-def code_slab(vqvae: VQVAE, slab: Slab) -> CodeSlab:
+def code_slab(first_stage: Bundle, slab: Slab) -> CodeSlab:
     """Codes of every slice of `slab` under the four in-plane flips."""
     slices = slab.stack.unit[slab.start : slab.stop]
     flips = [slices, slices[:, ::-1], slices[:, :, ::-1], slices[:, ::-1, ::-1]]
-    codes = [[encode_slice(vqvae, image) for image in flipped] for flipped in flips]
+    codes = [[first_stage.encode_slice(image) for image in flipped] for flipped in flips]
     return CodeSlab(slab.stack.name, np.array(codes), slab.stack.spacing_mm[0])
-
-
-def encode_slice(vqvae: VQVAE, image: np.ndarray) -> np.ndarray:
-    """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
-    return keras.ops.convert_to_numpy(vqvae.encode(image[None, ..., None]))[0]
 
 
 def measure_prior(model: PixelCNN, batches: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:

@@ -1,0 +1,83 @@
+"""A scan through the VQ-VAE and back, with what was lost on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from medgen.layers.quantizer import codebook_statistics
+from medgen.preprocessing.slices import axial_square
+from medgen.serving.bundle import Bundle
+from medgen.volumes import Volume
+
+# Slices of less contrast (standard deviation over the intensity range) hold nothing to measure.
+EMPTY = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """A reconstructed scan and its measures.
+
+    Args:
+        volume: on the grid the model works on.
+        ssim: of every slice that holds something, over the range `low … high`.
+        psnr_db: likewise.
+        codebook_usage: share of codes that occur in the scan.
+        low: lowest physical value the model can give.
+        high: highest.
+    """
+
+    volume: Volume
+    ssim: np.ndarray
+    psnr_db: np.ndarray
+    codebook_usage: float
+    low: float
+    high: float
+
+
+def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
+    """Encode and decode every slice of `volume`.
+
+    Intensities are limited to the model's range on both sides of the comparison; slices of next to
+    no contrast (air) are reconstructed but not measured.
+
+    Args:
+        volume: a scan of the model's modality; brought to axial slices of the model's size first
+            if it has one (`recipes.VQVAERecipe.image_size`).
+        bundle: any model with a VQ-VAE.
+
+    Raises:
+        IntensityError: a scan of another modality, or NaN or infinite voxels.
+    """
+    bundle.rule.require_modality(volume)
+    size = bundle.vqvae_recipe.image_size
+    if size is not None:
+        volume = axial_square(volume, size)
+    axis = volume.geometry.slice_axis if size is None else 2
+    physical = volume.physical()
+    scale = bundle.rule.scale_for(physical)
+    counts = np.zeros(bundle.vqvae_recipe.num_embeddings, int)
+    ssim, psnr = [], []
+    output = np.empty_like(physical)
+    for source, target in zip(
+        np.moveaxis(physical, axis, 0), np.moveaxis(output, axis, 0), strict=True
+    ):
+        true = scale.to_unit(source)
+        codes = bundle.encode_slice(true)
+        counts += np.bincount(codes.ravel(), minlength=counts.size)
+        test = np.clip(bundle.decode_slice(codes, true.shape), -0.5, 0.5)
+        target[...] = scale.from_unit(test)
+        if true.std() >= EMPTY:
+            ssim.append(structural_similarity(true, test, data_range=1.0))
+            psnr.append(peak_signal_noise_ratio(true, test, data_range=1.0))
+    array = volume.stored(output)
+    return Reconstruction(
+        volume.with_array(array, volume.geometry),
+        np.array(ssim),
+        np.array(psnr),
+        codebook_statistics(counts)["usage"],
+        scale.low,
+        scale.high,
+    )

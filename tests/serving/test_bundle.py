@@ -1,0 +1,109 @@
+"""A bundle comes back as it was, and anything else is refused in one sentence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medgen.errors import BundleError
+from medgen.nets.pixelcnn import pixelcnn_from
+from medgen.nets.vqvae import vqvae_from
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PriorRecipe, VQVAERecipe
+from medgen.serving.bundle import Bundle, load_bundle, save_bundle
+
+VQVAE_RECIPE = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
+PRIOR_RECIPE = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    return Bundle(
+        IntensityRule("ct", 100, -500.0, 500.0),
+        VQVAE_RECIPE,
+        vqvae_from(VQVAE_RECIPE, seed=1),
+        PRIOR_RECIPE,
+        pixelcnn_from(PRIOR_RECIPE, VQVAE_RECIPE, seed=1),
+        metrics={"vqvae": {"ssim": 0.5}},
+    )
+
+
+@pytest.fixture
+def folder(bundle, tmp_path) -> Path:
+    save_bundle(bundle, tmp_path / "bundle", "# Card\n")
+    return tmp_path / "bundle"
+
+
+def test_loaded_equals_saved_at_any_size(bundle, folder):
+    loaded = load_bundle(folder)
+    assert (loaded.kind, loaded.name, loaded.rule) == ("two-stage", "bundle", bundle.rule)
+    assert (loaded.vqvae_recipe, loaded.prior_recipe) == (VQVAE_RECIPE, PRIOR_RECIPE)
+    assert loaded.metrics == bundle.metrics
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-0.5, 0.5, (13, 22)).astype("float32")
+    codes = bundle.encode_slice(image)
+    np.testing.assert_array_equal(codes, loaded.encode_slice(image))
+    np.testing.assert_array_equal(
+        bundle.decode_slice(codes, (13, 22)), loaded.decode_slice(codes, (13, 22))
+    )
+    maps = {key: rng.integers(0, 9, (3, 5, 4)) for key in ("codes", "previous", "next")}
+    inputs = maps | {"position": np.full(3, 0.5, "f4"), "gap_mm": np.full(3, 4, "f4")}
+    np.testing.assert_array_equal(bundle.prior(inputs), loaded.prior(inputs))
+
+
+def test_a_first_stage_alone_has_no_prior(bundle, tmp_path):
+    save_bundle(replace(bundle, prior=None, prior_recipe=None), tmp_path / "vqvae", "# Card\n")
+    loaded = load_bundle(tmp_path / "vqvae")
+    assert loaded.kind == "vqvae"
+    assert loaded.prior is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["recipe.json", "intensity.json", "metrics.json", "vqvae.weights.h5", "prior.weights.h5"],
+)
+def test_a_missing_or_truncated_file_is_named(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match=name):
+        load_bundle(folder)
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        load_bundle(folder)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format_version": 99}, "format version 99"),
+        ({"kind": "poem"}, "unknown kind 'poem'"),
+        ({"vqvae": None}, "damaged"),
+        ({"vqvae": {"filters": -3}}, "filters"),
+        ({"vqvae": {"filters": 16, "spell": 1}}, "spell"),
+        ({"prior": {"filters": "six"}}, "'six'"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(folder, changes, words):
+    edit(folder / "recipe.json", **changes)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(folder)
+
+
+def test_weights_of_another_shape_are_refused(folder):
+    recipe = json.loads((folder / "recipe.json").read_text())
+    edit(folder / "recipe.json", vqvae=recipe["vqvae"] | {"filters": 24})
+    with pytest.raises(BundleError, match=r"vqvae\.weights\.h5 is damaged or does not fit"):
+        load_bundle(folder)
+
+
+def test_a_path_that_is_no_bundle(tmp_path):
+    with pytest.raises(BundleError, match="no model folder"):
+        load_bundle(tmp_path / "nothing")
+    with pytest.raises(BundleError, match="recipe"):
+        load_bundle(tmp_path)

@@ -1,0 +1,108 @@
+"""Training on a small phantom: it learns, repeats, continues, and refuses what it cannot do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medgen.errors import TrainingError
+from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES
+from medgen.training import fit_prior, fit_vqvae
+from medgen.training.scans import gather_scans
+from medgen.volumes import write_volume
+from medgen.volumes.phantom import phantom_volume
+
+VQVAE_RECIPE = replace(
+    VQVAE_RECIPES["small"], filters=16, num_embeddings=16, steps=40, validate_every=20, crop=16
+)
+PRIOR_RECIPE = replace(
+    PRIOR_RECIPES["small"], filters=8, blocks=2, steps=40, validate_every=20, crop=6
+)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "phantom.nii.gz"
+    write_volume(phantom_volume("ct", (36, 40, 24), (8.0, 8.0, 9.0), seed=1), path)
+    return gather_scans([path], [], rule=None, image_size=None, guard_mm=9.0, seed=0)
+
+
+@pytest.fixture(scope="module")
+def first_stage(scans, tmp_path_factory):
+    return fit_vqvae(scans, VQVAE_RECIPE, tmp_path_factory.mktemp("vqvae"))
+
+
+def weights(model) -> list[np.ndarray]:
+    return [np.asarray(v) for v in model.weights]
+
+
+def stop_after(step: int):
+    def progress(at: int, logs: dict[str, float]) -> None:
+        if at == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_vqvae_learns(scans, tmp_path):
+    rows = []
+    fit_vqvae(scans, VQVAE_RECIPE, tmp_path, report=rows.append)
+    assert [row["step"] for row in rows] == [20, 40]
+    assert rows[1]["train_nll"] < rows[0]["train_nll"]
+    assert rows[1]["loss"] < rows[0]["loss"]
+    assert rows[1]["ssim"] > rows[0]["ssim"]
+    assert 0 < rows[1]["codebook_usage"] <= 1
+    assert (tmp_path / "metrics.csv").read_text().count("\n") == 3
+    assert list((tmp_path / "logs").glob("events*"))
+
+
+def test_an_interrupted_run_continues_to_the_same_weights(scans, first_stage, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit_vqvae(scans, VQVAE_RECIPE, tmp_path, progress=stop_after(27))
+    with pytest.raises(TrainingError, match="--resume"):
+        fit_vqvae(scans, VQVAE_RECIPE, tmp_path)
+    with pytest.raises(TrainingError, match="another recipe"):
+        fit_vqvae(scans, replace(VQVAE_RECIPE, crop=20), tmp_path, resume=True)
+    resumed = fit_vqvae(scans, VQVAE_RECIPE, tmp_path, resume=True)
+    for a, b in zip(weights(first_stage.vqvae), weights(resumed.vqvae), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_path):
+    rows = []
+    whole = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "a", report=rows.append)
+    assert rows[1]["bits_per_code"] < 4.0  # log2 of 16 codes
+    assert rows[1]["bits_per_code"] < rows[0]["bits_per_code"]
+    with pytest.raises(KeyboardInterrupt):
+        fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", progress=stop_after(33))
+    resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
+    for a, b in zip(weights(whole.prior), weights(resumed.prior), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert whole.kind == "two-stage"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(scans, tmp_path):
+    hot = replace(VQVAE_RECIPE, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        fit_vqvae(scans, hot, tmp_path)
+
+
+def test_scans_of_both_modalities_are_refused(tmp_path):
+    for modality in ("ct", "mr"):
+        volume = phantom_volume(modality, (20, 20, 12), (12.0, 12.0, 5.0), seed=1)
+        write_volume(volume, tmp_path / f"{modality}.nii.gz")
+    with pytest.raises(TrainingError, match=r"one modality.*ct\.nii\.gz.*mr\.nii\.gz"):
+        gather_scans([tmp_path], [], rule=None, image_size=None, guard_mm=3.0, seed=0)
+
+
+def test_a_validation_scan_never_trains(tmp_path):
+    paths = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
+    for seed, path in enumerate(paths):
+        write_volume(phantom_volume("mr", (20, 22, 12), (9.0, 9.0, 5.0), seed=seed), path)
+    scans = gather_scans(
+        [Path(tmp_path)], [paths[1]], rule=None, image_size=None, guard_mm=3.0, seed=0
+    )
+    assert [slab.stack.name for slab in scans.training] == ["a.nii.gz"]
+    assert [slab.stack.name for slab in scans.validation] == ["b.nii.gz"]
+    assert scans.rule.modality == "mr"
