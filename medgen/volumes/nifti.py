@@ -17,11 +17,9 @@ from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import array_from_file
-from nibabel.wrapstruct import WrapStructError
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
@@ -40,7 +38,7 @@ SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, 
 MILLIMETRE = 2
 STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
 AGREEMENT_MM = 0.01  # sform and qform further apart than this at a corner of the grid disagree
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError, KeyError, OverflowError)
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryError)
 LARGEST_NIFTI1_SIDE = 32767
 
 
@@ -63,7 +61,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         with without_log():
             image = nib.load(path)
             raw = raw_header(image)
-    except (*UNREADABLE, ImageFileError, HeaderDataError, WrapStructError) as error:
+    except Exception as error:  # nibabel's own kinds, and whatever a damaged header leads to
         raise ReadError(
             f"{path} is not a readable NIfTI, Analyze or MGH file ({first_line(error)}); check "
             "that it was downloaded completely and is what its name says."

@@ -347,6 +347,16 @@ def test_mgh_without_orientation_is_refused(tmp_path):
         read_volume(path)
 
 
+@pytest.mark.parametrize(("field", "at"), [("dims", 4), ("type", 20)])
+def test_mgh_with_a_nonsense_header_is_refused(tmp_path, field, at):
+    path = save(tmp_path / "a.mgh", numbers(np.int16), kind=nib.MGHImage)
+    raw = bytearray(path.read_bytes())
+    raw[at : at + 4] = bytes(4) if field == "dims" else b"\0\0\3\0"
+    path.write_bytes(raw)
+    with pytest.raises(ReadError, match="not a readable NIfTI, Analyze or MGH file"):
+        read_volume(path)
+
+
 def test_cannot_store_every_dtype(tmp_path):
     scan = Volume(np.zeros(SHAPE, "datetime64[s]"), Geometry(SHAPE, oblique_affine()))
     with pytest.raises(WriteError, match="datetime64"):
