@@ -7,9 +7,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from medgen.errors import MedgenError
-from medgen.likelihoods import categorical
+from medgen.likelihoods import categorical, logistic_mixture
 
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+# Stands for a temperature of 0: scales are then below a tenth of a level in any sensible mixture.
+LOWEST_TEMPERATURE = 1e-4
 
 
 def categorical_draw(
@@ -48,6 +51,33 @@ def categorical_draw(
         if top_p is not None:
             logits = _at_least(logits, _nucleus_edge(logits, top_p))
         return categorical.sample(logits, uniform[:, 0])
+
+    return draw
+
+
+def logistic_mixture_draw(
+    levels: int, center: Callable[[tf.Tensor], tf.Tensor], temperature: float = 1.0
+) -> Draw:
+    """Draws a grey level from a discretised mixture of logistics.
+
+    Args:
+        levels: number of levels.
+        center: from conditioning `(b, s)` to what the means are relative to, `(b,)` in levels.
+        temperature: see `logistic_mixture.temper`; 0 takes the location of the likeliest component.
+
+    Returns:
+        Function of parameters `(b, 3k)`, uniforms `(b, 2)` and conditioning to levels `(b,)` int32.
+
+    Raises:
+        MedgenError: a negative temperature.
+    """
+    if temperature < 0:
+        raise MedgenError(f"The temperature must be 0 or more, got {temperature}.")
+
+    def draw(params: tf.Tensor, uniform: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
+        if temperature != 1:
+            params = logistic_mixture.temper(params, max(temperature, LOWEST_TEMPERATURE))
+        return logistic_mixture.sample(params, uniform, levels=levels, center=center(conditioning))
 
     return draw
 
