@@ -15,18 +15,21 @@ FLAT = 0.01
 ATTEMPTS = 4
 
 
-def _choose(rng: np.random.Generator, slabs: Sequence[Slab]) -> Slab:
+def choose_slab(rng: np.random.Generator, slabs: Sequence[Slab]) -> Slab:
     """A slab, in proportion to the square root of its number of slices."""
     weights = np.sqrt([len(slab) for slab in slabs])
     return slabs[rng.choice(len(slabs), p=weights / weights.sum())]
 
 
-def _window(rng: np.random.Generator, shape: tuple[int, int], crop: int) -> tuple[slice, slice]:
+def random_window(
+    rng: np.random.Generator, shape: tuple[int, int], crop: int
+) -> tuple[slice, slice]:
+    """A square of `crop` pixels within `shape`, or all of a side that is shorter."""
     starts = [int(rng.integers(0, max(n - crop, 0) + 1)) for n in shape]
     return tuple(slice(s, s + crop) for s in starts)
 
 
-def _fit(image: np.ndarray, crop: int) -> np.ndarray:
+def fit_to(image: np.ndarray, crop: int) -> np.ndarray:
     """Extend an image smaller than the crop by repeating its edges."""
     pads = [(0, max(0, crop - n)) for n in image.shape]
     return np.pad(image, pads, mode="edge")
@@ -49,9 +52,9 @@ def image_batch(slabs: Sequence[Slab], *, crop: int, size: int, seed: int, step:
     batch = np.empty((size, crop, crop, 1), np.float32)
     for i in range(size):
         for _ in range(ATTEMPTS):
-            slab = _choose(rng, slabs)
+            slab = choose_slab(rng, slabs)
             image = slab.stack.unit[rng.integers(slab.start, slab.stop)]
-            image = _fit(image[_window(rng, image.shape, crop)], crop)
+            image = fit_to(image[random_window(rng, image.shape, crop)], crop)
             if image.std() > FLAT:
                 break
         image = np.rot90(image, rng.integers(4))
@@ -108,13 +111,14 @@ def triplet_batch(
     slabs = [slab for slab in slabs if len(slab) >= 3]
     if not slabs:
         raise TrainingError(
-            "No scan has three neighbouring slices to learn from; give scans with more slices."
+            "No scan, of those to train or of those to validate on, has three slices in a row; "
+            "give scans with more slices."
         )
     rng = np.random.default_rng([seed, 0x7219, step])
     batch = {key: np.empty((size, crop, crop), np.int32) for key in ("codes", "previous", "next")}
     batch |= {key: np.empty(size, np.float32) for key in ("position", "gap_mm")}
     for i in range(size):
-        slab = _choose(rng, slabs)
+        slab = choose_slab(rng, slabs)
         gap = int(rng.integers(2, slab.reach(max_gap_mm) + 1))
         before = int(rng.integers(1, gap))
         first = int(rng.integers(0, len(slab) - gap))
@@ -123,9 +127,9 @@ def triplet_batch(
         if rng.integers(2):  # the scan upside down
             triplet.reverse()
             before = gap - before
-        window = _window(rng, stack.shape[1:], crop)
+        window = random_window(rng, stack.shape[1:], crop)
         for key, index in zip(("previous", "codes", "next"), triplet, strict=True):
-            batch[key][i] = _fit(stack[index][window], crop)
+            batch[key][i] = fit_to(stack[index][window], crop)
         if rng.random() < unconditional:
             batch["previous"][i] = batch["next"][i] = unknown
         batch["position"][i] = before / gap

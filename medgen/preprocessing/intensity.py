@@ -91,9 +91,9 @@ class IntensityRule:
             )
         if self.modality == "ct":
             return Scale(self.low_hu, self.high_hu, self.levels)
-        low, high = np.percentile(physical, MR_PERCENTILES)
+        low, high = (float(value) for value in np.percentile(physical, MR_PERCENTILES))
         # A constant scan has no contrast to scale; any range that holds its value will do.
-        return Scale(float(low), float(high if high > low else low + 1), self.levels)
+        return Scale(low, high if high > low else low + 1 + abs(low), self.levels)
 
     def require_modality(self, volume: Volume) -> None:
         """Raise `IntensityError` if `volume` is known to be of the other modality."""

@@ -109,10 +109,13 @@ def split(stacks: Sequence[Stack], *, guard_mm: float, seed: int) -> tuple[list[
         if n < 2 * size + guard:
             training.append(Slab(stack, 0, n))
             continue
-        start = int(rng.integers(0, n - size + 1))
+        pieces = []
+        while not pieces:  # a short stack may have nothing beyond the guards of a middle slab
+            start = int(rng.integers(0, n - size + 1))
+            around = [(0, start - guard), (start + size + guard, n)]
+            pieces = [Slab(stack, a, b) for a, b in around if b > a]
+        training += pieces
         validation.append(Slab(stack, start, start + size))
-        pieces = [(0, start - guard), (start + size + guard, n)]
-        training += [Slab(stack, a, b) for a, b in pieces if b - a >= 1]
     if not training or not validation:
         raise TrainingError(
             "There are too few slices to set some aside for validation; give more or longer scans, "
