@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -10,20 +11,31 @@ from medgen.errors import RecipeError
 
 
 class _Checked:
-    """Refuses values of another type than the defaults', and those that are not positive."""
+    """Refuses values of another type than the defaults', and those out of range."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is None and field.default is None:
                 continue
-            types = (int, float) if isinstance(field.default, float) else (int,)
-            # A bool is an int to isinstance; only rates may be 0.
-            if type(value) not in types or value < 0 or (value == 0 and type(value) is int):
-                raise RecipeError(
-                    f"Field {field.name} of a recipe must be a positive number of the kind of "
-                    f"{field.default!r}, got {value!r}."
-                )
+            # By `type`, as a bool is an int to isinstance.
+            if isinstance(field.default, bool):
+                kind, valid = "true or false", type(value) is bool
+            elif isinstance(field.default, float):
+                kind = "a finite number, 0 or more"
+                valid = type(value) in (int, float) and 0 <= value < math.inf
+            else:
+                kind = "a whole number above 0"
+                valid = type(value) is int and value >= 1
+            if not valid:
+                raise RecipeError(f"Field {field.name} must be {kind}, got {value!r}.")
+        if self.learning_rate == 0:
+            raise RecipeError("Field learning_rate must be above 0.")
+
+    def _require_below_1(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) >= 1:
+                raise RecipeError(f"Field {name} must be below 1, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,8 @@ class VQVAERecipe(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.compression not in (2, 4, 8):
-            raise RecipeError(f"compression must be 2, 4 or 8, got {self.compression}.")
+            raise RecipeError(f"Field compression must be 2, 4 or 8, got {self.compression}.")
+        self._require_below_1("decay")
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,50 @@ class PriorRecipe(_Checked):
     learning_rate: float = 1e-3
     validate_every: int = 200
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_below_1("dropout", "unconditional")
 
-Recipe = VQVAERecipe | PriorRecipe
+
+@dataclass(frozen=True)
+class PixelMinerRecipe(_Checked):
+    """A lean PixelMiner on grey levels; see `nets.pixelminer.PixelMiner`.
+
+    Training targets lie at random places between two slices at random distances, at most
+    `max_gap_mm` apart (the nearest pair of the scan where even that is wider), with `context`
+    slices a side at that distance. A share `edge` of them is shown as if near an end of the scan.
+
+    Augmentation, the same for all slices of an example: noise of up to `noise` (standard deviation
+    over the intensity range) with in-plane correlation, and sharpening or smoothing by up to
+    `kernel` times what a Gaussian takes away. 0 leaves either out.
+    """
+
+    context: int = 3
+    filters: int = 32
+    blocks: int = 4
+    mixtures: int = 5
+    conditioner_filters: int = 48
+    conditioner_blocks: int = 2
+    prediction_mixtures: int = 3
+    input_noise: float = 0.5
+    dropout: float = 0.0
+    autoregressive: bool = True
+    max_gap_mm: float = 8.0
+    edge: float = 0.2
+    noise: float = 0.01
+    kernel: float = 0.5
+    crop: int = 64
+    batch_size: int = 8
+    steps: int = 8000
+    learning_rate: float = 1e-3
+    validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_below_1("dropout", "edge")
+
+
+Recipe = VQVAERecipe | PriorRecipe | PixelMinerRecipe
 
 VQVAE_RECIPES = {
     "default": VQVAERecipe(),
@@ -106,6 +161,22 @@ PRIOR_RECIPES = {
         dropout=0.0,
         crop=8,
         batch_size=8,
+        steps=300,
+        learning_rate=3e-3,
+        validate_every=50,
+    ),
+}
+PIXELMINER_RECIPES = {
+    "default": PixelMinerRecipe(),
+    "small": PixelMinerRecipe(
+        context=2,
+        filters=12,
+        blocks=2,
+        mixtures=3,
+        conditioner_filters=12,
+        conditioner_blocks=1,
+        prediction_mixtures=2,
+        crop=32,
         steps=300,
         learning_rate=3e-3,
         validate_every=50,
@@ -141,10 +212,13 @@ def recipe_from_json(kind: type[Recipe], values: object) -> Recipe:
     Raises:
         RecipeError: unknown fields, or values of another type or out of range.
     """
+    if not isinstance(values, dict):
+        raise RecipeError(f"A recipe is a JSON object of fields and values, got {values!r}.")
     known = [field.name for field in fields(kind)]
-    if not isinstance(values, dict) or not set(values) <= set(known):
+    unknown = [name for name in values if name not in known]
+    if unknown:
         raise RecipeError(
-            f"A recipe is a JSON object with fields among {', '.join(known)}; got {values!r}."
+            f"A recipe has no field {', '.join(unknown)}; its fields are {', '.join(known)}."
         )
     return kind(**values)
 
