@@ -13,3 +13,30 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("no folder of real scans beside the repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def two_stage():
+    """A two-stage model for CT of 16 codes, one for 4 x 4 pixels; untrained, but of many codes."""
+    import numpy as np
+
+    from medgen.nets.pixelcnn import pixelcnn_from
+    from medgen.nets.vqvae import vqvae_from
+    from medgen.preprocessing.intensity import IntensityRule
+    from medgen.recipes import PriorRecipe, VQVAERecipe
+    from medgen.serving.bundle import Bundle
+
+    first = VQVAERecipe(filters=8, residual_blocks=1, num_embeddings=16, embedding_dim=4)
+    second = PriorRecipe(filters=8, blocks=2, conditioner_filters=8, conditioner_blocks=1)
+    vqvae = vqvae_from(first, seed=1)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 16, 16, 1))
+    vqvae.quantizer.set_codebook(vqvae.latents(noise.astype("float32"))[0].numpy().reshape(16, 4))
+    return Bundle(
+        IntensityRule("ct"),
+        first,
+        vqvae,
+        second,
+        pixelcnn_from(second, first, seed=2),
+        metrics={"vqvae": {"step": 12000, "ssim": 0.91234}, "prior": {"bits_per_code": 3.5}},
+        name="tiny",
+    )

@@ -17,9 +17,8 @@ from medgen.samplers.randomness import uniforms
 from medgen.serving.bundle import Bundle
 from medgen.volumes.volume import Volume
 
-# Code positions sampled at once (memory), and slices a pass of the conditioner.
+# Code positions sampled at once (memory).
 POSITIONS_AT_ONCE = 2**20
-SLICES_A_PASS = 4
 # Random numbers belong to a place along the slice axis, in these fractions of a slice.
 PLACES = 2**20
 
@@ -34,7 +33,8 @@ class TwoStage:
 
     Args:
         bundle: a two-stage model.
-        seed: the same seed gives the same slice at the same position, whatever else is sampled.
+        seed: the same seed gives the same slice at the same position, whatever else is sampled (but
+            for codes whose uniform number lies within float32 rounding of the next code's).
         temperature: divides the logits of the prior.
         top_k: see `categorical_draw`.
         top_p: see `categorical_draw`.
@@ -91,18 +91,18 @@ class TwoStage:
 
     def sample_codes(self, codes: np.ndarray, positions: np.ndarray, gap_mm: float) -> np.ndarray:
         """Codes `(m, h, w)` at `positions` `(m,)` between the slices with `codes` `(n, h, w)`."""
-        before = positions.astype(int)
+        # A slice a pass, so that rounding in the convolutions does not depend on the other slices.
         conditioning = tf.concat(
             [
                 self.bundle.prior.condition(
                     {
-                        "previous": codes[before[i : i + SLICES_A_PASS]],
-                        "next": codes[before[i : i + SLICES_A_PASS] + 1],
-                        "position": np.float32((positions - before)[i : i + SLICES_A_PASS]),
-                        "gap_mm": np.full(len(before[i : i + SLICES_A_PASS]), gap_mm, np.float32),
+                        "previous": codes[k : k + 1],
+                        "next": codes[k + 1 : k + 2],
+                        "position": np.array([position - k], np.float32),
+                        "gap_mm": np.array([gap_mm], np.float32),
                     }
                 )
-                for i in range(0, len(before), SLICES_A_PASS)
+                for position, k in zip(positions, positions.astype(int), strict=True)
             ],
             axis=0,
         )
