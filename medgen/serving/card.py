@@ -15,16 +15,16 @@ PACKAGES = ("medgen", "tensorflow", "keras", "numpy")
 
 def command_line(command: str, options: Mapping[str, object]) -> str:
     """A `medgen` call that repeats a run; `None` and `False` are left out, `data` stands bare."""
-    words = ["medgen", command]
+    words = ["medgen", command, *map(str, options["data"])]
     for name, value in options.items():
         flag = "-o" if name == "output" else f"--{name.replace('_', '-')}"
         if name == "data":
-            words += [str(path) for path in value]
-        elif isinstance(value, list | tuple):
+            continue
+        if isinstance(value, list | tuple):
             words += [word for item in value for word in (flag, str(item))]
         elif value is True:
             words.append(flag)
-        elif value not in (None, False):
+        elif value is not None and value is not False:
             words += [flag, str(value)]
     return shlex.join(words)
 
@@ -61,7 +61,7 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
         "| stage | metric | value |",
         "|---|---|---|",
         *[
-            f"| {stage} | {name} | {value:.4g} |"
+            f"| {stage} | {name} | {value:.6g} |"
             for stage, values in bundle.metrics.items()
             for name, value in values.items()
         ],
