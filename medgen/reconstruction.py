@@ -12,8 +12,10 @@ from medgen.preprocessing.slices import axial_square
 from medgen.serving.bundle import Bundle
 from medgen.volumes import Volume
 
-# Slices of less contrast (standard deviation over the intensity range) hold nothing to measure.
+# Slices of less contrast (standard deviation over the intensity range) hold nothing to measure, and
+# those smaller than the window of SSIM cannot be.
 EMPTY = 0.01
+SSIM_SIDE = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class Reconstruction:
 
     Args:
         volume: on the grid the model works on.
-        ssim: of every slice that holds something, over the range `low … high`.
+        ssim: of every slice that can be measured, over the range `low … high`.
         psnr_db: likewise.
         codebook_usage: share of codes that occur in the scan.
         low: lowest physical value the model can give.
@@ -41,7 +43,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
     """Encode and decode every slice of `volume`.
 
     Intensities are limited to the model's range on both sides of the comparison; slices of next to
-    no contrast (air) are reconstructed but not measured.
+    no contrast (air), or of fewer than `SSIM_SIDE` pixels a side, are reconstructed, not measured.
 
     Args:
         volume: a scan of the model's modality; brought to axial slices of the model's size first
@@ -69,7 +71,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         counts += np.bincount(codes.ravel(), minlength=counts.size)
         test = np.clip(bundle.decode_slice(codes, true.shape), -0.5, 0.5)
         target[...] = scale.from_unit(test)
-        if true.std() >= EMPTY:
+        if true.std() >= EMPTY and min(true.shape) >= SSIM_SIDE:
             ssim.append(structural_similarity(true, test, data_range=1.0))
             psnr.append(peak_signal_noise_ratio(true, test, data_range=1.0))
     array = volume.stored(output)

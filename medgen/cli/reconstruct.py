@@ -38,9 +38,14 @@ def reconstruct(
 
     result = reconstruct_volume(read_volume(scan, volume=volume, series=series), load_bundle(model))
     write_volume(result.volume, output, overwrite=overwrite)
+    if result.ssim.size:
+        measures = (
+            f"mean SSIM {result.ssim.mean():.4f} (lowest {result.ssim.min():.4f}), "
+            f"mean PSNR {result.psnr_db.mean():.2f} dB over {result.low:g} … {result.high:g}"
+        )
+    else:
+        measures = "none has the contrast or the size to be measured"
     click.echo(
-        f"{result.ssim.size} slices: mean SSIM {result.ssim.mean():.4f} "
-        f"(lowest {result.ssim.min():.4f}), mean PSNR {result.psnr_db.mean():.2f} dB "
-        f"over {result.low:g} … {result.high:g}; {result.codebook_usage:.0%} of the codebook used"
+        f"{result.ssim.size} slices: {measures}; {result.codebook_usage:.0%} of the codebook used"
     )
     click.echo(f"{output} written")
