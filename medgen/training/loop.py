@@ -117,6 +117,11 @@ def fit(
             row = {"step": step, **{f"train_{k}": v / done for k, v in sums.items()}}
             with _averaged(model, run):
                 row |= validate()
+                if not np.isfinite(row["loss"]):
+                    raise TrainingError(
+                        f"The validation loss is {row['loss']} at step {step}; lower "
+                        "--learning-rate and start again."
+                    )
                 if row["loss"] < best:
                     best = row["loss"]
                     _write_npz(run.folder / BEST, _arrays(model.variables))

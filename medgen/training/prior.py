@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,12 @@ def fit_prior(
             recipe.validate_every,
             recipe.learning_rate,
             average_weights=AVERAGE,
-            identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
+            identity={
+                "recipe": to_json(recipe),
+                "seed": seed,
+                "scans": scans.identity(),
+                "first_stage": _digest(first_stage),
+            },
         ),
         prepare=prepare,
         resume=resume,
@@ -108,6 +114,13 @@ def fit_prior(
     )
 
 
+def _digest(first_stage: Bundle) -> str:
+    digest = hashlib.sha256()
+    for weight in first_stage.vqvae.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
+    return digest.hexdigest()[:16]
+
+
 def code_slab(first_stage: Bundle, slab: Slab) -> CodeSlab:
     """Codes of every slice of `slab` under the four in-plane flips."""
     slices = slab.stack.unit[slab.start : slab.stop]
@@ -119,11 +132,8 @@ def code_slab(first_stage: Bundle, slab: Slab) -> CodeSlab:
 def measure_prior(model: PixelCNN, batches: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
     """Bits per code given the true neighbours, given another triplet's, and without context."""
     nats, shuffled = [], []
-    for inputs in batches:
-        other = inputs | {
-            key: np.roll(inputs[key], 1, axis=0)
-            for key in ("previous", "next", "position", "gap_mm")
-        }
+    for inputs, others in zip(batches, [*batches[1:], batches[0]], strict=True):
+        other = others | {"codes": inputs["codes"]}
         for losses, given in ((nats, inputs), (shuffled, other)):
             logits = model(given, training=False)
             losses.append(float(model.compute_loss(x=given, y_pred=logits, training=False)))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from medgen.errors import TrainingError
+from medgen.errors import IntensityError, TrainingError
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.preprocessing.slices import Slab, Stack, split, stack_of
 from medgen.volumes import Volume, find_scans, read_volume
+
+# The window of SSIM, which every validation measures.
+SMALLEST_SIDE = 7
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def gather_scans(
         seed: of the split.
 
     Raises:
-        TrainingError: no scans, scans of both modalities, or too few slices.
+        TrainingError: no scans, scans of both modalities or of another than the model's, too few
+            or too small slices, voxels that are not finite.
         ReadError: a file that cannot be read.
     """
     validation_paths = find_scans(validation) if validation else []
@@ -75,13 +80,18 @@ def gather_scans(
         raise TrainingError("There are no scans to train on besides those set aside to validate.")
     volumes = {path: read_volume(path) for path in (*paths, *validation_paths)}
     rule = rule or _rule_for(volumes)
+    namesakes = Counter(path.name for path in volumes)
 
     def stacks(of: Sequence[Path]) -> list[Stack]:
-        found = []
-        for path in of:
-            rule.require_modality(volumes[path])
-            found.append(stack_of(volumes[path], rule, path.name, image_size))
-        return found
+        return [
+            _stack(
+                volumes[path],
+                rule,
+                path.name if namesakes[path.name] == 1 else str(path),
+                image_size,
+            )
+            for path in of
+        ]
 
     if validation_paths:
         training, held_out = (
@@ -91,6 +101,21 @@ def gather_scans(
     else:
         training, held_out = split(stacks(paths), guard_mm=guard_mm, seed=seed)
     return TrainingScans(rule, tuple(training), tuple(held_out))
+
+
+def _stack(volume: Volume, rule: IntensityRule, name: str, image_size: int | None) -> Stack:
+    try:
+        rule.require_modality(volume)
+        stack = stack_of(volume, rule, name, image_size)
+    except IntensityError as error:
+        raise TrainingError(f"{name}: {error}") from error
+    rows, cols = stack.unit.shape[1:]
+    if min(rows, cols) < SMALLEST_SIDE:
+        raise TrainingError(
+            f"{name} has slices of {rows} x {cols} pixels along its coarsest axis, and training "
+            f"needs {SMALLEST_SIDE} x {SMALLEST_SIDE}; leave it out."
+        )
+    return stack
 
 
 def _rule_for(volumes: dict[Path, Volume]) -> IntensityRule:

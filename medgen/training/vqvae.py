@@ -61,9 +61,12 @@ def fit_vqvae(
     images = validation_images(scans.validation)
 
     def prepare() -> None:
-        sample = [_batch(scans, recipe, seed, -step) for step in range(1, 9)]
-        latents = [keras.ops.convert_to_numpy(model.latents(x)) for x in sample]
-        vectors = np.concatenate(latents).reshape(-1, recipe.embedding_dim)
+        vectors = np.empty((0, recipe.embedding_dim), np.float32)
+        step = 0
+        while step < 8 or len(vectors) < recipe.num_embeddings:
+            step += 1
+            latents = keras.ops.convert_to_numpy(model.latents(_batch(scans, recipe, seed, -step)))
+            vectors = np.concatenate([vectors, latents.reshape(-1, recipe.embedding_dim)])
         centres, _ = kmeans2(vectors, recipe.num_embeddings, iter=10, minit="points", rng=seed)
         model.quantizer.set_codebook(centres)
 

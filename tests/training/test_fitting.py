@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
+from medgen.nets.vqvae import vqvae_from
 from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES
 from medgen.training import fit_prior, fit_vqvae
+from medgen.training.prior import measure_prior
 from medgen.training.scans import gather_scans
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
@@ -47,8 +49,9 @@ def stop_after(step: int):
 
 def test_vqvae_learns(scans, tmp_path):
     rows = []
-    fit_vqvae(scans, VQVAE_RECIPE, tmp_path, report=rows.append)
-    assert [row["step"] for row in rows] == [20, 40]
+    recipe = replace(VQVAE_RECIPE, steps=120, validate_every=60)
+    fit_vqvae(scans, recipe, tmp_path, report=rows.append)
+    assert [row["step"] for row in rows] == [60, 120]
     assert rows[1]["train_nll"] < rows[0]["train_nll"]
     assert rows[1]["loss"] < rows[0]["loss"]
     assert rows[1]["ssim"] > rows[0]["ssim"]
@@ -76,10 +79,46 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
     assert rows[1]["bits_per_code"] < rows[0]["bits_per_code"]
     with pytest.raises(KeyboardInterrupt):
         fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", progress=stop_after(33))
+    another = replace(first_stage, vqvae=vqvae_from(VQVAE_RECIPE, seed=9))
+    with pytest.raises(TrainingError, match="another recipe, seed or other data"):
+        fit_prior(scans, another, PRIOR_RECIPE, tmp_path / "b", resume=True)
     resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
     for a, b in zip(weights(whole.prior), weights(resumed.prior), strict=True):
         np.testing.assert_array_equal(a, b)
     assert whole.kind == "two-stage"
+
+
+def test_a_codebook_larger_than_eight_batches_of_vectors(scans, tmp_path):
+    """A batch is one crop of 4 x 4 codes here."""
+    recipe = replace(VQVAE_RECIPE, num_embeddings=200, batch_size=1, steps=1)
+    bundle = fit_vqvae(scans, recipe, tmp_path)
+    assert bundle.vqvae.quantizer.codebook.shape == (200, 8)
+
+
+def test_measures_of_a_prior_by_hand(two_stage):
+    """Also in batches of one triplet, whose neighbours must come from another batch."""
+    rng = np.random.default_rng(0)
+    batches = [
+        {key: rng.integers(0, 16, (1, 4, 5)) for key in ("codes", "previous", "next")}
+        | {"position": np.float32([place]), "gap_mm": np.float32([4])}
+        for place in (0.25, 0.5, 0.75)
+    ]
+
+    def bits(inputs, codes):
+        logits = np.asarray(two_stage.prior(inputs | {"codes": codes}), np.float64)
+        chosen = np.take_along_axis(logits, codes[..., None], -1)[..., 0]
+        return float(np.mean(np.log2(np.exp(logits).sum(-1))) - np.mean(chosen) / np.log(2))
+
+    measured = measure_prior(two_stage.prior, batches)
+    given = np.mean([bits(batch, batch["codes"]) for batch in batches])
+    shuffled = np.mean([bits(batches[k], batches[k - 1]["codes"]) for k in range(3)])
+    counts = np.bincount(np.ravel([batch["codes"] for batch in batches]))
+    p = counts[counts > 0] / counts.sum()
+    assert measured["bits_per_code"] == pytest.approx(given, rel=1e-5)
+    assert measured["loss"] == pytest.approx(given * np.log(2), rel=1e-5)
+    assert measured["bits_per_code_shuffled"] == pytest.approx(shuffled, rel=1e-5)
+    assert measured["unigram_bits"] == pytest.approx(-(p * np.log2(p)).sum())
+    assert abs(given - shuffled) > 1e-3
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(scans, tmp_path):

@@ -1,0 +1,162 @@
+"""The loop on a net of one weight, whose every step is known."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from medgen.errors import TrainingError
+from medgen.training.loop import Run, discard_checkpoints, fit
+
+
+class Weight(keras.Model):
+    """One weight that starts at 0 and is drawn to the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = self.add_weight(name="w", shape=(), initializer="zeros")
+        self.built = True
+
+    def call(self, x):
+        return self.w + 0 * x
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean((x - y_pred) ** 2)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path / "run", 10, 4, 0.1, average_weights=None, identity={"seed": (1, 2)})
+
+
+def train(run, losses=None, target=1.0, **options):
+    """Fit to `target`; validation losses are those given, or the distance from it."""
+    model = Weight()
+    given = iter(losses or [])
+    validated = []
+
+    def validate():
+        validated.append(float(model.w))
+        return {"loss": next(given) if losses else abs(target - validated[-1])}
+
+    rows = fit(model, lambda step: np.full((2, 1), target, np.float32), validate, run, **options)
+    return float(model.w), validated, rows
+
+
+def test_validates_every_so_often_and_at_the_end(run):
+    seen, told = [], []
+    final, validated, rows = train(
+        run, report=seen.append, progress=lambda step, logs: told.append((step, logs["loss"]))
+    )
+    assert [row["step"] for row in rows] == [4, 8, 10]
+    assert seen == rows
+    assert [step for step, _ in told] == list(range(1, 11))
+    # Training values are means over the steps since the last validation: 4, 4 and 2.
+    losses = [loss for _, loss in told]
+    for row, part in zip(rows, (losses[:4], losses[4:8], losses[8:]), strict=True):
+        assert row["train_loss"] == pytest.approx(np.mean(part), rel=1e-5)
+    assert 0 < validated[0] < validated[1] < validated[2] == final
+    text = (run.folder / "metrics.csv").read_text().splitlines()
+    assert text[0] == "step,train_loss,loss,seconds"
+    assert [float(line.split(",")[2]) for line in text[1:]] == [row["loss"] for row in rows]
+
+
+def test_fewer_steps_than_validate_every(run):
+    final, validated, rows = train(replace(run, steps=3))
+    assert [row["step"] for row in rows] == [3]
+    assert validated == [final]
+
+
+def test_the_weights_that_validated_best_are_kept(run):
+    final, validated, _ = train(run, [3.0, 1.0, 2.0])
+    assert final == validated[1] != validated[2]
+
+
+def test_averaged_weights_are_validated_and_training_goes_on_from_its_own(run):
+    _, plain, _ = train(run)
+    averaged = replace(run, folder=run.folder.with_name("averaged"), average_weights=0.9)
+    told, own = [], []
+    final, validated, _ = train(
+        averaged, [3.0, 2.0, 1.0], progress=lambda step, logs: told.append(logs["loss"])
+    )
+    assert all(a < p for a, p in zip(validated, plain, strict=True))
+    assert final == validated[2]
+    # The training losses are those of the weights themselves.
+    other = replace(run, folder=run.folder.with_name("own"))
+    train(other, progress=lambda step, logs: own.append(logs["loss"]))
+    assert told == own
+
+
+def stop_at(step):
+    def progress(at, logs):
+        if at == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_an_interrupted_run_ends_like_one_that_was_not(run, average):
+    run = replace(run, average_weights=average)
+    whole = train(replace(run, folder=run.folder.with_name("whole")))
+    for step in (5, 8, 9):
+        with pytest.raises(KeyboardInterrupt):
+            train(run, progress=stop_at(step), resume=step > 5)
+    final, validated, rows = train(run, resume=True)
+    assert final == whole[0]
+    assert validated == whole[1][2:]
+
+    def timeless(rows):
+        return [{key: row[key] for key in row if key != "seconds"} for row in rows]
+
+    assert timeless(rows) == timeless(whole[2])
+
+
+def test_a_finished_run_can_be_picked_up_before_it_was_saved(run):
+    final, _, rows = train(run, [3.0, 1.0, 2.0])
+    again, validated, same = train(run, resume=True)
+    assert (again, validated, same) == (final, [], rows)
+
+
+def test_preparation_happens_once(run):
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        train(run, prepare=lambda: calls.append("new"), progress=stop_at(6))
+    train(run, prepare=lambda: calls.append("resumed"), resume=True)
+    assert calls == ["new"]
+
+
+def test_resume_without_a_checkpoint_starts(run):
+    with pytest.raises(KeyboardInterrupt):
+        train(run, progress=stop_at(2))
+    assert [row["step"] for row in train(run, resume=True)[2]] == [4, 8, 10]
+
+
+def test_another_run_in_the_folder(run):
+    with pytest.raises(KeyboardInterrupt):
+        train(run, progress=stop_at(5))
+    with pytest.raises(TrainingError, match="holds an unfinished run; continue it with --resume"):
+        train(run)
+    with pytest.raises(TrainingError, match="started with another recipe, seed or other data"):
+        train(replace(run, identity={"seed": (1, 3)}), resume=True)
+    discard_checkpoints(run.folder)
+    assert sorted(path.name for path in run.folder.iterdir()) == ["logs", "metrics.csv"]
+    assert len(train(run)[2]) == 3
+
+
+def test_losses_that_are_not_finite_end_the_run(run):
+    with pytest.raises(TrainingError, match="training loss is nan at step 1; lower"):
+        train(run, target=np.nan)
+    with pytest.raises(TrainingError, match="validation loss is inf at step 8; lower"):
+        train(run, [1.0, np.inf])
+
+
+def test_what_goes_wrong_with_a_batch_is_told(run):
+    def batch(step):
+        if step == 3:
+            raise TrainingError("no more")
+        return np.zeros((2, 1), np.float32)
+
+    with pytest.raises(TrainingError, match="no more"):
+        fit(Weight(), batch, lambda: {"loss": 1.0}, run)
