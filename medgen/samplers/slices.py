@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -11,9 +11,6 @@ from medgen.nets.pixelminer import PixelMiner
 from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import logistic_mixture_draw
 
-# Pixels a pass of the net that reads the acquired slices: a gigabyte or so at its widest.
-PIXELS_A_PASS = 2**20
-
 
 class SliceSampler:
     """Draws slices, position by position or, from a net without autoregression, all at once.
@@ -21,13 +18,16 @@ class SliceSampler:
     Args:
         net: what to draw from.
         temperature: see `logistic_mixture_draw`.
+        jit_compile: whether XLA compiles the loop over positions: seconds once for each shape, then
+            several times as fast.
     """
 
-    def __init__(self, net: PixelMiner, temperature: float = 1.0):
+    def __init__(self, net: PixelMiner, temperature: float = 1.0, jit_compile: bool = True):
         self.net = net
         center = net.center if net.autoregressive else lambda linear: linear[..., 0]
         self._draw = logistic_mixture_draw(net.levels, center, temperature)
-        self._causal = CachedSampler(net, self._draw) if net.autoregressive else None
+        if net.autoregressive:
+            self._causal = CachedSampler(net, self._draw, jit_compile=jit_compile)
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
         """Levels `(b, h, w)` int32.
@@ -36,28 +36,23 @@ class SliceSampler:
             inputs: of the net, see `nets.pixelminer.PixelMiner`; `target` is not looked at.
             uniforms: `(b, h, w, 2)`.
         """
-        passes = list(_passes(inputs))
-        if self._causal is not None:
-            known = tf.concat([self.net.condition(part) for part in passes], axis=0)
+        if self.net.autoregressive:
+            known = tf.concat([self.net.condition(one) for one in _singly(inputs)], axis=0)
             return self._causal(known, uniforms).numpy()
-        slices, start = [], 0
-        for part in passes:
-            _, params, linear = self.net.read(part)
-            numbers = uniforms[start : start + len(part["position"])]
-            slices.append(self._draw(params, numbers, linear[..., None]).numpy())
-            start += len(part["position"])
-        return np.concatenate(slices)
+        slices = []
+        for one, numbers in zip(_singly(inputs), uniforms, strict=True):
+            _, params, linear = self.net.read(one)
+            slices.append(self._draw(params, numbers[None], linear[..., None])[0].numpy())
+        return np.stack(slices)
 
 
 def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mean level `(b, h, w)` float32 of the prediction: every pixel on its own, in one pass."""
-    parts = [net.center(net.condition(part)).numpy() for part in _passes(inputs)]
-    return np.concatenate(parts).astype(np.float32)
+    slices = [net.center(net.condition(one))[0].numpy() for one in _singly(inputs)]
+    return np.stack(slices).astype(np.float32)
 
 
-def _passes(inputs: Mapping[str, np.ndarray]):
-    """`inputs` in pieces of some slices each."""
-    count, height, width = inputs["context"].shape[:3]
-    size = max(1, PIXELS_A_PASS // (height * width))
-    for start in range(0, count, size):
-        yield {key: values[start : start + size] for key, values in inputs.items()}
+def _singly(inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """`inputs` slice by slice: rounding in convolutions then depends on no other slice."""
+    for i in range(len(inputs["position"])):
+        yield {key: values[i : i + 1] for key, values in inputs.items()}
