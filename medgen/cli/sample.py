@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from medgen.cli.scan import check_folder
 from medgen.errors import WriteError
 
 SHEET = "samples.png"
@@ -55,6 +56,7 @@ def sample(
     """Write new slices to DIR: samples.png, a sheet, and samples.nii.gz, slices along axis 2."""
     if not overwrite and any((output / name).exists() for name in (SHEET, SLICES)):
         raise WriteError(f"{output} already holds samples; add --overwrite to replace them.")
+    check_folder(output)
 
     import numpy as np
     from skimage.io import imsave

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from medgen.errors import WriteError
 
 if TYPE_CHECKING:
     from medgen.volumes import Volume
@@ -38,6 +41,17 @@ def check_output(path: Path, overwrite: bool) -> None:
     from medgen.volumes.files import require_writable
 
     require_writable(path, overwrite=overwrite)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse before the work a folder that could not be made, or not be written to, after it.
+
+    Raises:
+        WriteError: what stands at `path`, or at the nearest parent there is, cannot be written in.
+    """
+    existing = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise WriteError(f"{path} cannot be a folder to write to; choose another output.")
 
 
 def grid_text(volume: Volume) -> str:

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from medgen.cli.scan import check_folder
 from medgen.errors import TrainingError
 from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES, Recipe, named_recipe
 
@@ -62,8 +63,7 @@ def _tell(recipes: dict[str, Recipe], options: dict[str, object]) -> Recipe:
 def _check_output(output: Path) -> None:
     if (output / "recipe.json").exists():
         raise TrainingError(f"{output} already holds a trained model; choose another output.")
-    if output.exists() and not output.is_dir():
-        raise TrainingError(f"{output} is a file; choose a folder for the model.")
+    check_folder(output)
 
 
 @contextmanager

@@ -1,0 +1,150 @@
+"""Imports point one way, and TensorFlow stays out of what does without it."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import medgen
+
+ROOT = Path(medgen.__file__).parent
+HEAVY = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}
+
+
+def module_name(path: Path) -> str:
+    parts = ["medgen", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def statements(body: list[ast.stmt], inside: bool) -> Iterator[ast.stmt]:
+    """Statements that run on import, and those inside functions too if asked for."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not inside:
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and not inside:
+            continue
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt):
+                yield from statements([child], inside)
+            elif isinstance(child, ast.ExceptHandler | ast.match_case):
+                yield from statements(child.body, inside)
+
+
+@cache
+def imports(module: str, inside: bool = True) -> frozenset[str]:
+    """Dotted names that a module imports; of medgen's, the modules they lie in."""
+    names = set()
+    for node in statements(ast.parse(SOURCES[module].read_text()).body, inside):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in SOURCES else node.module for name in full}
+    return frozenset(names)
+
+
+@cache
+def loads(module: str) -> frozenset[str]:
+    """Everything that importing a module of medgen imports, as far as medgen's own files say."""
+    seen, ahead = set(), [module]
+    while ahead:
+        name = ahead.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in SOURCES:
+            parents = [".".join(name.split(".")[:n]) for n in range(1, name.count(".") + 1)]
+            ahead += [*imports(name, inside=False), *parents]
+    return frozenset(seen)
+
+
+def part(module: str) -> str:
+    """The folder or file of medgen that a module belongs to."""
+    return [*module.split("."), ""][1]
+
+
+def modules(*parts: str) -> list[str]:
+    found = [module for module in SOURCES if part(module) in parts]
+    assert {part(module) for module in found} == set(parts)
+    return found
+
+
+def parts_seen_by(*parts: str) -> set[str]:
+    names = {name for module in modules(*parts) for name in imports(module)}
+    return {part(name) for name in names if name.split(".")[0] == "medgen"} - set(parts) - {""}
+
+
+def heavy(names: frozenset[str]) -> set[str]:
+    return {name.split(".")[0] for name in names} & HEAVY
+
+
+def test_the_walk_sees_what_is_known():
+    """Of one file: an import on top, one inside a function, and what they bring along."""
+    assert "medgen.serving.bundle" in imports("medgen.interpolation")
+    assert "medgen.serving.bundle" not in imports("medgen.interpolation", inside=False)
+    assert "keras" in loads("medgen.serving.bundle")
+    assert "medgen.errors" in loads("medgen.preprocessing.slices")
+    assert heavy(loads("medgen.interpolation.two_stage")) >= {"tensorflow", "keras"}
+
+
+def test_imports_point_one_way():
+    graph = defaultdict(set)
+    for module in SOURCES:
+        for name in imports(module):
+            if name in SOURCES and part(name) not in ("", part(module)):
+                graph[part(module)].add(part(name))
+    # Raises where there is a circle.
+    order = list(TopologicalSorter(graph).static_order())
+    assert order.index("volumes") < order.index("preprocessing") < order.index("interpolation")
+    assert order.index("layers") < order.index("nets") < order.index("interpolation")
+    assert order.index("samplers") < order.index("interpolation")
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("errors", set()),
+        ("volumes", {"errors"}),
+        ("preprocessing", {"errors", "volumes"}),
+        ("evaluation", {"errors", "volumes"}),
+        ("recipes", {"errors"}),
+        ("likelihoods", {"errors"}),
+        ("layers", {"errors", "likelihoods"}),
+        ("nets", {"errors", "layers", "likelihoods", "recipes"}),
+    ],
+)
+def test_a_part_sees_only(name, allowed):
+    assert parts_seen_by(name) <= allowed
+
+
+def test_nobody_imports_the_command_line():
+    others = {part(module) for module in SOURCES} - {"cli", ""}
+    assert "cli" not in parts_seen_by(*others)
+
+
+@pytest.mark.parametrize("name", ["errors", "volumes", "preprocessing", "evaluation", "recipes"])
+def test_tensorflow_and_keras_are_not_needed_by(name):
+    for module in modules(name):
+        assert not heavy(imports(module)), module
+        assert not heavy(loads(module)), module
+
+
+@pytest.mark.parametrize("name", ["layers", "nets"])
+def test_every_backend_of_keras_runs(name):
+    for module in modules(name):
+        assert heavy(imports(module)) <= {"keras"}, module
+        assert heavy(loads(module)) <= {"keras"}, module
+
+
+def test_commands_load_tensorflow_only_when_they_run():
+    for module in (*modules("cli"), "medgen.interpolation"):
+        assert not heavy(loads(module)), module
