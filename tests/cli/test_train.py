@@ -142,21 +142,22 @@ def test_a_second_stage(work, prior_run):
     assert second.metrics["prior"].keys() >= {"bits_per_code", "unigram_bits"}
 
 
-def test_the_command_in_the_card_trains_the_same_model_again(work, prior_run):
-    card = (work / "model" / "README.md").read_text()
+def test_the_command_in_the_card_trains_the_same_model_again(work, vqvae_run):
+    card = (work / "vqvae" / "README.md").read_text()
     (line,) = (line for line in card.splitlines() if line.startswith("    medgen "))
     _, *words = shlex.split(line)
     words[words.index("-o") + 1] = str(work / "again")
-    succeed(*words)
-    a, b = load_bundle(work / "model"), load_bundle(work / "again")
-    for one, other in zip(a.prior.weights, b.prior.weights, strict=True):
+    assert succeed(*words).stdout.count("step") == 2
+    a, b = load_bundle(work / "vqvae"), load_bundle(work / "again")
+    for one, other in zip(a.vqvae.weights, b.vqvae.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert "| ct18.nii.gz | " in card
     assert "12 x 10 x 8" in card
 
 
-def test_options_replace_the_recipe_s(work, tmp_path):
-    succeed(
+def test_options_replace_the_recipe_s(work, tmp_path, monkeypatch):
+    monkeypatch.setattr("medgen.training.vqvae.LOW_USAGE", 1.1)
+    result = succeed(
         *("train-vqvae", work / "data" / "ct5.nii.gz", "-o", tmp_path / "new" / "out"),
         *("--recipe", work / "vqvae.json", "--validation", work / "data" / "ct18.nii.gz"),
         *("--steps", 2, "--batch-size", 3, "--learning-rate", 0.5),
@@ -167,6 +168,7 @@ def test_options_replace_the_recipe_s(work, tmp_path):
     card = (tmp_path / "new" / "out" / "README.md").read_text()
     assert "| ct5.nii.gz | 0-4 | 12 x 10 x 8 | training |" in card
     assert "| ct18.nii.gz | 0-17 | 12 x 10 x 8 | validation |" in card
+    assert "of the codebook is used; lower num_embeddings or train longer." in result.stderr
 
 
 def test_an_interrupted_run_continues(work, vqvae_run, tmp_path, monkeypatch):
@@ -195,29 +197,19 @@ def test_an_interrupted_run_continues(work, vqvae_run, tmp_path, monkeypatch):
     assert_refused(run(*command, "--resume"), "already holds a trained model")
 
 
-def test_low_usage_is_warned_about(work, tmp_path, monkeypatch):
-    monkeypatch.setattr("medgen.training.vqvae.LOW_USAGE", 1.1)
-    result = succeed(
-        *("train-vqvae", work / "data", "-o", tmp_path, "--recipe", work / "vqvae.json"),
-        *("--steps", 1),
-    )
-    assert "of the codebook is used; lower num_embeddings or train longer." in result.stderr
-
-
 # === What the model makes ===
 
 
 def test_interpolate(work, model, tmp_path):
     scan = work / "data" / "ct5.nii.gz"
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+    for name in "ab":
         out = tmp_path / f"{name}.nii.gz"
-        result = succeed("interpolate", scan, "-o", out, "--model", model, "--seed", seed)
+        result = succeed("interpolate", scan, "-o", out, "--model", model, "--seed", 4)
         assert result.stdout == (
             f"{out}: 32 x 36 x 9 voxels of 10 x 8 x 6 mm by model, "
             "from 32 x 36 x 5 voxels of 10 x 8 x 12 mm\n"
         )
-    a, b, c = ((tmp_path / f"{name}.nii.gz").read_bytes() for name in "abc")
-    assert a == b != c
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     before, after = read_volume(scan), read_volume(tmp_path / "a.nii.gz")
     assert after.array.dtype == before.array.dtype
     np.testing.assert_array_equal(after.array[..., ::2], before.array)
@@ -277,11 +269,8 @@ def test_sample(model, tmp_path):
     gray = np.clip((slices.array[..., 0] + 1024) / 2047, 0, 1) * 255
     np.testing.assert_allclose(sheet[2:20, 2:24], gray, atol=1)
     assert_refused(run(*command), "already holds samples; add --overwrite")
-    before = (tmp_path / "new" / "samples.nii.gz").read_bytes()
-    succeed(*command, "--overwrite")
-    assert (tmp_path / "new" / "samples.nii.gz").read_bytes() == before
     succeed(*command, "--overwrite", "--seed", 1)
-    assert (tmp_path / "new" / "samples.nii.gz").read_bytes() != before
+    assert (read_volume(tmp_path / "new" / "samples.nii.gz").array != slices.array).any()
 
 
 def test_sample_refuses(work, model, tmp_path):
@@ -370,7 +359,8 @@ def test_no_second_stage_comes_of(work, vqvae_run, wrong, monkeypatch, words, me
 
 def test_a_prior_needs_three_slices_in_a_row(work, vqvae_run, wrong):
     result = run(
-        *("train-prior", work / "data", "--vqvae", work / "vqvae", "-o", wrong / "out"),
+        *("train-prior", work / "data" / "ct5.nii.gz", "--vqvae", work / "vqvae"),
+        *("-o", wrong / "out"),
         *("--recipe", work / "prior.json", "--validation", wrong / "one.nii.gz"),
     )
     assert_refused(result, "has three slices in a row")
