@@ -102,6 +102,7 @@ class GatedBlock(keras.layers.Layer):
         kernel_size: odd; the vertical kernel is `kernel_size // 2 + 1` rows high.
         dropout: rate on the gated units.
         seed: of the dropout.
+        last: whether no block follows; the vertical features then pass unchanged.
 
     Input shape:
         Vertical and horizontal features `(b, h, w, filters)`; conditioning `(b, h, w, s)`.
@@ -111,11 +112,18 @@ class GatedBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters: int, kernel_size: int = 3, dropout: float = 0.0, seed: int = 0, **kwargs
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        dropout: float = 0.0,
+        seed: int = 0,
+        last: bool = False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
+        self.last = last
         self.halo = kernel_size // 2
         self.rate = dropout
         self.seed = seed
@@ -127,8 +135,10 @@ class GatedBlock(keras.layers.Layer):
             2 * filters, (1, self.halo + 1), dtype=policy, name="horizontal"
         )
         self.link = keras.layers.Dense(2 * filters, dtype=policy, name="link")
-        self.inject = keras.layers.Dense(4 * filters, dtype=policy, name="inject")
-        self.vertical_out = keras.layers.Dense(filters, dtype=policy, name="vertical_out")
+        injected = 2 * filters if last else 4 * filters
+        self.inject = keras.layers.Dense(injected, dtype=policy, name="inject")
+        if not last:
+            self.vertical_out = keras.layers.Dense(filters, dtype=policy, name="vertical_out")
         self.horizontal_out = keras.layers.Dense(filters, dtype=policy, name="horizontal_out")
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype=policy, name="dropout")
 
@@ -137,7 +147,8 @@ class GatedBlock(keras.layers.Layer):
         self.horizontal.build(horizontal_shape)
         self.link.build((*vertical_shape[:-1], 2 * self.filters))
         self.inject.build(conditioning_shape)
-        self.vertical_out.build(vertical_shape)
+        if not self.last:
+            self.vertical_out.build(vertical_shape)
         self.horizontal_out.build(vertical_shape)
 
     def call(self, vertical, horizontal, conditioning, training=False):
@@ -159,10 +170,12 @@ class GatedBlock(keras.layers.Layer):
             before its gate, `(b, n, w, 2 * filters)`.
         """
         seen = self.vertical(_pad(vertical, left=self.halo, right=self.halo))
-        to_vertical, to_horizontal = ops.split(self.inject(conditioning), 2, axis=-1)
-        update = self.dropout(gate(seen + to_vertical), training=training)
-        rows = vertical[:, self.halo :] + self.vertical_out(update)
-        return rows, self.link(seen) + to_horizontal
+        rows, injected = vertical[:, self.halo :], self.inject(conditioning)
+        if not self.last:
+            to_vertical, injected = ops.split(injected, 2, axis=-1)
+            update = self.dropout(gate(seen + to_vertical), training=training)
+            rows = rows + self.vertical_out(update)
+        return rows, self.link(seen) + injected
 
     def step(self, columns, injected):
         """Horizontal features `(b, filters)` of the last of `columns` `(b, halo + 1, filters)`."""
@@ -176,4 +189,5 @@ class GatedBlock(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "dropout": self.rate,
             "seed": self.seed,
+            "last": self.last,
         }

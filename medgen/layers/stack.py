@@ -48,7 +48,14 @@ class CausalStack(keras.layers.Layer):
         policy = self.dtype_policy
         self.first = CausalInput(filters, kernel_size, dtype=policy, name="first")
         self.blocks = [
-            GatedBlock(filters, dropout=dropout, seed=seed + i, dtype=policy, name=f"block_{i}")
+            GatedBlock(
+                filters,
+                dropout=dropout,
+                seed=seed + i,
+                last=i == blocks - 1,
+                dtype=policy,
+                name=f"block_{i}",
+            )
             for i in range(blocks)
         ]
 

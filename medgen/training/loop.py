@@ -22,6 +22,7 @@ CHECKPOINT = "checkpoint.npz"
 BEST = "best.npz"
 METRICS = "metrics.csv"
 RUN = "run.json"
+AVERAGED_SHARES = 20
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Run:
         validate_every: steps between validations, each followed by a checkpoint.
         learning_rate: peak; a tenth of the steps (at most 500) warms up to it, then a cosine falls
             to a hundredth of it.
-        average_weights: momentum of the moving average of the weights that is validated and kept,
-            or None.
+        average_weights: whether a moving average of the weights, over about the last 1 in
+            `AVERAGED_SHARES` of the steps, is validated and kept.
         identity: plain values that must be the same when a run is resumed.
     """
 
@@ -43,7 +44,7 @@ class Run:
     steps: int
     validate_every: int
     learning_rate: float
-    average_weights: float | None
+    average_weights: bool
     identity: dict[str, Any]
 
 
@@ -82,8 +83,8 @@ def fit(
         optimizer=keras.optimizers.Adam(
             schedule,
             clipnorm=1.0,
-            use_ema=run.average_weights is not None,
-            ema_momentum=run.average_weights or 0.99,
+            use_ema=run.average_weights,
+            ema_momentum=run.steps / (run.steps + AVERAGED_SHARES),
         ),
         jit_compile=False,
     )
@@ -176,7 +177,7 @@ class _averaged:
     """While entered, the model has its averaged weights, if it keeps any."""
 
     def __init__(self, model: keras.Model, run: Run):
-        self.model, self.active = model, run.average_weights is not None
+        self.model, self.active = model, run.average_weights
 
     def __enter__(self):
         if self.active:

@@ -20,7 +20,6 @@ from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 
 VALIDATION_BATCHES = 8
-AVERAGE = 0.998
 
 
 def fit_prior(
@@ -91,7 +90,7 @@ def fit_prior(
             recipe.steps,
             recipe.validate_every,
             recipe.learning_rate,
-            average_weights=AVERAGE,
+            average_weights=True,
             identity={
                 "recipe": to_json(recipe),
                 "seed": seed,

@@ -86,7 +86,7 @@ def fit_vqvae(
             recipe.steps,
             recipe.validate_every,
             recipe.learning_rate,
-            average_weights=None,
+            average_weights=False,
             identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
         ),
         prepare=prepare,

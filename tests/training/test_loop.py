@@ -27,7 +27,7 @@ class Weight(keras.Model):
 
 @pytest.fixture
 def run(tmp_path):
-    return Run(tmp_path / "run", 10, 4, 0.1, average_weights=None, identity={"seed": (1, 2)})
+    return Run(tmp_path / "run", 10, 4, 0.1, average_weights=False, identity={"seed": (1, 2)})
 
 
 def train(run, losses=None, target=1.0, **options):
@@ -75,7 +75,7 @@ def test_the_weights_that_validated_best_are_kept(run):
 
 def test_averaged_weights_are_validated_and_training_goes_on_from_its_own(run):
     _, plain, _ = train(run)
-    averaged = replace(run, folder=run.folder.with_name("averaged"), average_weights=0.9)
+    averaged = replace(run, folder=run.folder.with_name("averaged"), average_weights=True)
     told, own = [], []
     final, validated, _ = train(
         averaged, [3.0, 2.0, 1.0], progress=lambda step, logs: told.append(logs["loss"])
@@ -96,7 +96,7 @@ def stop_at(step):
     return progress
 
 
-@pytest.mark.parametrize("average", [None, 0.9])
+@pytest.mark.parametrize("average", [False, True])
 def test_an_interrupted_run_ends_like_one_that_was_not(run, average):
     run = replace(run, average_weights=average)
     whole = train(replace(run, folder=run.folder.with_name("whole")))
