@@ -124,11 +124,11 @@ def test_the_shorter_side_is_extended_by_the_lowest_value():
 
 
 def test_pixels_are_averaged_down_before_they_are_picked():
-    """A chessboard comes out grey, neither black nor white."""
+    """Stripes of two pixels, whose bright ones every fourth place hits, come out grey."""
     array = np.zeros((40, 40, 2), np.float32)
-    array[::2, ::2] = array[1::2, 1::2] = 100
+    array[1::4] = array[2::4] = 100
     out = axial_square(Volume(array, Geometry.from_spacing(array.shape, (1, 1, 2))), 10)
-    np.testing.assert_allclose(out.array, 50, atol=3)
+    np.testing.assert_allclose(out.array, 50, atol=8)
 
 
 def test_image_size_asks_for_axial_squares():

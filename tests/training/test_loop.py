@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
+from medgen.training import loop
 from medgen.training.loop import Run, discard_checkpoints, fit
 
 
@@ -111,6 +112,25 @@ def test_an_interrupted_run_ends_like_one_that_was_not(run, average):
         return [{key: row[key] for key in row if key != "seconds"} for row in rows]
 
     assert timeless(rows) == timeless(whole[2])
+
+
+def test_an_interruption_between_the_row_and_its_checkpoint(run, monkeypatch):
+    whole = train(replace(run, folder=run.folder.with_name("whole")))
+    write = loop._checkpoint
+
+    def interrupt(model, run, step):
+        if step == 8:
+            raise KeyboardInterrupt
+        write(model, run, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_checkpoint", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(run)
+    assert (run.folder / "metrics.csv").read_text().count("\n") == 3
+    final, validated, rows = train(run, resume=True)
+    assert (final, validated) == (whole[0], whole[1][1:])
+    assert [row["step"] for row in rows] == [4, 8, 10]
 
 
 def test_a_finished_run_can_be_picked_up_before_it_was_saved(run):
