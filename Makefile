@@ -5,7 +5,11 @@ BIN = $(VENV)/bin
 .PHONY: demo test test-all lint
 
 demo: $(VENV)/installed
-	$(BIN)/python notebooks/demo.py
+	mkdir -p demo
+	scan=$$($(BIN)/python -c 'from nibabel.testing import data_path; print(data_path)')/example4d.nii.gz && \
+	$(BIN)/medgen info $$scan --volume 0 && \
+	$(BIN)/medgen interpolate $$scan --volume 0 -o demo/finer.nii.gz --model models/mr-two-stage --overwrite && \
+	$(BIN)/medgen info demo/finer.nii.gz
 
 test: $(VENV)/installed
 	$(BIN)/pytest
