@@ -141,13 +141,14 @@ VQVAE_RECIPES = {
     "small": VQVAERecipe(
         filters=32,
         residual_blocks=1,
-        num_embeddings=64,
+        compression=2,
+        num_embeddings=128,
         embedding_dim=8,
         crop=32,
         batch_size=8,
-        steps=300,
+        steps=600,
         learning_rate=2e-3,
-        validate_every=50,
+        validate_every=100,
     ),
 }
 PRIOR_RECIPES = {
@@ -157,13 +158,13 @@ PRIOR_RECIPES = {
         filters=24,
         blocks=3,
         conditioner_filters=24,
-        conditioner_blocks=2,
+        conditioner_blocks=3,
         dropout=0.0,
-        crop=8,
+        crop=16,
         batch_size=8,
-        steps=300,
+        steps=600,
         learning_rate=3e-3,
-        validate_every=50,
+        validate_every=100,
     ),
 }
 PIXELMINER_RECIPES = {
