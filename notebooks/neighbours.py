@@ -31,9 +31,7 @@ def main() -> None:
         "removed (the truth)": truth.array[:, :, REMOVED],
     }
     for title, name in (("linear", "linear"), ("windowed sinc", "sinc"), ("two-stage", model)):
-        finer = interpolate_volume(
-            thick, interpolator_named(str(name)), factor=2, slice_axis=AXIS
-        )
+        finer = interpolate_volume(thick, interpolator_named(str(name)), factor=2, slice_axis=AXIS)
         panels[title] = finer.array[:, :, REMOVED]
 
     figure, axes = plt.subplots(2, 3, figsize=(9, 8), dpi=80, layout="constrained")
