@@ -136,6 +136,7 @@ def fit(
             sums, since = {}, time.monotonic()
 
     _restore(model.variables, run.folder / BEST)
+    model.optimizer = None  # or Keras would save its state with the weights
     return rows
 
 

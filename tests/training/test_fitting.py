@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
 from medgen.nets.vqvae import vqvae_from
 from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES
+from medgen.serving.bundle import save_bundle
 from medgen.training import fit_prior, fit_vqvae
 from medgen.training.prior import measure_prior
 from medgen.training.scans import gather_scans
@@ -68,7 +70,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(scans, first_stage, tm
     with pytest.raises(TrainingError, match="another recipe"):
         fit_vqvae(scans, replace(VQVAE_RECIPE, crop=20), tmp_path, resume=True)
     resumed = fit_vqvae(scans, VQVAE_RECIPE, tmp_path, resume=True)
-    for a, b in zip(weights(first_stage.vqvae), weights(resumed.vqvae), strict=True):
+    for a, b in zip(weights(first_stage.model.vqvae), weights(resumed.model.vqvae), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -83,16 +85,16 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
     with pytest.raises(TrainingError, match="another recipe, seed or other data"):
         fit_prior(scans, another, PRIOR_RECIPE, tmp_path / "b", resume=True)
     resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
-    for a, b in zip(weights(whole.prior), weights(resumed.prior), strict=True):
+    for a, b in zip(weights(whole.model.prior), weights(resumed.model.prior), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert whole.kind == "two-stage"
+    assert whole.model.kind == "two-stage"
 
 
 def test_a_codebook_larger_than_eight_batches_of_vectors(scans, tmp_path):
     """A batch is one crop of 4 x 4 codes here."""
     recipe = replace(VQVAE_RECIPE, num_embeddings=200, batch_size=1, steps=1)
     bundle = fit_vqvae(scans, recipe, tmp_path)
-    assert bundle.vqvae.quantizer.codebook.shape == (200, 8)
+    assert bundle.model.vqvae.quantizer.codebook.shape == (200, 8)
 
 
 def test_measures_of_a_prior_by_hand(two_stage):
@@ -105,11 +107,11 @@ def test_measures_of_a_prior_by_hand(two_stage):
     ]
 
     def bits(inputs, codes):
-        logits = np.asarray(two_stage.prior(inputs | {"codes": codes}), np.float64)
+        logits = np.asarray(two_stage.model.prior(inputs | {"codes": codes}), np.float64)
         chosen = np.take_along_axis(logits, codes[..., None], -1)[..., 0]
         return float(np.mean(np.log2(np.exp(logits).sum(-1))) - np.mean(chosen) / np.log(2))
 
-    measured = measure_prior(two_stage.prior, batches)
+    measured = measure_prior(two_stage.model.prior, batches)
     given = np.mean([bits(batch, batch["codes"]) for batch in batches])
     shuffled = np.mean([bits(batches[k], batches[k - 1]["codes"]) for k in range(3)])
     counts = np.bincount(np.ravel([batch["codes"] for batch in batches]))
@@ -145,3 +147,11 @@ def test_a_validation_scan_never_trains(tmp_path):
     assert [slab.stack.name for slab in scans.training] == ["a.nii.gz"]
     assert [slab.stack.name for slab in scans.validation] == ["b.nii.gz"]
     assert scans.rule.modality == "mr"
+
+
+def test_weights_are_saved_without_the_optimizer(first_stage, tmp_path):
+    save_bundle(first_stage, tmp_path, "# Card\n")
+    with h5py.File(tmp_path / "vqvae.weights.h5") as file:
+        names = []
+        file.visit(names.append)
+    assert not [name for name in names if name.startswith("optimizer")]
