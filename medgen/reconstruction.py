@@ -54,22 +54,23 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         IntensityError: a scan of another modality, or NaN or infinite voxels.
     """
     bundle.rule.require_modality(volume)
-    size = bundle.vqvae_recipe.image_size
+    model = bundle.code_model
+    size = model.vqvae_recipe.image_size
     if size is not None:
         volume = axial_square(volume, size)
     axis = volume.geometry.slice_axis if size is None else 2
     physical = volume.physical()
     scale = bundle.rule.scale_for(physical)
-    counts = np.zeros(bundle.vqvae_recipe.num_embeddings, int)
+    counts = np.zeros(model.vqvae_recipe.num_embeddings, int)
     ssim, psnr = [], []
     output = np.empty_like(physical)
     for source, target in zip(
         np.moveaxis(physical, axis, 0), np.moveaxis(output, axis, 0), strict=True
     ):
         true = scale.to_unit(source)
-        codes = bundle.encode_slice(true)
+        codes = model.encode_slice(true)
         counts += np.bincount(codes.ravel(), minlength=counts.size)
-        test = np.clip(bundle.decode_slice(codes, true.shape), -0.5, 0.5)
+        test = np.clip(model.decode_slice(codes, true.shape), -0.5, 0.5)
         target[...] = scale.from_unit(test)
         if true.std() >= EMPTY and min(true.shape) >= SSIM_SIDE:
             ssim.append(structural_similarity(true, test, data_range=1.0))

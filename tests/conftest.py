@@ -24,7 +24,7 @@ def two_stage():
     from medgen.nets.vqvae import vqvae_from
     from medgen.preprocessing.intensity import IntensityRule
     from medgen.recipes import PriorRecipe, VQVAERecipe
-    from medgen.serving.bundle import Bundle
+    from medgen.serving.bundle import Bundle, CodeModel
 
     first = VQVAERecipe(filters=8, residual_blocks=1, num_embeddings=16, embedding_dim=4)
     second = PriorRecipe(filters=8, blocks=2, conditioner_filters=8, conditioner_blocks=1)
@@ -33,10 +33,7 @@ def two_stage():
     vqvae.quantizer.set_codebook(vqvae.latents(noise.astype("float32"))[0].numpy().reshape(16, 4))
     return Bundle(
         IntensityRule("ct"),
-        first,
-        vqvae,
-        second,
-        pixelcnn_from(second, first, seed=2),
+        CodeModel(first, vqvae, second, pixelcnn_from(second, first, seed=2)),
         metrics={"vqvae": {"step": 12000, "ssim": 0.91234}, "prior": {"bits_per_code": 3.5}},
         name="tiny",
     )

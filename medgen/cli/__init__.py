@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 COMMANDS = {
     "train-vqvae": "train",
     "train-prior": "train",
+    "train-pixelminer": "train",
     "interpolate": "interpolate",
     "reconstruct": "reconstruct",
     "sample": "sample",

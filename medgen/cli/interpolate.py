@@ -60,6 +60,11 @@ def _shown() -> Iterator[Callable[[int, int], None]]:
 )
 @click.option("--top-k", type=click.IntRange(1), help="Sample among the k most likely codes.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")
+@click.option(
+    "--decode",
+    type=click.Choice(["sample", "mean"]),
+    help="Of a PixelMiner: draw the slice (the default), or take every pixel's mean.",
+)
 @scan_options
 def interpolate(
     scan: Path,
@@ -72,6 +77,7 @@ def interpolate(
     temperature: float | None,
     top_k: int | None,
     top_p: float | None,
+    decode: str | None,
     volume: int | None,
     series: str | None,
     overwrite: bool,
@@ -90,7 +96,7 @@ def interpolate(
     from medgen.volumes import read_volume, write_volume
 
     interpolator = interpolator_named(
-        model, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p
+        model, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, decode=decode
     )
     before = read_volume(scan, volume=volume, series=series)
     for note in before.metadata.get("notes", ()):

@@ -1,4 +1,4 @@
-"""`medgen train-vqvae` and `medgen train-prior`."""
+"""`medgen train-vqvae`, `medgen train-prior` and `medgen train-pixelminer`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from medgen.cli.scan import check_folder
 from medgen.errors import TrainingError
-from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES, Recipe, named_recipe
+from medgen.recipes import PIXELMINER_RECIPES, PRIOR_RECIPES, VQVAE_RECIPES, Recipe, named_recipe
 
 # Distance between training and validation slices of one scan.
 GUARD_MM = 10.0
@@ -156,7 +156,7 @@ def train_prior(**options) -> None:
         options["data"],
         options["validation"],
         rule=first_stage.rule,
-        image_size=first_stage.vqvae_recipe.image_size,
+        image_size=first_stage.code_model.vqvae_recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
     )
@@ -166,3 +166,31 @@ def train_prior(**options) -> None:
             **shown,
         )  # fmt: skip
     _finish(bundle, scans, "train-prior", options)
+
+
+@click.command(
+    "train-pixelminer", short_help="Train the direct model: pixels of a slice from neighbours."
+)
+@training_options(PIXELMINER_RECIPES)
+def train_pixelminer(**options) -> None:
+    """Train a PixelMiner on the grey levels of DATA, files and folders of scans of one modality."""
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(PIXELMINER_RECIPES, options)
+
+    from medgen.training import fit_pixelminer
+    from medgen.training.scans import gather_scans
+
+    scans = gather_scans(
+        options["data"],
+        options["validation"],
+        rule=None,
+        image_size=None,
+        guard_mm=GUARD_MM,
+        seed=options["seed"],
+    )
+    with _shown(recipe.steps) as shown:
+        bundle = fit_pixelminer(
+            scans, recipe, output, seed=options["seed"], resume=options["resume"], **shown
+        )
+    _finish(bundle, scans, "train-pixelminer", options)

@@ -18,28 +18,27 @@ def interpolator_named(
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
+    decode: str | None = None,
 ) -> Interpolator:
     """The interpolator a user means by `name`.
 
     Args:
-        name: `nearest`, `linear`, `bspline` or `sinc`, or the folder of a two-stage model.
+        name: `nearest`, `linear`, `bspline` or `sinc`, or the folder of a two-stage model or a
+            PixelMiner.
         seed: of a model's random choices; the classical methods make none.
         temperature: of a model's sampling, None for 1; classical methods have none.
-        top_k: see `samplers.draw.categorical_draw`; likewise.
+        top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
+        decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
 
     Raises:
-        BundleError: nothing goes by that name, the model cannot fill in slices, or a classical
-            method is given an option of sampling.
+        BundleError: nothing goes by that name, the model cannot fill in slices, or an option is
+            given that it does not have.
     """
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "decode": decode}
+    given = {option: value for option, value in given.items() if value is not None}
     if name in CLASSICAL:
-        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        for option, value in given.items():
-            if value is not None:
-                raise BundleError(
-                    f"The classical method {name!r} samples nothing and takes no {option}, got "
-                    f"{value:g}; leave it out or name a trained model."
-                )
+        _refuse(given, f"The classical method {name!r} samples nothing and")
         return CLASSICAL[name]
     if not Path(name).is_dir():
         raise BundleError(
@@ -47,13 +46,24 @@ def interpolator_named(
             f"{name!r}; check the name or path."
         )
     # TensorFlow is loaded for trained models only.
+    from medgen.interpolation.pixelminer import PixelMinerInterpolator
     from medgen.interpolation.two_stage import TwoStage
-    from medgen.serving.bundle import load_bundle
+    from medgen.serving.bundle import PixelModel, load_bundle
 
-    return TwoStage(
-        load_bundle(Path(name)),
-        seed=seed,
-        temperature=1.0 if temperature is None else temperature,
-        top_k=top_k,
-        top_p=top_p,
+    bundle = load_bundle(Path(name))
+    if isinstance(bundle.model, PixelModel):
+        kind, lacks = PixelMinerInterpolator, ("top_k", "top_p")
+    else:
+        kind, lacks = TwoStage, ("decode",)
+    _refuse(
+        {option: value for option, value in given.items() if option in lacks},
+        f"The {bundle.model.kind} model {name!r}",
     )
+    return kind(bundle, seed=seed, **given)
+
+
+def _refuse(given: dict[str, object], who: str) -> None:
+    for option, value in given.items():
+        raise BundleError(
+            f"{who} takes no {option}, got {value}; leave it out or name another model."
+        )

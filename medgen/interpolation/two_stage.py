@@ -10,26 +10,22 @@ import tensorflow as tf
 
 from medgen.errors import BundleError, GeometryError
 from medgen.interpolation.engine import Progress
-from medgen.preprocessing.intensity import Scale
+from medgen.interpolation.excess import restore_excess
 from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import categorical_draw
-from medgen.samplers.randomness import uniforms
+from medgen.samplers.randomness import PLACES, uniforms
 from medgen.serving.bundle import Bundle
 from medgen.volumes.volume import Volume
 
 # Code positions sampled at once (memory).
 POSITIONS_AT_ONCE = 2**20
-# Random numbers belong to a place along the slice axis, in these fractions of a slice.
-PLACES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
 class TwoStage:
     """Draws the codes of missing slices from the prior and decodes them.
 
-    Intensities beyond the model's range (dense bone, metal) are not the model's: there the slice
-    gets what linear interpolation has beyond the range, and where both neighbours lie beyond it on
-    the same side, linear interpolation alone.
+    Intensities beyond the model's range come from the neighbours, see `restore_excess`.
 
     Args:
         bundle: a two-stage model.
@@ -52,13 +48,14 @@ class TwoStage:
     _sampler: CachedSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.bundle.prior is None:
+        model = self.bundle.code_model
+        if model.prior is None:
             raise BundleError(
                 f"{self.bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train "
                 "one with medgen train-prior."
             )
         draw = categorical_draw(self.temperature, self.top_k, self.top_p)
-        object.__setattr__(self, "_sampler", CachedSampler(self.bundle.prior, draw))
+        object.__setattr__(self, "_sampler", CachedSampler(model.prior, draw))
 
     @property
     def name(self) -> str:
@@ -70,14 +67,15 @@ class TwoStage:
     ) -> Iterator[np.ndarray]:
         """Yield the slice at each of `positions`; see `Interpolator.fill`."""
         self.bundle.rule.require_modality(stack)
-        size = self.bundle.vqvae_recipe.image_size
+        model = self.bundle.code_model
+        size = model.vqvae_recipe.image_size
         if size is not None and stack.shape[1:] != (size, size):
             raise GeometryError(
                 f"{self.name} works on slices of {size} x {size} pixels only, got "
                 f"{stack.shape[1]} x {stack.shape[2]}; use a model for full resolution."
             )
         scale = self.bundle.rule.scale_for(stack.array)
-        codes = np.stack([self.bundle.encode_slice(scale.to_unit(image)) for image in stack.array])
+        codes = np.stack([model.encode_slice(scale.to_unit(image)) for image in stack.array])
         at_once = max(1, POSITIONS_AT_ONCE // codes[0].size)
         done = 0
         for start in range(0, len(positions), at_once):
@@ -86,15 +84,16 @@ class TwoStage:
             for position, code in zip(chunk, sampled, strict=True):
                 done += 1
                 progress(done, len(positions))
-                unit = self.bundle.decode_slice(code, stack.shape[1:])
-                yield _within_neighbours(unit, stack, position, scale)
+                unit = model.decode_slice(code, stack.shape[1:])
+                yield restore_excess(scale.from_unit(unit), stack, position, scale)
 
     def sample_codes(self, codes: np.ndarray, positions: np.ndarray, gap_mm: float) -> np.ndarray:
         """Codes `(m, h, w)` at `positions` `(m,)` between the slices with `codes` `(n, h, w)`."""
+        prior = self.bundle.code_model.prior
         # A slice a pass, so that rounding in the convolutions does not depend on the other slices.
         conditioning = tf.concat(
             [
-                self.bundle.prior.condition(
+                prior.condition(
                     {
                         "previous": codes[k : k + 1],
                         "next": codes[k + 1 : k + 2],
@@ -109,16 +108,3 @@ class TwoStage:
         places = tf.constant(np.rint(positions * PLACES), tf.int64)
         numbers = uniforms(self.seed, places, (*codes.shape[1:], 1))
         return self._sampler(conditioning, numbers).numpy()
-
-
-def _within_neighbours(
-    unit: np.ndarray, stack: Volume, position: float, scale: Scale
-) -> np.ndarray:
-    """Physical values of a decoded slice, with the neighbours' intensities beyond the range."""
-    before = int(position)
-    weight = np.float32(position - before)
-    neighbours = stack.array[before], stack.array[before + 1]
-    excess = [image - np.clip(image, scale.low, scale.high) for image in neighbours]
-    linear, beyond = (a * (1 - weight) + b * weight for a, b in (neighbours, excess))
-    outside = np.sign(excess[0]) * np.sign(excess[1]) > 0
-    return np.where(outside, linear, scale.from_unit(unit) + beyond).astype(np.float32)

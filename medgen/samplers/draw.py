@@ -11,8 +11,8 @@ from medgen.likelihoods import categorical, logistic_mixture
 
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-# Stands for a temperature of 0: scales are then below a tenth of a level in any sensible mixture.
-LOWEST_TEMPERATURE = 1e-4
+# Stands for a temperature of 0 where it divides.
+LOWEST_TEMPERATURE = 1e-6
 
 
 def categorical_draw(
@@ -77,6 +77,8 @@ def logistic_mixture_draw(
     def draw(params: tf.Tensor, uniform: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
         if temperature != 1:
             params = logistic_mixture.temper(params, max(temperature, LOWEST_TEMPERATURE))
+        if temperature == 0:
+            uniform = tf.fill(tf.shape(uniform), 0.5)  # the middle of the component
         return logistic_mixture.sample(params, uniform, levels=levels, center=center(conditioning))
 
     return draw

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 PHILOX = 1
+# Random numbers belong to a place along the slice axis, in these fractions of a slice.
+PLACES = 2**20
 
 
 def uniforms(seed: int, slices: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:

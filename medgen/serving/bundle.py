@@ -12,45 +12,51 @@ import numpy as np
 
 from medgen.errors import BundleError, MedgenError
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
+from medgen.nets.pixelminer import PixelMiner, pixelminer_from
 from medgen.nets.vqvae import VQVAE, vqvae_from
 from medgen.preprocessing.intensity import IntensityRule
-from medgen.recipes import PriorRecipe, VQVAERecipe, recipe_from_json, to_json
+from medgen.recipes import (
+    PixelMinerRecipe,
+    PriorRecipe,
+    Recipe,
+    VQVAERecipe,
+    recipe_from_json,
+    to_json,
+)
 
 FORMAT_VERSION = 1
 RECIPE = "recipe.json"
 INTENSITY = "intensity.json"
 METRICS = "metrics.json"
 CARD = "README.md"
-VQVAE_WEIGHTS = "vqvae.weights.h5"
-PRIOR_WEIGHTS = "prior.weights.h5"
 
 
 @dataclass(frozen=True, eq=False)
-class Bundle:
-    """A VQ-VAE, alone or with its prior, and all that is needed to use it.
+class CodeModel:
+    """A VQ-VAE, alone or with a prior over its codes.
 
     Args:
-        rule: intensities.
         vqvae_recipe: architecture and training of the first stage.
         vqvae: first stage.
         prior_recipe: architecture and training of the second stage, or None.
         prior: second stage, or None.
-        metrics: measured values by stage.
-        name: how the model is called in reports.
     """
 
-    rule: IntensityRule
     vqvae_recipe: VQVAERecipe
     vqvae: VQVAE
     prior_recipe: PriorRecipe | None = None
     prior: PixelCNN | None = None
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    name: str = "model"
 
     @property
     def kind(self) -> str:
         """`vqvae`, or `two-stage` with a prior."""
         return "vqvae" if self.prior is None else "two-stage"
+
+    @property
+    def stages(self) -> dict[str, tuple[Recipe, keras.Model]]:
+        """Recipe and net by name."""
+        stages = {"vqvae": (self.vqvae_recipe, self.vqvae)}
+        return stages if self.prior is None else stages | {"prior": (self.prior_recipe, self.prior)}
 
     def encode_slice(self, unit: np.ndarray) -> np.ndarray:
         """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
@@ -62,6 +68,56 @@ class Bundle:
         return image[0, : shape[0], : shape[1], 0]
 
 
+@dataclass(frozen=True, eq=False)
+class PixelModel:
+    """A net over grey levels.
+
+    Args:
+        recipe: architecture and training.
+        net: the net.
+    """
+
+    recipe: PixelMinerRecipe
+    net: PixelMiner
+    kind: str = field(default="pixelminer", init=False)
+
+    @property
+    def stages(self) -> dict[str, tuple[Recipe, keras.Model]]:
+        """Recipe and net by name."""
+        return {"pixelminer": (self.recipe, self.net)}
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained model and all that is needed to use it.
+
+    Args:
+        rule: intensities.
+        model: the nets with their recipes.
+        metrics: measured values by stage.
+        name: how the model is called in reports.
+    """
+
+    rule: IntensityRule
+    model: CodeModel | PixelModel
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    name: str = "model"
+
+    @property
+    def code_model(self) -> CodeModel:
+        """The model, for those who need codes.
+
+        Raises:
+            BundleError: it has none.
+        """
+        if not isinstance(self.model, CodeModel):
+            raise BundleError(
+                f"{self.name} is a {self.model.kind} model, which has no codes; give a model that "
+                "train-vqvae or train-prior wrote."
+            )
+        return self.model
+
+
 def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
     """Write `bundle` into `folder` (made if missing); `recipe.json`, written last, makes it whole.
 
@@ -71,19 +127,17 @@ def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
         card: the model card, in Markdown.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = {
-        "format_version": FORMAT_VERSION,
-        "kind": bundle.kind,
-        "vqvae": to_json(bundle.vqvae_recipe),
-    }
-    bundle.vqvae.save_weights(folder / VQVAE_WEIGHTS)
-    if bundle.prior is not None:
-        recipe["prior"] = to_json(bundle.prior_recipe)
-        bundle.prior.save_weights(folder / PRIOR_WEIGHTS)
+    recipes = {}
+    for stage, (recipe, net) in bundle.model.stages.items():
+        recipes[stage] = to_json(recipe)
+        net.save_weights(_weights(folder, stage))
     _write_json(folder / INTENSITY, bundle.rule.to_json())
     _write_json(folder / METRICS, dict(bundle.metrics))
     (folder / CARD).write_text(card)
-    _write_json(folder / RECIPE, recipe)
+    _write_json(
+        folder / RECIPE,
+        {"format_version": FORMAT_VERSION, "kind": bundle.model.kind, **recipes},
+    )
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -102,30 +156,32 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder} has format version {version!r} and this medgen reads {FORMAT_VERSION}; use "
             "the medgen that wrote it, or train again."
         )
-    if recipe.get("kind") not in ("vqvae", "two-stage"):
+    if recipe.get("kind") not in ("vqvae", "two-stage", "pixelminer"):
         raise BundleError(f"{folder} holds a model of unknown kind {recipe.get('kind')!r}.")
     try:
         rule = IntensityRule(**_read_json(folder / INTENSITY))
-        vqvae_recipe = recipe_from_json(VQVAERecipe, recipe.get("vqvae"))
-        vqvae = vqvae_from(vqvae_recipe)
-        prior_recipe = prior = None
-        if recipe["kind"] == "two-stage":
-            prior_recipe = recipe_from_json(PriorRecipe, recipe.get("prior"))
-            prior = pixelcnn_from(prior_recipe, vqvae_recipe)
+        model = _untrained(recipe, rule)
     except (MedgenError, TypeError, ValueError) as error:
         raise BundleError(f"The description in {folder} is damaged: {error}") from error
-    _load_weights(vqvae, folder / VQVAE_WEIGHTS)
-    if prior is not None:
-        _load_weights(prior, folder / PRIOR_WEIGHTS)
-    return Bundle(
-        rule,
-        vqvae_recipe,
-        vqvae,
-        prior_recipe,
-        prior,
-        metrics=_read_json(folder / METRICS),
-        name=folder.resolve().name,
-    )
+    for stage, (_, net) in model.stages.items():
+        _load_weights(net, _weights(folder, stage))
+    return Bundle(rule, model, metrics=_read_json(folder / METRICS), name=folder.resolve().name)
+
+
+def _untrained(recipe: Mapping[str, object], rule: IntensityRule) -> CodeModel | PixelModel:
+    """The nets that `recipe.json` describes."""
+    if recipe["kind"] == "pixelminer":
+        pixelminer = recipe_from_json(PixelMinerRecipe, recipe.get("pixelminer"))
+        return PixelModel(pixelminer, pixelminer_from(pixelminer, rule.levels))
+    first = recipe_from_json(VQVAERecipe, recipe.get("vqvae"))
+    if recipe["kind"] == "vqvae":
+        return CodeModel(first, vqvae_from(first))
+    second = recipe_from_json(PriorRecipe, recipe.get("prior"))
+    return CodeModel(first, vqvae_from(first), second, pixelcnn_from(second, first))
+
+
+def _weights(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}.weights.h5"
 
 
 def _load_weights(model: keras.Model, path: Path) -> None:

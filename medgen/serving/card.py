@@ -10,6 +10,13 @@ from importlib.metadata import version
 from medgen.recipes import to_json
 from medgen.serving.bundle import Bundle
 
+MEASURED = {
+    "vqvae": "`loss` is in nats per pixel; `ssim` and `psnr_db` compare whole slices with their "
+    "reconstruction over the model's intensity range.",
+    "pixelminer": "Bits are per pixel, given the true earlier pixels; errors are in HU for CT and "
+    "in per cent of the intensity range for MR; `sampled_...` is of freely drawn windows.",
+}
+MEASURED["two-stage"] = MEASURED["vqvae"]
 PACKAGES = ("medgen", "tensorflow", "keras", "numpy")
 
 
@@ -37,9 +44,13 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
         command: the call that trained it.
         data: `TrainingScans.describe()`.
     """
-    title = {"vqvae": "VQ-VAE", "two-stage": "VQ-VAE with conditional PixelCNN prior"}
+    title = {
+        "vqvae": "VQ-VAE",
+        "two-stage": "VQ-VAE with conditional PixelCNN prior",
+        "pixelminer": "PixelMiner",
+    }
     lines = [
-        f"# {title[bundle.kind]} for {bundle.rule.modality.upper()}",
+        f"# {title[bundle.model.kind]} for {bundle.rule.modality.upper()}",
         "",
         "Synthetic slices are drawn from a model of the training scans below. They are no "
         "measurements: do not diagnose from them.",
@@ -66,16 +77,14 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
             for name, value in values.items()
         ],
         "",
-        "`loss` is in nats (per pixel, or per code); `ssim` and `psnr_db` compare whole slices "
-        "with their reconstruction over the model's intensity range.",
+        MEASURED[bundle.model.kind],
         "",
         "## Recipe",
         "",
     ]
-    for stage, recipe in (("vqvae", bundle.vqvae_recipe), ("prior", bundle.prior_recipe)):
-        if recipe is not None:
-            fields = ", ".join(f"{name} {value}" for name, value in to_json(recipe).items())
-            lines += [f"- {stage}: {fields}"]
+    for stage, (recipe, _) in bundle.model.stages.items():
+        fields = ", ".join(f"{name} {value}" for name, value in to_json(recipe).items())
+        lines += [f"- {stage}: {fields}"]
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines += ["", f"Made with {versions}, Python {platform.python_version()}.", ""]
     return "\n".join(lines)

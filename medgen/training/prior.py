@@ -15,7 +15,7 @@ from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
 from medgen.preprocessing.batches import CodeSlab, triplet_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import PriorRecipe, to_json
-from medgen.serving.bundle import Bundle
+from medgen.serving.bundle import Bundle, CodeModel
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 
@@ -57,11 +57,11 @@ def fit_prior(
         TrainingError: see `loop.fit`, or no slab with three slices.
     """
     keras.utils.set_random_seed(seed)
+    codes = first_stage.code_model
     training, validation = (
-        [code_slab(first_stage, slab) for slab in slabs]
-        for slabs in (scans.training, scans.validation)
+        [code_slab(codes, slab) for slab in slabs] for slabs in (scans.training, scans.validation)
     )
-    model = pixelcnn_from(recipe, first_stage.vqvae_recipe, seed)
+    model = pixelcnn_from(recipe, codes.vqvae_recipe, seed)
 
     def batch(slabs: Sequence[CodeSlab], step: int, unconditional: float) -> dict[str, np.ndarray]:
         return triplet_batch(
@@ -69,7 +69,7 @@ def fit_prior(
             crop=recipe.crop,
             size=recipe.batch_size,
             max_gap_mm=recipe.max_gap_mm,
-            unknown=first_stage.vqvae_recipe.num_embeddings,
+            unknown=codes.vqvae_recipe.num_embeddings,
             unconditional=unconditional,
             seed=seed,
             step=step,
@@ -78,7 +78,7 @@ def fit_prior(
     held_out = [batch(validation, 2**31 + i, 0.0) for i in range(VALIDATION_BATCHES)]
 
     def prepare() -> None:
-        codebook = keras.ops.convert_to_numpy(first_stage.vqvae.quantizer.codebook)
+        codebook = keras.ops.convert_to_numpy(codes.vqvae.quantizer.codebook)
         model.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
 
     rows = fit(
@@ -95,7 +95,7 @@ def fit_prior(
                 "recipe": to_json(recipe),
                 "seed": seed,
                 "scans": scans.identity(),
-                "first_stage": _digest(first_stage),
+                "first_stage": _digest(codes),
             },
         ),
         prepare=prepare,
@@ -107,20 +107,19 @@ def fit_prior(
     kept = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
     return replace(
         first_stage,
-        prior_recipe=recipe,
-        prior=model,
+        model=replace(codes, prior_recipe=recipe, prior=model),
         metrics=first_stage.metrics | {"prior": {key: best[key] for key in kept}},
     )
 
 
-def _digest(first_stage: Bundle) -> str:
+def _digest(first_stage: CodeModel) -> str:
     digest = hashlib.sha256()
     for weight in first_stage.vqvae.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
     return digest.hexdigest()[:16]
 
 
-def code_slab(first_stage: Bundle, slab: Slab) -> CodeSlab:
+def code_slab(first_stage: CodeModel, slab: Slab) -> CodeSlab:
     """Codes of every slice of `slab` under the four in-plane flips."""
     slices = slab.stack.unit[slab.start : slab.stop]
     flips = [slices, slices[:, ::-1], slices[:, :, ::-1], slices[:, ::-1, ::-1]]

@@ -15,7 +15,7 @@ from medgen.nets.vqvae import VQVAE, vqvae_from
 from medgen.preprocessing.batches import image_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import VQVAERecipe, to_json
-from medgen.serving.bundle import Bundle
+from medgen.serving.bundle import Bundle, CodeModel
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 
@@ -96,9 +96,8 @@ def fit_vqvae(
     )
     best = min(rows, key=lambda row: row["loss"])
     return Bundle(
-        rule=scans.rule,
-        vqvae_recipe=recipe,
-        vqvae=model,
+        scans.rule,
+        CodeModel(recipe, model),
         metrics={"vqvae": {key: best[key] for key in _KEPT}},
     )
 

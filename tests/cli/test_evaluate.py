@@ -141,16 +141,13 @@ def test_trained_models_are_methods_too(scans, tmp_path):
     from medgen.nets.vqvae import vqvae_from
     from medgen.preprocessing.intensity import IntensityRule
     from medgen.recipes import PriorRecipe, VQVAERecipe
-    from medgen.serving.bundle import Bundle, save_bundle
+    from medgen.serving.bundle import Bundle, CodeModel, save_bundle
 
     first = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
     second = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)
     bundle = Bundle(
         IntensityRule("ct", 4096, -1024.0, 3071.0),
-        first,
-        vqvae_from(first, seed=1),
-        second,
-        pixelcnn_from(second, first, seed=1),
+        CodeModel(first, vqvae_from(first, seed=1), second, pixelcnn_from(second, first, seed=1)),
     )
     save_bundle(bundle, tmp_path / "tiny", "# Card\n")
     methods = ["--method", tmp_path / "tiny", "--method", "linear"]

@@ -162,7 +162,7 @@ def test_options_replace_the_recipe_s(work, tmp_path, monkeypatch):
         *("--recipe", work / "vqvae.json", "--validation", work / "data" / "ct18.nii.gz"),
         *("--steps", 2, "--batch-size", 3, "--learning-rate", 0.5),
     )
-    recipe = load_bundle(tmp_path / "new" / "out").vqvae_recipe
+    recipe = load_bundle(tmp_path / "new" / "out").model.vqvae_recipe
     assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (2, 3, 0.5)
     assert recipe.filters == 8
     card = (tmp_path / "new" / "out" / "README.md").read_text()

@@ -9,10 +9,11 @@ import pytest
 
 from medgen.errors import BundleError
 from medgen.nets.pixelcnn import pixelcnn_from
+from medgen.nets.pixelminer import pixelminer_from
 from medgen.nets.vqvae import vqvae_from
 from medgen.preprocessing.intensity import IntensityRule
-from medgen.recipes import PriorRecipe, VQVAERecipe
-from medgen.serving.bundle import Bundle, load_bundle, save_bundle
+from medgen.recipes import PixelMinerRecipe, PriorRecipe, VQVAERecipe
+from medgen.serving.bundle import Bundle, CodeModel, PixelModel, load_bundle, save_bundle
 
 VQVAE_RECIPE = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
 PRIOR_RECIPE = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)
@@ -22,10 +23,12 @@ PRIOR_RECIPE = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, condition
 def bundle() -> Bundle:
     return Bundle(
         IntensityRule("ct", 100, -500.0, 500.0),
-        VQVAE_RECIPE,
-        vqvae_from(VQVAE_RECIPE, seed=1),
-        PRIOR_RECIPE,
-        pixelcnn_from(PRIOR_RECIPE, VQVAE_RECIPE, seed=1),
+        CodeModel(
+            VQVAE_RECIPE,
+            vqvae_from(VQVAE_RECIPE, seed=1),
+            PRIOR_RECIPE,
+            pixelcnn_from(PRIOR_RECIPE, VQVAE_RECIPE, seed=1),
+        ),
         metrics={"vqvae": {"ssim": 0.5}},
     )
 
@@ -38,26 +41,56 @@ def folder(bundle, tmp_path) -> Path:
 
 def test_loaded_equals_saved_at_any_size(bundle, folder):
     loaded = load_bundle(folder)
-    assert (loaded.kind, loaded.name, loaded.rule) == ("two-stage", "bundle", bundle.rule)
-    assert (loaded.vqvae_recipe, loaded.prior_recipe) == (VQVAE_RECIPE, PRIOR_RECIPE)
+    assert (loaded.model.kind, loaded.name, loaded.rule) == ("two-stage", "bundle", bundle.rule)
+    assert (loaded.model.vqvae_recipe, loaded.model.prior_recipe) == (VQVAE_RECIPE, PRIOR_RECIPE)
     assert loaded.metrics == bundle.metrics
     rng = np.random.default_rng(0)
     image = rng.uniform(-0.5, 0.5, (13, 22)).astype("float32")
-    codes = bundle.encode_slice(image)
-    np.testing.assert_array_equal(codes, loaded.encode_slice(image))
+    codes = bundle.model.encode_slice(image)
+    np.testing.assert_array_equal(codes, loaded.model.encode_slice(image))
     np.testing.assert_array_equal(
-        bundle.decode_slice(codes, (13, 22)), loaded.decode_slice(codes, (13, 22))
+        bundle.model.decode_slice(codes, (13, 22)), loaded.model.decode_slice(codes, (13, 22))
     )
     maps = {key: rng.integers(0, 9, (3, 5, 4)) for key in ("codes", "previous", "next")}
     inputs = maps | {"position": np.full(3, 0.5, "f4"), "gap_mm": np.full(3, 4, "f4")}
-    np.testing.assert_array_equal(bundle.prior(inputs), loaded.prior(inputs))
+    np.testing.assert_array_equal(bundle.model.prior(inputs), loaded.model.prior(inputs))
+
+
+def test_a_pixelminer_comes_back_with_the_levels_of_its_rule(tmp_path):
+    recipe = PixelMinerRecipe(
+        context=1, filters=4, blocks=1, conditioner_filters=4, conditioner_blocks=1
+    )
+    rule = IntensityRule("mr", 300)
+    net = pixelminer_from(recipe, 300, seed=1)
+    bundle = Bundle(rule, PixelModel(recipe, net), metrics={"pixelminer": {"sampled_mae": 2.5}})
+    save_bundle(bundle, tmp_path / "direct", "# Card\n")
+    assert {path.name for path in (tmp_path / "direct").iterdir()} == {
+        "recipe.json", "intensity.json", "metrics.json", "README.md", "pixelminer.weights.h5"
+    }  # fmt: skip
+    loaded = load_bundle(tmp_path / "direct")
+    assert (loaded.model.kind, loaded.model.recipe, loaded.rule) == ("pixelminer", recipe, rule)
+    assert loaded.metrics == bundle.metrics
+    assert loaded.model.net.levels == 300
+    rng = np.random.default_rng(0)
+    inputs = {
+        "target": rng.integers(0, 300, (2, 5, 7)),
+        "context": rng.integers(0, 300, (2, 5, 7, 2)),
+        "present": np.ones((2, 2), "f4"),
+        "position": np.full(2, 0.5, "f4"),
+        "gap_mm": np.full(2, 4, "f4"),
+    }
+    for name, values in net(inputs).items():
+        np.testing.assert_array_equal(values, loaded.model.net(inputs)[name])
+    with pytest.raises(BundleError, match="direct is a pixelminer model, which has no codes"):
+        loaded.code_model  # noqa: B018
 
 
 def test_a_first_stage_alone_has_no_prior(bundle, tmp_path):
-    save_bundle(replace(bundle, prior=None, prior_recipe=None), tmp_path / "vqvae", "# Card\n")
+    alone = replace(bundle.model, prior=None, prior_recipe=None)
+    save_bundle(replace(bundle, model=alone), tmp_path / "vqvae", "# Card\n")
     loaded = load_bundle(tmp_path / "vqvae")
-    assert loaded.kind == "vqvae"
-    assert loaded.prior is None
+    assert loaded.model.kind == "vqvae"
+    assert loaded.model.prior is None
 
 
 @pytest.mark.parametrize(

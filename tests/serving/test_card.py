@@ -68,6 +68,10 @@ def test_the_card(two_stage):
 
 
 def test_the_card_of_a_first_stage(two_stage):
-    card = model_card(replace(two_stage, prior=None, prior_recipe=None), "medgen", ROWS)
+    card = model_card(
+        replace(two_stage, model=replace(two_stage.model, prior=None, prior_recipe=None)),
+        "medgen",
+        ROWS,
+    )
     assert card.startswith("# VQ-VAE for CT\n")
     assert "- prior" not in card

@@ -1,0 +1,234 @@
+"""Fitting a PixelMiner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
+from medgen.likelihoods import bits_per_dim, logistic_mixture
+from medgen.nets.pixelminer import PixelMiner, pixelminer_from
+from medgen.preprocessing.contexts import context_batch
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PixelMinerRecipe, to_json
+from medgen.samplers.randomness import uniforms
+from medgen.samplers.slices import SliceSampler, prediction
+from medgen.serving.bundle import Bundle, PixelModel
+from medgen.training.loop import Run, fit
+from medgen.training.scans import TrainingScans
+
+VALIDATION_BATCHES = 4
+# Windows that every validation draws, twice each. Nearer slices than 3 mm share their noise, so
+# that no drawn noise can match theirs.
+SAMPLED_WINDOWS = 12
+SAMPLED_SIDE = 48
+SAMPLED_GAP_MM = 3.0
+# The score is an estimate and could be 0 where there is next to nothing to draw.
+SMALLEST_CRPS = 1e-3
+
+
+def fit_pixelminer(
+    scans: TrainingScans,
+    recipe: PixelMinerRecipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+) -> Bundle:
+    """Train a PixelMiner on slices left out between others at random distances.
+
+    A moving average of the weights is validated and kept. Low teacher-forced bits do not mean good
+    samples, so every validation also draws: `loss`, which chooses the weights that are kept, is
+    `bits_per_dim` (of what is sampled from) plus the binary logarithm of `sampled_crps`. One half
+    of it is the texture given true pixels, the other how near freely drawn pixels come to the
+    truth. The latter is a proper score: neither noise nor the lack of it is rewarded for itself,
+    and a net that drifts loses.
+
+    Args:
+        scans: what to train and validate on.
+        recipe: architecture and training.
+        folder: see `loop.Run`.
+        seed: of everything random.
+        resume: continue an interrupted run in `folder`.
+        report: receives a row for each validation, with the values of `measure_likelihood` and
+            `measure_samples`, and `loss`.
+        progress: receives step and losses after every step.
+
+    Returns:
+        The bundle, with the metrics of its best validation.
+
+    Raises:
+        TrainingError: see `loop.fit`, or no slab with three slices.
+    """
+    keras.utils.set_random_seed(seed)
+    model = pixelminer_from(recipe, scans.rule.levels, seed)
+    shared = {
+        "levels": scans.rule.levels,
+        "context": recipe.context,
+        "max_gap_mm": recipe.max_gap_mm,
+        "seed": seed,
+    }
+
+    def batch(step: int) -> dict[str, np.ndarray]:
+        return context_batch(
+            scans.training,
+            crop=recipe.crop,
+            size=recipe.batch_size,
+            edge=recipe.edge,
+            noise=recipe.noise,
+            kernel=recipe.kernel,
+            step=step,
+            **shared,
+        )
+
+    batch(0)  # refuses scans without three slices before anything else is done
+    held_out = [
+        context_batch(
+            scans.validation, crop=recipe.crop, size=recipe.batch_size, step=2**31 + i, **shared
+        )
+        for i in range(VALIDATION_BATCHES)
+    ]
+    windows = context_batch(
+        scans.validation,
+        crop=SAMPLED_SIDE,
+        size=SAMPLED_WINDOWS,
+        min_gap_mm=SAMPLED_GAP_MM,
+        step=2**32,
+        **shared,
+    )
+    sampler = SliceSampler(model)
+    baseline = {"linear_bits_per_dim": linear_bits_per_dim(held_out, scans.rule.levels)}
+
+    def validate() -> dict[str, float]:
+        row = measure_likelihood(model, held_out) | baseline
+        row |= measure_samples(model, sampler, windows, scans.rule, seed)
+        bits = row["bits_per_dim" if recipe.autoregressive else "prediction_bits_per_dim"]
+        return {"loss": bits + float(np.log2(max(row["sampled_crps"], SMALLEST_CRPS))), **row}
+
+    rows = fit(
+        model,
+        batch,
+        validate,
+        Run(
+            folder,
+            recipe.steps,
+            recipe.validate_every,
+            recipe.learning_rate,
+            average_weights=True,
+            identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
+        ),
+        resume=resume,
+        report=report,
+        progress=progress,
+    )
+    best = min(rows, key=lambda row: row["loss"])
+    kept = [key for key in best if not key.startswith("train_") and key not in ("loss", "seconds")]
+    return Bundle(
+        scans.rule,
+        PixelModel(recipe, model),
+        metrics={"pixelminer": {key: best[key] for key in kept}},
+    )
+
+
+def measure_likelihood(
+    model: PixelMiner, batches: Sequence[dict[str, np.ndarray]]
+) -> dict[str, float]:
+    """Teacher-forced `bits_per_dim`, if autoregressive, and `prediction_bits_per_dim`."""
+    for inputs in batches:
+        model.compute_loss(x=inputs, y_pred=model(inputs, training=False), training=False)
+    values = {metric.name: float(metric.result()) for metric in model.metrics}
+    model.reset_metrics()
+    return {name: value for name, value in values.items() if name.endswith("bits_per_dim")}
+
+
+def linear_bits_per_dim(batches: Sequence[dict[str, np.ndarray]], levels: int) -> float:
+    """Bits per pixel of a logistic of the best one scale around the linear interpolation."""
+    target = np.concatenate([inputs["target"] for inputs in batches])
+    linear = np.concatenate([_linear(inputs) for inputs in batches])
+    bits = []
+    for log_scale in np.arange(-1.0, np.log(levels), 0.25, np.float32):
+        params = np.zeros((*target.shape, 3), np.float32)
+        params[..., 2] = log_scale
+        log_prob = logistic_mixture.log_prob(params, target, levels=levels, center=linear)
+        bits.append(float(bits_per_dim(log_prob)))
+    return min(bits)
+
+
+def measure_samples(
+    model: PixelMiner,
+    sampler: SliceSampler,
+    windows: dict[str, np.ndarray],
+    rule: IntensityRule,
+    seed: int,
+) -> dict[str, float]:
+    """Draw every window twice, without its true pixels, and compare with the truth.
+
+    Args:
+        model: what is measured.
+        sampler: of `model`.
+        windows: inputs of the net.
+        rule: intensities.
+        seed: of the draws.
+
+    Returns:
+        `sampled_mae`, and beside it `prediction_mae` and `linear_mae`: mean absolute errors, in HU
+        for CT and in per cent of the intensity range for MR. `sampled_crps`: the continuous ranked
+        probability score of the two draws, E|x - y| - E|x - x'| / 2, same units. `growth_rows` and
+        `growth_columns`: sampled over predicted error in the last quarter, over that in the first;
+        1 without drift. `hf_power_ratio`: high-frequency power in homogeneous tissue over that of
+        the nearest acquired slices, NaN if there is no such tissue.
+    """
+    count, rows, cols = windows["target"].shape
+    twice = {key: np.concatenate([values, values]) for key, values in windows.items()}
+    numbers = uniforms(seed, tf.range(2 * count, dtype=tf.int64), (rows, cols, 2))
+    unit = 1.0 if rule.modality == "mr" else (rule.high_hu - rule.low_hu) / 100
+    unit *= 100 / (rule.levels - 1)
+    target = windows["target"]
+    drawn = sampler(twice, numbers).reshape(2, count, rows, cols)
+    errors = np.abs(drawn - target).mean(axis=0)
+    predicted = np.abs(prediction(model, windows) - target)
+    between = np.abs(drawn[0] - drawn[1])
+    return {
+        "sampled_mae": float(unit * errors.mean()),
+        "prediction_mae": float(unit * predicted.mean()),
+        "linear_mae": float(unit * np.abs(_linear(windows) - target).mean()),
+        "sampled_crps": float(unit * (errors.mean() - between.mean() / 2)),
+        "growth_rows": _growth(errors, predicted, axis=1),
+        "growth_columns": _growth(errors, predicted, axis=2),
+        "hf_power_ratio": _power_ratio(windows["context"], drawn[0]),
+    }
+
+
+def _linear(inputs: dict[str, np.ndarray]) -> np.ndarray:
+    context = inputs["context"].shape[-1] // 2
+    before, after = (inputs["context"][..., context - 1 + i].astype(np.float32) for i in (0, 1))
+    return before + inputs["position"][:, None, None] * (after - before)
+
+
+def _growth(errors: np.ndarray, reference: np.ndarray, axis: int) -> float:
+    quarter = errors.shape[axis] // 4
+    first, last = (
+        errors.take(where, axis).mean() / reference.take(where, axis).mean()
+        for where in (range(quarter), range(-quarter, 0))
+    )
+    return float(last / first)
+
+
+def _power_ratio(context: np.ndarray, drawn: np.ndarray) -> float:
+    middle = context.shape[-1] // 2
+    powers = np.zeros(2)
+    for acquired, image in zip(context, drawn, strict=True):
+        neighbours = np.moveaxis(acquired[..., middle - 1 : middle + 1], -1, 0)
+        tissue = homogeneous_tissue(neighbours)
+        if tissue.any():
+            powers += (
+                high_frequency_power(image, tissue),
+                np.mean([high_frequency_power(neighbour, tissue) for neighbour in neighbours]),
+            )
+    return float(powers[0] / powers[1]) if powers[1] > 0 else float("nan")

@@ -1,0 +1,60 @@
+"""`medgen train-pixelminer` to `medgen interpolate`, on a phantom."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from medgen.cli import main
+from medgen.volumes import read_volume, write_volume
+from medgen.volumes.phantom import phantom_volume
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_and_fills_in_slices(tmp_path):
+    scan = tmp_path / "phantom.nii.gz"
+    write_volume(phantom_volume("ct", (24, 26, 20), (8.0, 8.0, 9.0), seed=1), scan)
+    recipe = {
+        "context": 2,
+        "filters": 4,
+        "blocks": 1,
+        "conditioner_filters": 4,
+        "conditioner_blocks": 1,
+        "crop": 16,
+        "batch_size": 2,
+        "validate_every": 2,
+    }
+    (tmp_path / "tiny.json").write_text(json.dumps(recipe))
+    options = ["-o", tmp_path / "model", "--recipe", tmp_path / "tiny.json", "--steps", 2]
+    trained = run("train-pixelminer", scan, *options)
+    assert trained.exit_code == 0, trained.output
+    assert "sampled_mae" in trained.output
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert card.startswith("# PixelMiner for CT")
+    assert "train-pixelminer" in card
+    assert not (tmp_path / "model" / "checkpoint.npz").exists()
+
+    before = read_volume(scan).array
+    outputs = {}
+    for decode in ("sample", "mean"):
+        out = tmp_path / f"{decode}.nii.gz"
+        filled = run("interpolate", scan, "-o", out, "--model", tmp_path / "model",
+                     "--decode", decode)  # fmt: skip
+        assert filled.exit_code == 0, filled.output
+        outputs[decode] = read_volume(out).array
+        np.testing.assert_array_equal(outputs[decode][:, :, ::2], before)
+    assert (outputs["sample"] != outputs["mean"]).any()
+
+    refused = run("interpolate", scan, "-o", tmp_path / "x.nii.gz", "--model",
+                  tmp_path / "model", "--top-k", 3)  # fmt: skip
+    assert refused.exit_code == 1
+    assert "takes no top_k" in refused.output
+    for command in ("reconstruct",):
+        refused = run(command, scan, "-o", tmp_path / "y.nii.gz", "--model", tmp_path / "model")
+        assert refused.exit_code == 1
+        assert "has no codes" in refused.output

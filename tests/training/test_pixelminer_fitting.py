@@ -1,0 +1,163 @@
+"""Training a PixelMiner on a small phantom: it learns, draws at every validation, continues."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medgen.errors import TrainingError
+from medgen.nets.pixelminer import pixelminer_from
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PIXELMINER_RECIPES
+from medgen.samplers.slices import SliceSampler
+from medgen.training import fit_pixelminer
+from medgen.training.pixelminer import linear_bits_per_dim, measure_samples
+from medgen.training.scans import gather_scans
+from medgen.volumes import write_volume
+from medgen.volumes.phantom import phantom_volume
+
+RECIPE = replace(
+    PIXELMINER_RECIPES["small"],
+    filters=6,
+    conditioner_filters=6,
+    crop=16,
+    batch_size=4,
+    steps=60,
+    validate_every=30,
+    max_gap_mm=20.0,
+)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "phantom.nii.gz"
+    write_volume(phantom_volume("ct", (36, 40, 24), (8.0, 8.0, 9.0), seed=1), path)
+    return gather_scans([path], [], rule=None, image_size=None, guard_mm=9.0, seed=0)
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_WINDOWS", 3)
+    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_SIDE", 12)
+    monkeypatch.setattr("medgen.training.pixelminer.VALIDATION_BATCHES", 2)
+
+
+@pytest.mark.slow
+def test_pixelminer_learns_and_continues_to_the_same_weights(scans, tmp_path):
+    rows = []
+    whole = fit_pixelminer(scans, RECIPE, tmp_path / "a", report=rows.append)
+    assert [row["step"] for row in rows] == [30, 60]
+    for name in ("bits_per_dim", "prediction_bits_per_dim"):
+        assert rows[1][name] < rows[0][name] < 11  # 2048 levels
+    for row in rows:
+        assert row["loss"] == pytest.approx(row["bits_per_dim"] + np.log2(row["sampled_crps"]))
+        assert row["sampled_crps"] < row["sampled_mae"]
+        assert row["linear_mae"] == rows[0]["linear_mae"] > 0
+    assert whole.model.kind == "pixelminer"
+    assert whole.metrics["pixelminer"]["sampled_mae"] in [row["sampled_mae"] for row in rows]
+
+    def stop(step: int, logs: dict[str, float]) -> None:
+        if step == 41:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_pixelminer(scans, RECIPE, tmp_path / "b", progress=stop)
+    resumed = fit_pixelminer(scans, RECIPE, tmp_path / "b", resume=True)
+    for a, b in zip(whole.model.net.weights, resumed.model.net.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_without_autoregression_the_prediction_is_what_is_judged(scans, tmp_path):
+    rows = []
+    recipe = replace(RECIPE, autoregressive=False, steps=4, validate_every=4)
+    fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
+    (row,) = rows
+    assert "bits_per_dim" not in row
+    expected = row["prediction_bits_per_dim"] + np.log2(row["sampled_crps"])
+    assert row["loss"] == pytest.approx(expected)
+
+
+def test_slabs_of_two_slices_are_refused(scans, tmp_path):
+    thin = replace(scans, training=(replace(scans.training[0], stop=scans.training[0].start + 2),))
+    with pytest.raises(TrainingError, match="three slices"):
+        fit_pixelminer(thin, RECIPE, tmp_path)
+
+
+# === What is measured ===
+
+
+def windows(target: np.ndarray) -> dict[str, np.ndarray]:
+    """A target of any levels between two flat slices at 80 and 120, a third of the way."""
+    count, rows, cols = target.shape
+    context = np.full((count, rows, cols, 4), 80, np.int32)
+    context[..., 2:] = 120
+    return {
+        "target": target,
+        "context": context,
+        "present": np.ones((count, 4), np.float32),
+        "position": np.full(count, 0.25, np.float32),
+        "gap_mm": np.full(count, 4.0, np.float32),
+    }
+
+
+def test_bits_of_linear_interpolation_are_those_of_the_best_scale():
+    rng = np.random.default_rng(0)
+    target = np.rint(90 + rng.logistic(scale=5.0, size=(4, 60, 70))).astype(np.int32)
+    # The entropy of a logistic of scale s is ln s + 2 nats; of levels of width 1, nearly the same.
+    expected = (np.log(5.0) + 2) / np.log(2)
+    assert linear_bits_per_dim([windows(target)], 256) == pytest.approx(expected, abs=0.02)
+
+
+class Known(SliceSampler):
+    """Draws what it was given."""
+
+    def __init__(self, levels: np.ndarray):
+        self.levels = levels
+
+    def __call__(self, inputs, uniforms):
+        assert uniforms.shape == (*self.levels.shape, 2)
+        return self.levels
+
+
+@pytest.fixture(scope="module")
+def flat_net():
+    """A net that predicts the linear interpolation."""
+    net = pixelminer_from(RECIPE, 2048)
+    for v in net.prediction.trainable_variables:
+        v.assign(np.zeros(v.shape))
+    return net
+
+
+def test_errors_of_samples_by_hand(flat_net):
+    target = np.full((2, 8, 12), 100, np.int32)
+    first, second = np.full_like(target, 104), np.full_like(target, 94)
+    first[:, -2:] = 112  # three times the error in the last quarter of the rows
+    drawn = np.concatenate([first, second])
+    row = measure_samples(flat_net, Known(drawn), windows(target), IntensityRule("ct"), 0)
+    assert row["linear_mae"] == pytest.approx(10.0)
+    assert row["prediction_mae"] == pytest.approx(10.0, abs=0.01)
+    assert row["sampled_mae"] == pytest.approx((6 * 5 + 2 * 9) / 8)
+    assert row["sampled_crps"] == pytest.approx((6 * 5 + 2 * 9) / 8 - (6 * 10 + 2 * 18) / 8 / 2)
+    assert row["growth_rows"] == pytest.approx(9 / 5, abs=0.01)
+    assert row["growth_columns"] == pytest.approx(1.0, abs=0.01)
+    assert np.isnan(row["hf_power_ratio"])
+    percent = measure_samples(
+        flat_net, Known(drawn), windows(target), IntensityRule("mr", levels=201), 0
+    )
+    assert percent["linear_mae"] == pytest.approx(5.0)
+    hu = IntensityRule("ct", levels=1001, low_hu=-1000.0, high_hu=1000.0)
+    row = measure_samples(flat_net, Known(drawn), windows(target), hu, 0)
+    assert row["linear_mae"] == pytest.approx(20.0)
+
+
+def test_power_ratio_of_samples_is_relative_to_the_nearest_slices(flat_net):
+    rng = np.random.default_rng(0)
+    target = np.full((6, 48, 48), 100, np.int32)
+    given = windows(target)
+    tissue = np.zeros((48, 48, 1))
+    tissue[8:-8, 8:-8] = 200
+    given["context"] = np.rint(rng.normal(100, 8, given["context"].shape) + tissue).astype(np.int32)
+    noise = rng.normal(100, 8 * np.sqrt(2), (12, 48, 48)) + tissue[..., 0]
+    drawn = np.rint(noise).astype(np.int32)
+    row = measure_samples(flat_net, Known(drawn), given, IntensityRule("ct"), 0)
+    assert row["hf_power_ratio"] == pytest.approx(2.0, rel=0.1)
