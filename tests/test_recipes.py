@@ -7,8 +7,10 @@ import pytest
 
 from medgen.errors import RecipeError
 from medgen.recipes import (
+    PIXELMINER_RECIPES,
     PRIOR_RECIPES,
     VQVAE_RECIPES,
+    PixelMinerRecipe,
     PriorRecipe,
     VQVAERecipe,
     named_recipe,
@@ -16,7 +18,11 @@ from medgen.recipes import (
     to_json,
 )
 
-FAMILIES = {VQVAERecipe: VQVAE_RECIPES, PriorRecipe: PRIOR_RECIPES}
+FAMILIES = {
+    VQVAERecipe: VQVAE_RECIPES,
+    PriorRecipe: PRIOR_RECIPES,
+    PixelMinerRecipe: PIXELMINER_RECIPES,
+}
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -84,6 +90,12 @@ def test_shares_of_a_prior_are_below_1(field):
     assert getattr(PriorRecipe(**{field: 0.0}), field) == 0
     with pytest.raises(RecipeError, match=f"{field} must be below 1, got 1"):
         PriorRecipe(**{field: 1})
+
+
+def test_what_is_true_or_false():
+    assert not PixelMinerRecipe(autoregressive=False).autoregressive
+    with pytest.raises(RecipeError, match="autoregressive must be true or false, got 0"):
+        PixelMinerRecipe(autoregressive=0)
 
 
 def test_bytes_that_are_no_text(tmp_path):

@@ -4,8 +4,10 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
+from medgen.cli import main
 from medgen.cli.train import train_prior, train_vqvae
 from medgen.serving.card import command_line, model_card
 
@@ -17,7 +19,8 @@ ROWS = [
 
 def parsed(command, words: list[str]) -> dict[str, object]:
     """Options as click gives them to a command."""
-    return dict(command.make_context(command.name, list(words)).params)
+    program = click.Context(main, **main.context_settings)
+    return dict(command.make_context(command.name, list(words), parent=program).params)
 
 
 @pytest.mark.parametrize(
