@@ -81,7 +81,8 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
     assert rows[1]["bits_per_code"] < rows[0]["bits_per_code"]
     with pytest.raises(KeyboardInterrupt):
         fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", progress=stop_after(33))
-    another = replace(first_stage, vqvae=vqvae_from(VQVAE_RECIPE, seed=9))
+    model = replace(first_stage.model, vqvae=vqvae_from(VQVAE_RECIPE, seed=9))
+    another = replace(first_stage, model=model)
     with pytest.raises(TrainingError, match="another recipe, seed or other data"):
         fit_prior(scans, another, PRIOR_RECIPE, tmp_path / "b", resume=True)
     resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
