@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -67,7 +68,10 @@ def fit_vqvae(
             step += 1
             latents = keras.ops.convert_to_numpy(model.latents(_batch(scans, recipe, seed, -step)))
             vectors = np.concatenate([vectors, latents.reshape(-1, recipe.embedding_dim)])
-        centres, _ = kmeans2(vectors, recipe.num_embeddings, iter=10, minit="points", rng=seed)
+        with warnings.catch_warnings():
+            # A centre that ends without vectors is a dead code, which the quantiser revives.
+            warnings.filterwarnings("ignore", "One of the clusters is empty")
+            centres, _ = kmeans2(vectors, recipe.num_embeddings, iter=10, minit="points", rng=seed)
         model.quantizer.set_codebook(centres)
 
     def validate() -> dict[str, float]:
