@@ -34,7 +34,7 @@ def main() -> None:
         finer = interpolate_volume(thick, interpolator_named(str(name)), factor=2, slice_axis=AXIS)
         panels[title] = finer.array[:, :, REMOVED]
 
-    figure, axes = plt.subplots(2, 3, figsize=(9, 8), dpi=80, layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(9, 5), dpi=80, layout="constrained")
     high = truth.array.max() * 0.7
     for axis, (title, image) in zip(axes.flat, panels.items(), strict=True):
         axis.imshow(image.T, cmap="gray", vmin=0, vmax=high, origin="lower")
