@@ -103,9 +103,11 @@ class PixelMinerRecipe(_Checked):
     `max_gap_mm` apart (the nearest pair of the scan where even that is wider), with `context`
     slices a side at that distance. A share `edge` of them is shown as if near an end of the scan.
 
-    Augmentation, the same for all slices of an example: noise of up to `noise` (standard deviation
-    over the intensity range) with in-plane correlation, and sharpening or smoothing by up to
-    `kernel` times what a Gaussian takes away. 0 leaves either out.
+    Augmentation, the same for all slices of an example, 0 leaves it out: a share `other_axes` of
+    the examples is sliced along other axes, slices are averaged to a thickness of up to `thickness`
+    of their distance, pixels resized by up to `zoom`, noise of up to `noise` (standard deviation
+    over the intensity range) with in-plane correlation is added, and images are sharpened or
+    smoothed by up to `kernel` times what a Gaussian takes away.
     """
 
     context: int = 3
@@ -120,8 +122,11 @@ class PixelMinerRecipe(_Checked):
     autoregressive: bool = True
     max_gap_mm: float = 8.0
     edge: float = 0.2
-    noise: float = 0.01
-    kernel: float = 0.5
+    other_axes: float = 0.4
+    thickness: float = 1.0
+    zoom: float = 0.3
+    noise: float = 0.02
+    kernel: float = 0.8
     crop: int = 64
     batch_size: int = 8
     steps: int = 8000
@@ -130,7 +135,7 @@ class PixelMinerRecipe(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_below_1("dropout", "edge")
+        self._require_below_1("dropout", "edge", "other_axes", "zoom")
 
 
 Recipe = VQVAERecipe | PriorRecipe | PixelMinerRecipe

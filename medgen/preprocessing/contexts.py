@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from medgen.errors import TrainingError
+from medgen.preprocessing.augmentation import (
+    Augmentation,
+    add_noise,
+    change_kernel,
+    random_zoom,
+    resized,
+    slice_profile,
+)
 from medgen.preprocessing.batches import ATTEMPTS, FLAT, choose_slab, fit_to, random_window
-from medgen.preprocessing.slices import Slab
+from medgen.preprocessing.slices import Slab, turned
 
-# Share of examples that each augmentation leaves as they are.
-UNTOUCHED = 0.5
-# Correlation of added noise, and reach of the change of kernel: sigmas of Gaussians in pixels.
-NOISE_SIGMAS = (0.0, 1.2)
-KERNEL_SIGMAS = (0.6, 1.2)
+NO_AUGMENTATION = Augmentation()
 
 
 def acquired_around(
@@ -48,9 +51,7 @@ def context_batch(
     context: int,
     max_gap_mm: float,
     min_gap_mm: float = 0.0,
-    edge: float = 0.0,
-    noise: float = 0.0,
-    kernel: float = 0.0,
+    augmentation: Augmentation = NO_AUGMENTATION,
     seed: int,
     step: int,
 ) -> dict[str, np.ndarray]:
@@ -67,9 +68,7 @@ def context_batch(
         context: acquired slices a side.
         max_gap_mm: largest gap, where the spacing allows.
         min_gap_mm: smallest gap, likewise.
-        edge: share of examples that lose outer slices of one side, as near an end of the scan.
-        noise: see `add_noise`.
-        kernel: see `change_kernel`.
+        augmentation: changes to the examples.
         seed: of the run.
         step: of the run.
 
@@ -87,6 +86,9 @@ def context_batch(
             "No scan, of those to train or of those to validate on, has three slices in a row; "
             "give scans with more slices."
         )
+    turned_slabs = []
+    if augmentation.other_axes:
+        turned_slabs = [other for slab in slabs for other in turned(slab) if len(other) >= 3]
     rng = np.random.default_rng([seed, 0xC027, step])
     batch = {
         "target": np.empty((size, crop, crop), np.int32),
@@ -96,21 +98,29 @@ def context_batch(
         "gap_mm": np.empty(size, np.float32),
     }
     for i in range(size):
+        magnified = random_zoom(augmentation.zoom, rng)
+        side = round(crop / magnified)
         for _ in range(ATTEMPTS):
-            slab = choose_slab(rng, slabs)
+            other = turned_slabs and rng.random() < augmentation.other_axes
+            slab = choose_slab(rng, turned_slabs if other else slabs)
             gap = _random_gap(rng, slab, min_gap_mm, max_gap_mm)
             before = int(rng.integers(slab.start, slab.stop - gap))
             offset = int(rng.integers(1, gap))
             unit = slab.stack.unit
-            window = random_window(rng, unit.shape[1:], crop)
+            window = random_window(rng, unit.shape[1:], side)
             if unit[before + offset][window].std() > FLAT:
                 break
         indices, present = acquired_around(before, gap, context, slab.start, slab.stop)
-        if context > 1 and rng.random() < edge:
+        if context > 1 and rng.random() < augmentation.edge:
             hidden = int(rng.integers(1, context))
             present[slice(None, hidden) if rng.integers(2) else slice(-hidden, None)] = False
-        images = [fit_to(unit[k][window], crop) for k in (*indices, before + offset)]
-        images = change_kernel(add_noise(np.stack(images), noise, rng), kernel, rng)
+        profile = slice_profile(gap, augmentation.thickness, rng)
+        images = [
+            fit_to(_thick(slab, k, window, profile), side) for k in (*indices, before + offset)
+        ]
+        images = resized(np.stack(images), crop)
+        images = add_noise(images, augmentation.noise, rng)
+        images = change_kernel(images, augmentation.kernel, rng)
         images = images[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
         acquired, target = images[:-1], images[-1]
         if rng.integers(2):  # the scan upside down
@@ -129,45 +139,16 @@ def to_levels(unit: np.ndarray, levels: int) -> np.ndarray:
     return np.clip(nearest, 0, levels - 1).astype(np.int32)
 
 
-def add_noise(images: np.ndarray, largest: float, rng: np.random.Generator) -> np.ndarray:
-    """Add noise of one random strength and in-plane correlation to all slices of an example.
-
-    Each slice gets its own noise. Half of the examples, and all if `largest` is 0, stay as they
-    are.
-
-    Args:
-        images: `(n, rows, cols)`.
-        largest: standard deviation that the strength is drawn up to, in units of the images.
-        rng: source of randomness.
-    """
-    if largest == 0 or rng.random() < UNTOUCHED:
-        return images
-    sigma = rng.uniform(*NOISE_SIGMAS)
-    noise = gaussian_filter(rng.standard_normal(images.shape), (0, sigma, sigma), mode="wrap")
-    return images + rng.uniform(0, largest) / noise.std() * noise
-
-
-def change_kernel(images: np.ndarray, largest: float, rng: np.random.Generator) -> np.ndarray:
-    """Sharpen or smooth all slices of an example alike, as another reconstruction kernel would.
-
-    `x + a (x - G x)` with a Gaussian G of random width and `a` between `-largest` and `largest`.
-    Half of the examples, and all if `largest` is 0, stay as they are.
-
-    Args:
-        images: `(n, rows, cols)`.
-        largest: largest amount; up to 1.
-        rng: source of randomness.
-    """
-    if largest == 0 or rng.random() < UNTOUCHED:
-        return images
-    sigma = rng.uniform(*KERNEL_SIGMAS)
-    detail = images - gaussian_filter(images, (0, sigma, sigma))
-    return images + rng.uniform(-largest, largest) * detail
-
-
 def _random_gap(rng: np.random.Generator, slab: Slab, min_gap_mm: float, max_gap_mm: float) -> int:
     """A distance in slices, at least 2, within the limits where spacing and length allow."""
     spacing = slab.stack.spacing_mm[0]
     largest = min(len(slab) - 1, max(2, int(max_gap_mm / spacing)))
     smallest = min(largest, max(2, int(np.ceil(min_gap_mm / spacing))))
     return int(rng.integers(smallest, largest + 1))
+
+
+def _thick(slab: Slab, index: int, window: tuple[slice, slice], profile: np.ndarray) -> np.ndarray:
+    """Window of a slice averaged with those around it, the last of the slab standing in beyond."""
+    reach = len(profile) // 2
+    around = np.clip(np.arange(index - reach, index + reach + 1), slab.start, slab.stop - 1)
+    return np.tensordot(profile, slab.stack.unit[(around, *window)], 1).astype(np.float32)

@@ -17,6 +17,10 @@ from medgen.volumes.volume import Volume
 # With at least this many scans whole scans are set aside for validation, with fewer a slab of each.
 SCANS_FOR_SPLIT_BY_SCAN = 6
 VALIDATION_FRACTION = 0.15
+# Other axes of a scan make slices where pixels would be at most so many times as long as wide.
+MOST_ANISOTROPIC = 3.0
+# ... and slices at least so many pixels wide and high.
+SMALLEST_TURNED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,25 @@ class Slab:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+
+def turned(slab: Slab) -> list[Slab]:
+    """The same voxels as slices along the other two axes, where these are fit to train on.
+
+    Slices along another axis lie as near to each other as pixels do, so that they show what is
+    between slices much farther apart; their own pixels must not be too far from square.
+    """
+    unit = slab.stack.unit[slab.start : slab.stop]
+    slabs = []
+    for axis in (1, 2):
+        spacing = list(slab.stack.spacing_mm)
+        distance = spacing.pop(axis)
+        image = np.moveaxis(unit, axis, 0)
+        square = max(spacing) <= MOST_ANISOTROPIC * min(spacing)
+        if square and min(image.shape[1:]) >= SMALLEST_TURNED:
+            stack = Stack(f"{slab.stack.name} along axis {axis}", image, (distance, *spacing))
+            slabs.append(Slab(stack, 0, len(image)))
+    return slabs
 
 
 def stack_of(volume: Volume, rule: IntensityRule, name: str, image_size: int | None) -> Stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
 from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.nets.pixelminer import PixelMiner, pixelminer_from
+from medgen.preprocessing.augmentation import Augmentation
 from medgen.preprocessing.contexts import context_batch
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe, to_json
@@ -74,15 +76,16 @@ def fit_pixelminer(
         "max_gap_mm": recipe.max_gap_mm,
         "seed": seed,
     }
+    augmentation = Augmentation(
+        **{field.name: getattr(recipe, field.name) for field in fields(Augmentation)}
+    )
 
     def batch(step: int) -> dict[str, np.ndarray]:
         return context_batch(
             scans.training,
             crop=recipe.crop,
             size=recipe.batch_size,
-            edge=recipe.edge,
-            noise=recipe.noise,
-            kernel=recipe.kernel,
+            augmentation=augmentation,
             step=step,
             **shared,
         )

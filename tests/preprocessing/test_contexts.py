@@ -2,16 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 
 from medgen.errors import TrainingError
-from medgen.preprocessing.contexts import (
-    acquired_around,
-    add_noise,
-    change_kernel,
-    context_batch,
-    to_levels,
-)
+from medgen.preprocessing.augmentation import Augmentation
+from medgen.preprocessing.contexts import acquired_around, context_batch, to_levels
 from medgen.preprocessing.slices import Slab, Stack
 
 LEVELS = 2048
@@ -70,7 +64,10 @@ def test_crops_are_flipped_alike_in_all_slices(batch):
 
 def test_same_seed_and_step_same_batch():
     slabs = [Slab(ramp(), 0, 20)]
-    options = OPTIONS | {"noise": 0.01, "kernel": 0.5, "edge": 0.3}
+    changes = Augmentation(
+        edge=0.3, other_axes=0.5, thickness=1.0, zoom=0.3, noise=0.01, kernel=0.5
+    )
+    options = OPTIONS | {"augmentation": changes}
     first, again, other = (context_batch(slabs, step=step, **options) for step in (5, 5, 6))
     for key, values in first.items():
         np.testing.assert_array_equal(values, again[key])
@@ -81,7 +78,9 @@ def test_edge_hides_outer_slices_of_one_side():
     long = Stack("long", np.random.default_rng(0).normal(size=(60, 9, 9)) / 9, (1.5, 1.0, 1.0))
     options = OPTIONS | {"max_gap_mm": 3.0, "size": 200}
     middle = [Slab(long, 20, 40)]
-    hidden = context_batch(middle, step=0, edge=0.99, **options)["present"]
+    hidden = context_batch(middle, step=0, augmentation=Augmentation(edge=0.99), **options)[
+        "present"
+    ]
     assert hidden[:, 2:4].all()
     assert (hidden[:, :2].sum(1) == 1).any()
     assert (hidden[:, 4:].sum(1) == 0).any()
@@ -113,37 +112,26 @@ def test_every_level_comes_back_through_the_unit_range():
     np.testing.assert_array_equal(to_levels([-0.7, 0.7], 4096), [0, 4095])
 
 
-def test_noise_has_one_strength_and_correlation_but_is_new_in_each_slice():
-    images = np.zeros((7, 64, 64), np.float32)
-    touched = []
-    for seed in range(20):
-        noise = add_noise(images, 0.02, np.random.default_rng(seed))
-        if noise.any():
-            touched.append(noise)
-            deviations = noise.std(axis=(1, 2))
-            assert deviations.max() < 1.2 * deviations.min()
-            assert 0 < noise.std() <= 0.02
-            correlation = np.corrcoef(noise.reshape(7, -1))
-            assert np.abs(correlation - np.eye(7)).max() < 0.25
-    assert 4 <= len(touched) <= 16
-    neighbouring = [np.corrcoef(n[:, 1:].ravel(), n[:, :-1].ravel())[0, 1] for n in touched]
-    assert min(neighbouring) < 0.3
-    assert max(neighbouring) > 0.6
+def test_thick_slices_average_thin_ones(monkeypatch):
+    monkeypatch.setattr("medgen.preprocessing.contexts.FLAT", 0.0)
+    profile = np.array([0.25, 0.5, 0.25])
+    monkeypatch.setattr(
+        "medgen.preprocessing.contexts.slice_profile", lambda gap, largest, rng: profile
+    )
+    spikes = np.zeros((30, 9, 10), np.float32)
+    spikes[15] = 0.4
+    slab = Slab(Stack("spike", spikes, (1.0, 1.0, 1.0)), 0, 30)
+    batch = context_batch([slab], step=0, **OPTIONS)
+    seen = np.unique(np.concatenate([batch["target"].ravel(), batch["context"].ravel()]))
+    np.testing.assert_array_equal(seen, to_levels([0.0, 0.1, 0.2], LEVELS))
 
 
-def test_kernel_sharpens_and_smooths_all_slices_alike():
-    images = np.random.default_rng(0).normal(size=(3, 40, 40)).astype(np.float32)
-    power = [
-        np.square(change_kernel(images, 0.8, np.random.default_rng(seed))).mean()
-        for seed in range(20)
-    ]
-    original = np.square(images).mean()
-    assert min(power) < 0.8 * original
-    assert max(power) > 1.3 * original
-    # A pattern that the filter multiplies by one factor gets the same factor in every slice.
-    pattern = np.broadcast_to(np.cos(np.pi * np.arange(40)), (3, 40, 40))
-    changed = change_kernel(pattern, 0.8, np.random.default_rng(1))[:, 8:-8, 8:-8]
-    factor = changed / pattern[:, 8:-8, 8:-8]
-    np.testing.assert_allclose(factor, factor[0, 0, 0], rtol=1e-3)
-    flat = gaussian_filter(np.ones((2, 30, 30)), (0, 1, 1))
-    np.testing.assert_allclose(change_kernel(flat, 0.8, np.random.default_rng(1)), flat)
+def test_other_axes_lie_a_pixel_apart():
+    volume = np.random.default_rng(0).normal(size=(70, 80, 90)).astype(np.float32) / 9
+    slab = Slab(Stack("noise", volume, (2.0, 1.0, 0.9)), 0, 70)
+    options = OPTIONS | {"augmentation": Augmentation(other_axes=0.5), "size": 100}
+    gaps = context_batch([slab], step=0, **options)["gap_mm"]
+    steps = np.stack([gaps / spacing for spacing in (2.0, 1.0, 0.9)])
+    of_axis = np.isclose(steps, np.rint(steps), atol=1e-4).any(axis=1)
+    assert of_axis.all()
+    assert (gaps < 4.0).any()  # two slices of the scan are 4 mm apart at least

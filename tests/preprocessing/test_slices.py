@@ -15,6 +15,7 @@ from medgen.preprocessing.slices import (
     axial_square,
     split,
     stack_of,
+    turned,
 )
 from medgen.volumes import Geometry, Volume
 
@@ -213,3 +214,21 @@ def test_the_seed_decides_the_split():
     for count in (2, 8):
         assert validated(count, 3) == validated(count, 3)
         assert len({tuple(validated(count, seed)) for seed in range(8)}) > 1
+
+
+def test_turned_slabs_hold_the_same_voxels_along_the_other_axes():
+    unit = np.random.default_rng(0).normal(size=(80, 70, 90)).astype(np.float32)
+    first, second = turned(Slab(Stack("scan", unit, (2.5, 1.0, 1.5)), 6, 76))
+    assert first.stack.unit.shape == (70, 70, 90)
+    assert first.stack.spacing_mm == (1.0, 2.5, 1.5)
+    np.testing.assert_array_equal(first.stack.unit[11], unit[6:76, 11])
+    assert second.stack.unit.shape == (90, 70, 70)
+    assert second.stack.spacing_mm == (1.5, 2.5, 1.0)
+    np.testing.assert_array_equal(second.stack.unit[12], unit[6:76, :, 12])
+    assert (first.start, first.stop) == (0, 70)
+
+
+@pytest.mark.parametrize(("spacing", "slices"), [((2.0, 1.0, 1.0), 50), ((4.0, 1.0, 1.0), 70)])
+def test_few_or_thick_slices_are_not_turned(spacing, slices):
+    unit = np.zeros((slices, 70, 90), np.float32)
+    assert turned(Slab(Stack("scan", unit, spacing), 0, slices)) == []
