@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_output, grid_text, scan_options
+from medgen.cli.scan import check_output, scan_options
 
 
 @contextmanager
@@ -92,23 +92,30 @@ def interpolate(
         raise click.UsageError("Give --factor or --spacing, not both.")
     check_output(output, overwrite)
 
-    from medgen.interpolation import interpolate_volume, interpolator_named
-    from medgen.volumes import read_volume, write_volume
+    from medgen.interpolation.job import Job, run_job
 
-    interpolator = interpolator_named(
-        model, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, decode=decode
+    job = Job(
+        scan=scan,
+        output=output,
+        model=model,
+        factor=factor,
+        spacing_mm=spacing,
+        slice_axis=None if slice_axis == "auto" else int(slice_axis),
+        seed=seed,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        decode=decode,
+        volume=volume,
+        series=series,
+        overwrite=overwrite,
     )
-    before = read_volume(scan, volume=volume, series=series)
-    for note in before.metadata.get("notes", ()):
-        click.echo(f"Note: {note}", err=True)
+    interpolator = job.load_interpolator()
     with _shown() as progress:
-        after = interpolate_volume(
-            before,
+        outcome = run_job(
+            job,
             interpolator,
-            factor=2 if factor is None and spacing is None else factor,
-            spacing_mm=spacing,
-            slice_axis=None if slice_axis == "auto" else int(slice_axis),
             progress=progress,
+            note=lambda sentence: click.echo(f"Note: {sentence}", err=True),
         )
-    write_volume(after, output, overwrite=overwrite)
-    click.echo(f"{output}: {grid_text(after)} by {interpolator.name}, from {grid_text(before)}")
+    click.echo(outcome.line)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_output, grid_text
+from medgen.cli.scan import check_output
 
 SPACING_MM = {"ct": (3.0, 3.0, 5.0), "mr": (1.8, 1.8, 2.8)}
 
@@ -75,4 +75,4 @@ def phantom(
 
     volume = phantom_volume(modality, shape, spacing or SPACING_MM[modality], seed)
     write_volume(volume, output, overwrite=overwrite)
-    click.echo(f"{output}: {modality} phantom, seed {seed}, {grid_text(volume)}")
+    click.echo(f"{output}: {modality} phantom, seed {seed}, {volume.geometry.summary}")

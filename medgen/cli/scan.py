@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from medgen.errors import WriteError
-
-if TYPE_CHECKING:
-    from medgen.volumes import Volume
 
 
 def scan_options(command: Callable) -> Callable:
@@ -52,9 +48,3 @@ def check_folder(path: Path) -> None:
     existing = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise WriteError(f"{path} cannot be a folder to write to; choose another output.")
-
-
-def grid_text(volume: Volume) -> str:
-    """Voxels and spacing of a volume, such as `64 x 64 x 21 voxels of 4 x 4 x 10 mm`."""
-    voxels = " x ".join(str(n) for n in volume.shape)
-    return f"{voxels} voxels of {' x '.join(f'{mm:.4g}' for mm in volume.spacing)} mm"

@@ -75,6 +75,12 @@ class Geometry:
         return "".join(nib.aff2axcodes(self.affine))
 
     @property
+    def summary(self) -> str:
+        """Voxels and spacing, such as `64 x 64 x 21 voxels of 4 x 4 x 10 mm`."""
+        voxels = " x ".join(str(n) for n in self.shape)
+        return f"{voxels} voxels of {' x '.join(f'{mm:.4g}' for mm in self.spacing)} mm"
+
+    @property
     def obliquity_deg(self) -> float:
         """Largest angle between a voxel axis and the anatomical axis nearest to it, in degrees."""
         directions = np.abs(self.affine[:3, :3] / self.spacing)
