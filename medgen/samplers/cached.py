@@ -34,9 +34,16 @@ class CachedSampler:
 
     def __call__(self, conditioning: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Values `(b, h, w)` for conditioning `(b, h, w, s)` and uniforms `(b, h, w, m)`."""
-        return self._sample(conditioning, uniforms)
+        values, _ = self._sample(conditioning, uniforms, keep_outputs=False)
+        return values
 
-    def _rows(self, conditioning, uniforms):
+    def with_outputs(
+        self, conditioning: tf.Tensor, uniforms: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same values, and the net's outputs `(b, h, w, p)` that they were drawn from."""
+        return self._sample(conditioning, uniforms, keep_outputs=True)
+
+    def _rows(self, conditioning, uniforms, keep_outputs):
         stack, dtype = self.net.stack, conditioning.dtype
         shape = tf.shape(conditioning)
         batch, height, width = shape[0], shape[1], shape[2]
@@ -52,30 +59,39 @@ class CachedSampler:
             for halo, c in zip(halos, channels, strict=True)
         ]
 
-        def one_row(row, above, rows):
+        def one_row(row, above, drawn):
             known = conditioning[row]  # (b, w, s)
             verticals, injected = self._vertical(above, known)
-            values, embedded = self._columns(injected, known, uniforms[row], channels[0])
+            columns, embedded = self._columns(
+                injected, known, uniforms[row], channels[0], keep_outputs
+            )
             above = [
                 tf.concat([old[:, 1:], new], axis=1)
                 for old, new in zip(above, [embedded, *verticals], strict=True)
             ]
-            return row + 1, above, rows.write(row, values)
+            return row + 1, above, _written(drawn, row, columns)
 
-        _, _, rows = tf.while_loop(
+        _, _, drawn = tf.while_loop(
             lambda row, *_: row < height,
             one_row,
-            (0, above, tf.TensorArray(self.dtype, size=height)),
+            (0, above, self._arrays(height, dtype, keep_outputs)),
             shape_invariants=(
                 tf.TensorShape([]),
                 [
                     tf.TensorShape([None, halo, None, c])
                     for halo, c in zip(halos, channels, strict=True)
                 ],
-                tf.TensorShape(None),
+                [tf.TensorShape(None) for _ in range(1 + keep_outputs)],
             ),
         )
-        return tf.transpose(rows.stack(), (2, 0, 1))  # (h, w, b) -> (b, h, w)
+        values = tf.transpose(drawn[0].stack(), (2, 0, 1))  # (h, w, b) -> (b, h, w)
+        outputs = tf.transpose(drawn[1].stack(), (2, 0, 1, 3)) if keep_outputs else None
+        return values, outputs
+
+    def _arrays(self, size, dtype, keep_outputs) -> list[tf.TensorArray]:
+        """Where values and, if wanted, outputs are collected along rows or columns."""
+        values = tf.TensorArray(self.dtype, size=size)
+        return [values, tf.TensorArray(dtype, size=size)] if keep_outputs else [values]
 
     def _channels(self, conditioning) -> int:
         """Length of an embedded value."""
@@ -102,11 +118,12 @@ class CachedSampler:
             injected.append(added[:, 0])
         return inputs, tf.transpose(tf.stack(injected), (2, 0, 1, 3))
 
-    def _columns(self, injected, known, uniforms, channels):
+    def _columns(self, injected, known, uniforms, channels, keep_outputs):
         """One row through the horizontal stack, drawing as it goes.
 
         Returns:
-            Values `(w, b)` and their embedding `(b, 1, w, channels)`.
+            Values `(w, b)`, in a list with the outputs `(w, b, p)` if wanted, and the values'
+            embedding `(b, 1, w, channels)`.
         """
         stack = self.net.stack
         known = tf.transpose(known, (1, 0, 2))  # (w, b, s)
@@ -116,7 +133,7 @@ class CachedSampler:
             for block in stack.blocks
         ]
 
-        def one_column(column, left, values, embedded):
+        def one_column(column, left, drawn, embedded):
             added, here = injected[column], known[column]
             features = stack.first.step(left[0])
             kept = []
@@ -124,19 +141,27 @@ class CachedSampler:
                 columns = tf.concat([left[i + 1], features[:, None]], axis=1)
                 kept.append(columns[:, 1:])
                 features = block.step(columns, added[i])
-            value = self.draw(self.net.head(features, here), uniforms[column], here)
+            outputs = self.net.head(features, here)
+            value = self.draw(outputs, uniforms[column], here)
             x = self.net.embed(value, here)
             left = [tf.concat([left[0][:, 1:], x[:, None]], axis=1), *kept]
-            return column + 1, left, values.write(column, value), embedded.write(column, x)
+            drawn = _written(drawn, column, [value, outputs])
+            return column + 1, left, drawn, embedded.write(column, x)
 
-        _, _, values, embedded = tf.while_loop(
+        _, _, drawn, embedded = tf.while_loop(
             lambda column, *_: column < width,
             one_column,
             (
                 0,
                 left,
-                tf.TensorArray(self.dtype, size=width),
+                self._arrays(width, known.dtype, keep_outputs),
                 tf.TensorArray(known.dtype, size=width),
             ),
         )
-        return values.stack(), tf.transpose(embedded.stack(), (1, 0, 2))[:, None]
+        embedded = tf.transpose(embedded.stack(), (1, 0, 2))[:, None]
+        return [array.stack() for array in drawn], embedded
+
+
+def _written(arrays: list[tf.TensorArray], index, tensors) -> list[tf.TensorArray]:
+    """Each of `arrays` with its tensor at `index`; there may be more tensors than arrays."""
+    return [array.write(index, x) for array, x in zip(arrays, tensors, strict=False)]
