@@ -171,6 +171,12 @@ def train_prior(**options) -> None:
 @click.command(
     "train-pixelminer", short_help="Train the direct model: pixels of a slice from neighbours."
 )
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="PixelMiner to begin with instead of from nothing.",
+)
 @training_options(PIXELMINER_RECIPES)
 def train_pixelminer(**options) -> None:
     """Train a PixelMiner on the grey levels of DATA, files and folders of scans of one modality."""
@@ -178,19 +184,22 @@ def train_pixelminer(**options) -> None:
     _check_output(output)
     recipe = _tell(PIXELMINER_RECIPES, options)
 
+    from medgen.serving.bundle import load_bundle
     from medgen.training import fit_pixelminer
     from medgen.training.scans import gather_scans
 
+    start = None if options["start"] is None else load_bundle(options["start"])
     scans = gather_scans(
         options["data"],
         options["validation"],
-        rule=None,
+        rule=None if start is None else start.rule,
         image_size=None,
         guard_mm=GUARD_MM,
         seed=options["seed"],
     )
     with _shown(recipe.steps) as shown:
         bundle = fit_pixelminer(
-            scans, recipe, output, seed=options["seed"], resume=options["resume"], **shown
-        )
+            scans, recipe, output, seed=options["seed"], start=start, resume=options["resume"],
+            **shown,
+        )  # fmt: skip
     _finish(bundle, scans, "train-pixelminer", options)

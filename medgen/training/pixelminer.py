@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from medgen.errors import TrainingError
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
 from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.nets.pixelminer import PixelMiner, pixelminer_from
@@ -39,6 +40,7 @@ def fit_pixelminer(
     folder: Path,
     *,
     seed: int = 0,
+    start: Bundle | None = None,
     resume: bool = False,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
@@ -57,6 +59,8 @@ def fit_pixelminer(
         recipe: architecture and training.
         folder: see `loop.Run`.
         seed: of everything random.
+        start: a PixelMiner whose weights are taken over where the net begins; it may lack parts
+            of the net, as one without autoregression lacks the causal trunk.
         resume: continue an interrupted run in `folder`.
         report: receives a row for each validation, with the values of `measure_likelihood` and
             `measure_samples`, and `loss`.
@@ -66,10 +70,12 @@ def fit_pixelminer(
         The bundle, with the metrics of its best validation.
 
     Raises:
-        TrainingError: see `loop.fit`, or no slab with three slices.
+        TrainingError: see `loop.fit`, no slab with three slices, or a `start` that does not fit.
     """
     keras.utils.set_random_seed(seed)
     model = pixelminer_from(recipe, scans.rule.levels, seed)
+    if start is not None:
+        take_over(model, start)
     shared = {
         "levels": scans.rule.levels,
         "context": recipe.context,
@@ -124,7 +130,12 @@ def fit_pixelminer(
             recipe.validate_every,
             recipe.learning_rate,
             average_weights=True,
-            identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
+            identity={
+                "recipe": to_json(recipe),
+                "seed": seed,
+                "scans": scans.identity(),
+                "start": None if start is None else start.name,
+            },
         ),
         resume=resume,
         report=report,
@@ -137,6 +148,29 @@ def fit_pixelminer(
         PixelModel(recipe, model),
         metrics={"pixelminer": {key: best[key] for key in kept}},
     )
+
+
+def take_over(model: PixelMiner, start: Bundle) -> None:
+    """Give `model` the weights that `start` has.
+
+    Raises:
+        TrainingError: `start` is of another kind, or has a weight that `model` lacks or has in
+            another shape.
+    """
+    if not isinstance(start.model, PixelModel):
+        raise TrainingError(
+            f"{start.name} is a {start.model.kind} model; start from one that train-pixelminer "
+            "wrote."
+        )
+    own = {variable.path: variable for variable in model.weights}
+    for variable in start.model.net.weights:
+        path = variable.path
+        if path not in own or own[path].shape != variable.shape:
+            raise TrainingError(
+                f"{start.name} has weights {path} {tuple(variable.shape)} that the recipe does not "
+                "have; train with its recipe, or one that only adds to it."
+            )
+        own[path].assign(variable)
 
 
 def measure_likelihood(

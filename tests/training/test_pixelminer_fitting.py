@@ -10,8 +10,9 @@ from medgen.nets.pixelminer import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
 from medgen.samplers.slices import SliceSampler
+from medgen.serving.bundle import Bundle, PixelModel
 from medgen.training import fit_pixelminer
-from medgen.training.pixelminer import linear_bits_per_dim, measure_samples
+from medgen.training.pixelminer import linear_bits_per_dim, measure_samples, take_over
 from medgen.training.scans import gather_scans
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
@@ -75,6 +76,28 @@ def test_without_autoregression_the_prediction_is_what_is_judged(scans, tmp_path
     assert "bits_per_dim" not in row
     expected = row["prediction_bits_per_dim"] + np.log2(row["sampled_crps"])
     assert row["loss"] == pytest.approx(expected)
+
+
+def test_a_run_starts_from_a_net_without_its_trunk(scans):
+    alone = pixelminer_from(replace(RECIPE, autoregressive=False), 2048, seed=1)
+    bundle = Bundle(scans.rule, PixelModel(RECIPE, alone), name="alone")
+    model = pixelminer_from(RECIPE, 2048, seed=2)
+    trunk = [weight.numpy() for weight in model.stack.weights]
+    take_over(model, bundle)
+    for own, given in (
+        (model.conditioner, alone.conditioner),
+        (model.prediction, alone.prediction),
+        (model.acquired, alone.acquired),
+        (model.place, alone.place),
+    ):
+        for a, b in zip(own.weights, given.weights, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for before, weight in zip(trunk, model.stack.weights, strict=True):
+        np.testing.assert_array_equal(before, weight.numpy())
+
+    wider = pixelminer_from(replace(RECIPE, conditioner_filters=8), 2048)
+    with pytest.raises(TrainingError, match="alone has weights pixelminer/"):
+        take_over(wider, bundle)
 
 
 def test_slabs_of_two_slices_are_refused(scans, tmp_path):
