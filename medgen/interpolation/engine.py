@@ -7,13 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from medgen.errors import GeometryError, IntensityError
+from medgen.errors import IntensityError
+from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
 AIR_HU = -1024.0
-# Target positions this near to an acquired slice, in units of the old spacing, are that slice.
-COINCIDENCE = 1e-4
 
 Progress = Callable[[int, int], None]
 
@@ -86,24 +85,23 @@ def interpolate_volume(
         >>> interpolate_volume(volume, interpolator_named("linear"), factor=2).shape
         (64, 64, 63)
     """
-    if (factor is None) == (spacing_mm is None):
-        raise GeometryError(
-            f"Give a factor or a spacing in mm, not both, got {factor=} and {spacing_mm=}."
-        )
-    axis = volume.geometry.slice_axis if slice_axis is None else slice_axis
-    if factor is not None:
-        geometry = volume.geometry.refine(axis, factor)
-        positions = np.arange(geometry.shape[axis]) / factor
-    else:
-        geometry = volume.geometry.respace(axis, spacing_mm)
-        positions = np.arange(geometry.shape[axis]) * (spacing_mm / volume.spacing[axis])
-    nearest = np.rint(positions).astype(int)
-    synthetic = np.abs(positions - nearest) >= COINCIDENCE
+    plan = plan_slices(volume.geometry, factor=factor, spacing_mm=spacing_mm, slice_axis=slice_axis)
+    return insert_slices(volume, interpolator, plan, progress=progress)
 
-    array = np.empty(geometry.shape, volume.array.dtype)
-    acquired, out = np.moveaxis(volume.array, axis, 0), np.moveaxis(array, axis, 0)
-    out[~synthetic] = acquired[nearest[~synthetic]]
-    stack, padding = stack_slices(volume, axis)
+
+def insert_slices(
+    volume: Volume,
+    interpolator: Interpolator,
+    plan: SlicePlan,
+    *,
+    progress: Progress | None = None,
+) -> Volume:
+    """Do what `interpolate_volume` does, to a plan made by `plan_slices` for this scan."""
+    positions, synthetic = plan.positions, plan.synthetic
+    array = np.empty(plan.geometry.shape, volume.array.dtype)
+    acquired, out = (np.moveaxis(values, plan.axis, 0) for values in (volume.array, array))
+    out[~synthetic] = acquired[plan.nearest[~synthetic]]
+    stack, padding = stack_slices(volume, plan.axis)
     slices = interpolator.fill(stack, positions[synthetic], progress or (lambda done, total: None))
     for target, image in zip(np.flatnonzero(synthetic), slices, strict=True):
         if not np.isfinite(image).all():
@@ -114,7 +112,7 @@ def interpolate_volume(
         before = int(positions[target])
         padded = padding[before] & padding[before + 1]
         out[target] = np.where(padded, acquired[before], volume.stored(image))
-    return volume.with_array(array, geometry)
+    return volume.with_array(array, plan.geometry)
 
 
 def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:

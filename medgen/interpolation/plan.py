@@ -1,0 +1,71 @@
+"""Which slices a finer scan has, where they lie, and which of them are synthetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medgen.errors import GeometryError
+from medgen.volumes.geometry import Geometry
+from medgen.volumes.volume import Volume
+
+# Target positions this near to an acquired slice, in units of the old spacing, are that slice.
+COINCIDENCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePlan:
+    """The slices of a finer scan, in terms of the acquired ones.
+
+    Args:
+        axis: 0, 1 or 2, the slice axis.
+        geometry: grid of the finer scan.
+        positions: `(m,)` float64 ascending, one for each of its slices: 2.0 is the third acquired
+            slice, 2.25 lies a quarter of the way from there to the fourth.
+    """
+
+    axis: int
+    geometry: Geometry
+    positions: np.ndarray
+
+    @property
+    def nearest(self) -> np.ndarray:
+        """The acquired slice nearest to each slice, int `(m,)`."""
+        return np.rint(self.positions).astype(int)
+
+    @property
+    def synthetic(self) -> np.ndarray:
+        """Whether each slice is synthetic, bool `(m,)`; the others are the acquired ones."""
+        return np.abs(self.positions - self.nearest) >= COINCIDENCE
+
+    def mask(self) -> Volume:
+        """The finer scan's grid with 1 in voxels of synthetic slices, 0 elsewhere, uint8."""
+        array = np.zeros(self.geometry.shape, np.uint8)
+        np.moveaxis(array, self.axis, 0)[self.synthetic] = 1
+        return Volume(array, self.geometry)
+
+
+def plan_slices(
+    geometry: Geometry,
+    *,
+    factor: int | None = None,
+    spacing_mm: float | None = None,
+    slice_axis: int | None = None,
+) -> SlicePlan:
+    """Plan more slices for a scan on `geometry`; for the arguments see `interpolate_volume`.
+
+    Raises:
+        GeometryError: not exactly one of `factor` and `spacing_mm`, or one that does not fit.
+    """
+    if (factor is None) == (spacing_mm is None):
+        raise GeometryError(
+            f"Give a factor or a spacing in mm, not both, got {factor=} and {spacing_mm=}."
+        )
+    axis = geometry.slice_axis if slice_axis is None else slice_axis
+    if factor is not None:
+        finer = geometry.refine(axis, factor)
+        return SlicePlan(axis, finer, np.arange(finer.shape[axis]) / factor)
+    finer = geometry.respace(axis, spacing_mm)
+    steps = np.arange(finer.shape[axis])
+    return SlicePlan(axis, finer, steps * (spacing_mm / geometry.spacing[axis]))
