@@ -1,10 +1,13 @@
-"""Cached against raster sampling, and against one teacher-forced pass, for the prior over codes.
+"""Cached against raster sampling, one teacher-forced pass, and TFP's PixelCNN.
 
-    python benchmarks/sampling.py [--size 64] [--batch 16] [--raster-positions 4]
+    python benchmarks/sampling.py [--size 64] [--batch 16] [--raster-positions 4] [--no-tfp]
 
-Every position of the raster sampler costs one full pass of the net, so its time for a whole map is
-the time of some positions, scaled up; `--raster-positions 0` runs all of them. Equality is checked
-code for code on a map small enough to finish.
+For the prior over codes and for PixelMiner, both with the default recipe and untrained: speed does
+not depend on what the weights are. Every position of the raster sampler costs one full pass of the
+net, so its time for whole maps is the time of some positions, scaled up; `--raster-positions 0`
+runs all of them. Equality is checked code for code on maps small enough to finish. The legacy
+`tfp.distributions.PixelCNN` (32 filters, 1 residual layer in each of 3 hierarchies) samples one
+image of the same size with 256 levels, against one of PixelMiner's with 2048.
 """
 
 from __future__ import annotations
@@ -12,19 +15,87 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
-from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES
+from medgen.nets.pixelcnn import pixelcnn_from
+from medgen.nets.pixelminer import pixelminer_from
+from medgen.recipes import PIXELMINER_RECIPES, PRIOR_RECIPES, VQVAE_RECIPES
 from medgen.samplers.cached import CachedSampler
-from medgen.samplers.draw import categorical_draw
+from medgen.samplers.draw import Draw, categorical_draw, logistic_mixture_draw
 from medgen.samplers.randomness import uniforms
 from medgen.samplers.raster import RasterSampler
 
+LEVELS = 2048
 
-def timed(function, repeats: int = 3) -> float:
+
+@dataclass(frozen=True)
+class Contender:
+    """A net to sample from.
+
+    Args:
+        name: of it.
+        net: a net with a causal stack.
+        target: the key of its inputs that holds the values to be sampled.
+        inputs: function of batch, rows and columns.
+        draw: from its outputs to values.
+        numbers: uniforms a position.
+        jit_compile: as medgen samples from it.
+    """
+
+    name: str
+    net: keras.Model
+    target: str
+    inputs: Callable[[int, int, int], dict[str, np.ndarray]]
+    draw: Draw
+    numbers: int
+    jit_compile: bool
+
+
+def prior() -> Contender:
+    """The prior over 512 codes."""
+    net = pixelcnn_from(PRIOR_RECIPES["default"], VQVAE_RECIPES["default"])
+
+    def inputs(*shape: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        maps = ("codes", "previous", "next")
+        codes = {key: rng.integers(0, net.config["num_embeddings"], shape) for key in maps}
+        return codes | gaps(shape[0])
+
+    return Contender("prior", net, "codes", inputs, categorical_draw(), 1, jit_compile=False)
+
+
+def pixelminer() -> Contender:
+    """PixelMiner over 2048 levels."""
+    net = pixelminer_from(PIXELMINER_RECIPES["default"], LEVELS)
+
+    def inputs(*shape: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        slices = 2 * net.context
+        return gaps(shape[0]) | {
+            "target": rng.integers(0, LEVELS, shape),
+            "context": rng.integers(0, LEVELS, (*shape, slices)),
+            "present": np.ones((shape[0], slices), np.float32),
+        }
+
+    draw = logistic_mixture_draw(LEVELS, net.center)
+    return Contender("pixelminer", net, "target", inputs, draw, 2, jit_compile=True)
+
+
+def gaps(batch: int) -> dict[str, np.ndarray]:
+    """Positions halfway in gaps of 4 mm."""
+    return {
+        "position": np.full(batch, 0.5, np.float32),
+        "gap_mm": np.full(batch, 4.0, np.float32),
+    }
+
+
+def timed(function: Callable[[], object], repeats: int = 3) -> float:
     """Median seconds of a call, after one to warm up."""
     function()
     times = []
@@ -35,14 +106,49 @@ def timed(function, repeats: int = 3) -> float:
     return float(np.median(times))
 
 
-def prior_inputs(net: PixelCNN, batch: int, height: int, width: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    maps = ("codes", "previous", "next")
-    codes = net.config["num_embeddings"]
-    return {key: rng.integers(0, codes, (batch, height, width)) for key in maps} | {
-        "position": np.full(batch, 0.5, np.float32),
-        "gap_mm": np.full(batch, 4.0, np.float32),
+def measure(contender: Contender, batch: int, size: int, positions: int) -> dict[str, float]:
+    """Seconds for `batch` maps by each way, and the share of equal values on small maps."""
+    net = contender.net
+    cached = CachedSampler(net, contender.draw, jit_compile=contender.jit_compile)
+
+    small = net.condition(contender.inputs(4, 12, 16))
+    numbers = uniforms(1, tf.range(4, dtype=tf.int64), (12, 16, contender.numbers))
+    raster = RasterSampler(net, contender.draw)
+    same = np.mean(raster(small, numbers).numpy() == cached(small, numbers).numpy())
+
+    inputs = contender.inputs(batch, size, size)
+    numbers = uniforms(1, tf.range(batch, dtype=tf.int64), (size, size, contender.numbers))
+    condition = tf.function(lambda: net.condition(inputs))
+    conditioning = condition()
+    values = inputs[contender.target]
+    causal = tf.function(lambda: net.stack(net.embed(values, conditioning), conditioning))
+    limited = RasterSampler(net, contender.draw, positions=positions)
+    return {
+        "conditioner": timed(condition),
+        "causal pass": timed(causal),
+        "cached sampling": timed(lambda: cached(conditioning, numbers)),
+        "raster sampling": timed(lambda: limited(conditioning, numbers), repeats=1)
+        * (size * size / positions),
+        "cached, one map": timed(lambda: cached(conditioning[:1], numbers[:1])),
+        "equal": same,
     }
+
+
+def tfp_pixelcnn_seconds(size: int) -> float:
+    """Seconds in which `tfp.distributions.PixelCNN` samples one image of `size` x `size`."""
+    net = tfp.distributions.PixelCNN(
+        image_shape=(size, size, 1),
+        num_resnet=1,
+        num_hierarchies=3,
+        num_filters=32,
+        num_logistic_mix=5,
+        dropout_p=0.0,
+    )
+    net.log_prob(tf.zeros((1, size, size, 1)))  # builds it
+    sample = tf.function(lambda: net.sample(1, seed=0)).get_concrete_function()
+    start = time.perf_counter()
+    sample()
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -50,41 +156,33 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--raster-positions", type=int, default=4)
+    parser.add_argument("--no-tfp", action="store_true", help="leave the slow peer out")
     options = parser.parse_args()
-    batch, size = options.batch, options.size
+    size, positions = options.size, options.raster_positions or options.size**2
 
-    net = pixelcnn_from(PRIOR_RECIPES["default"], VQVAE_RECIPES["default"])
-    raster = RasterSampler(net, categorical_draw())
-    cached = CachedSampler(net, categorical_draw())
-
-    small = net.condition(prior_inputs(net, 4, 12, 16))
-    numbers = uniforms(1, tf.range(4, dtype=tf.int64), (12, 16, 1))
-    same = np.mean(raster(small, numbers).numpy() == cached(small, numbers).numpy())
-    print(f"equal codes on 4 maps of 12 x 16: {same:.2%}")
-
-    inputs = prior_inputs(net, batch, size, size)
-    conditioning = net.condition(inputs)
-    numbers = uniforms(1, tf.range(batch, dtype=tf.int64), (size, size, 1))
-    forward = tf.function(lambda: net.stack(net.embed(inputs["codes"], conditioning), conditioning))
-    seconds = {
-        "teacher-forced pass": timed(forward),
-        "cached sampling": timed(lambda: cached(conditioning, numbers)),
-    }
-    positions = options.raster_positions or size * size
-    limited = RasterSampler(net, categorical_draw(), positions=positions)
-    some = timed(lambda: limited(conditioning, numbers), repeats=1)
-    seconds["raster sampling"] = some * size * size / positions
-    for name, value in seconds.items():
-        print(f"{name:20s} {value:10.2f} s for {batch} maps of {size} x {size}")
-    print(
-        json.dumps(
-            {
-                "raster_over_cached": seconds["raster sampling"] / seconds["cached sampling"],
-                "cached_over_forward": seconds["cached sampling"] / seconds["teacher-forced pass"],
-                "equal_codes": same,
-            }
-        )
-    )
+    ratios, one_map = {}, {}
+    for contender in (prior(), pixelminer()):
+        seconds = measure(contender, options.batch, size, positions)
+        print(f"{contender.name}: {seconds.pop('equal'):.2%} equal values on 4 maps of 12 x 16")
+        for name, value in seconds.items():
+            print(f"  {name:16s} {value:10.3f} s for {options.batch} maps of {size} x {size}")
+        # All ways read the neighbours once; both sides count it.
+        read = seconds["conditioner"]
+        cached = read + seconds["cached sampling"]
+        prefix = "prior_" if contender.name == "prior" else ""
+        ratios |= {
+            f"{prefix}raster_over_cached": (read + seconds["raster sampling"]) / cached,
+            f"{prefix}cached_over_forward": cached / (read + seconds["causal pass"]),
+            f"{prefix}causal_cached_over_forward": seconds["cached sampling"]
+            / seconds["causal pass"],
+        }
+        one_map[prefix] = read / options.batch + seconds["cached, one map"]
+    if not options.no_tfp:
+        seconds = tfp_pixelcnn_seconds(size)
+        print(f"tfp.distributions.PixelCNN: {seconds:.1f} s for one image of {size} x {size}")
+        for prefix, value in one_map.items():
+            ratios[f"{prefix}tfp_pixelcnn_over_cached"] = seconds / value
+    print(json.dumps(ratios))
 
 
 if __name__ == "__main__":
