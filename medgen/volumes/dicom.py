@@ -8,10 +8,12 @@ given the voxels alone, so that it returns stored values and has no say in their
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +33,13 @@ SUFFIXES = (".dcm", ".ima", ".dicom")
 # What GDCM needs to know of a file to decode its voxels.
 PIXEL_TAGS = (
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
 )  # fmt: skip
+FREE_BYTES = 1 << 26  # of voxels that a file may tell of, however short it is
+LARGEST_RATIO = 1000  # of bytes beyond that to compressed bytes
+JPEG_2000 = b"\xff\x4f\xff\x51"  # start of the stream and of its SIZ segment
+# Second byte of the markers that start a frame, by ITU T.81 and T.87.
+JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -55,23 +62,21 @@ def read_dicom(path: Path, *, volume: int | None = None, series: str | None = No
         GeometryError: the slices do not make a regular volume (missing, repeated, tilted, mixed).
     """
     choose_volume(path, 1, volume)
+    found = find_series(path, series)
+    frames, first = found.frames, next(iter(found.headers.values()))
     with pydicom_errors(path, "has a malformed DICOM header"):
-        headers = choose_series(path, read_headers(path), series)
-        for file, header in headers.items():
-            refuse_other_than_grey(file, header)
-        frames = [frame for file, header in headers.items() for frame in frames_of(file, header)]
-        first = next(iter(headers.values()))
         tag, padding = str(first.get("Modality") or ""), padding_of(first)
-    frames, affine, deviation_mm = arrange(path, frames)
     array, slope, intercept = stored_values(frames)
 
-    metadata: dict[str, object] = {"format": "DICOM", "modality_tag": tag}
+    metadata: dict[str, object] = {
+        "format": "DICOM", "modality_tag": tag, "files": tuple(found.headers),
+    }  # fmt: skip
     notes = []
     thicknesses = {frame.thickness for frame in frames}
     if len(thicknesses) == 1 and None not in thicknesses:
         metadata["slice_thickness_mm"] = frames[0].thickness
     if len(frames) > 2:
-        metadata["position_deviation_mm"] = deviation_mm
+        metadata["position_deviation_mm"] = found.deviation_mm
     if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
         notes.append("Rescale differs between slices; values are physical ones in float32.")
     elif padding is not None:
@@ -82,12 +87,39 @@ def read_dicom(path: Path, *, volume: int | None = None, series: str | None = No
         metadata["notes"] = tuple(notes)
     return Volume(
         array,
-        Geometry(array.shape, affine),
+        Geometry(array.shape, found.affine),
         slope=slope,
         intercept=intercept,
         modality={"CT": "ct", "MR": "mr"}.get(tag, "unknown"),
         metadata=metadata,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series of slices as its headers describe it.
+
+    Args:
+        headers: of its files, without the voxels, in the order of their names.
+        frames: the slices in order along their normal.
+        affine: RAS, `(4, 4)`.
+        deviation_mm: how far a slice lies off the regular grid at most.
+    """
+
+    headers: Mapping[Path, Dataset]
+    frames: list[Frame]
+    affine: np.ndarray
+    deviation_mm: float
+
+
+def find_series(path: Path, series: str | None = None) -> Series:
+    """Headers, order and place of one series; for arguments and errors see `read_dicom`."""
+    with pydicom_errors(path, "has a malformed DICOM header"):
+        headers = choose_series(path, read_headers(path), series)
+        for file, header in headers.items():
+            refuse_other_than_grey(file, header)
+        frames = [frame for file, header in headers.items() for frame in frames_of(file, header)]
+    return Series(headers, *arrange(path, frames))
 
 
 def is_dicom(path: Path) -> bool:
@@ -210,8 +242,15 @@ def refuse_other_than_grey(file: Path, header: Dataset) -> None:
 
 def frames_of(file: Path, header: Dataset) -> list[Frame]:
     """Every slice in a file, from its functional groups if it has them."""
+    count = int(header.get("NumberOfFrames") or 1)
+    described = len(header.get("PerFrameFunctionalGroupsSequence") or ())
+    if count < 1 or count > max(described, 1):
+        raise ReadError(
+            f"{file} has no ImagePositionPatient for each of its {count} frames, so its voxels have "
+            "no place in the patient; give the series as the scanner sent it."
+        )
     frames = []
-    for index in range(int(header.get("NumberOfFrames") or 1)):
+    for index in range(count):
         plane = functional_group(header, index, "PlanePositionSequence")
         turn = functional_group(header, index, "PlaneOrientationSequence")
         measures = functional_group(header, index, "PixelMeasuresSequence")
@@ -311,6 +350,8 @@ def decode(file: Path) -> np.ndarray:
         dataset = pydicom.dcmread(file, force=True)
         syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
         dataset.file_meta.TransferSyntaxUID = syntax
+        if syntax.is_encapsulated:
+            refuse_implausible_size(file, dataset)
         if syntax.is_encapsulated and syntax != RLELossless:
             pixels = decode_with_gdcm(file, dataset)
         else:
@@ -318,6 +359,59 @@ def decode(file: Path) -> np.ndarray:
         size = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
         pixels = pixels.reshape(size)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def refuse_implausible_size(file: Path, dataset: Dataset) -> None:
+    """Raise `ReadError` where compressed voxels are not of the size that the header tells.
+
+    Decoders take memory for what is told before they look at what is there.
+    """
+    frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), dataset.Rows, dataset.Columns
+    needed, there = frames * rows * columns * dataset.BitsAllocated // 8, len(dataset.PixelData)
+    if needed > FREE_BYTES + LARGEST_RATIO * there:
+        raise ReadError(
+            f"{file} tells of {needed} bytes of voxels but holds {there} compressed ones; fetch "
+            "the file again."
+        )
+
+
+def jpeg_streams(file: Path, dataset: Dataset) -> list[bytes]:
+    """The compressed stream of every frame, each of the size that the header tells.
+
+    Raises:
+        ReadError: one tells another size.
+        ValueError: one is no JPEG stream.
+    """
+    from pydicom.encaps import generate_frames
+
+    size = (int(dataset.Rows), int(dataset.Columns), 1)
+    count = int(dataset.get("NumberOfFrames") or 1)
+    streams = list(generate_frames(dataset.PixelData, number_of_frames=count))
+    for stream in streams:
+        if (told := jpeg_size(stream)) != size:
+            raise ReadError(
+                f"{file} holds a compressed image of {told} rows, columns and colours where its "
+                f"header tells {size}; fetch the file again."
+            )
+    return streams
+
+
+def jpeg_size(stream: bytes) -> tuple[int, int, int]:
+    """Rows, columns and components that a JPEG, JPEG-LS or JPEG 2000 stream tells.
+
+    Raises:
+        ValueError: it is none of these, or ends before it tells.
+    """
+    if stream.startswith(JPEG_2000):
+        right, lower, left, upper = struct.unpack_from(">4I", stream, 8)
+        return lower - upper, right - left, *struct.unpack_from(">H", stream, 40)
+    place = 2
+    while stream[place : place + 1] == b"\xff":
+        marker, length = struct.unpack_from(">xBH", stream, place)
+        if marker in JPEG_FRAMES:
+            return struct.unpack_from(">HHB", stream, place + 5)
+        place += 1 if marker == 0xFF else 2 + length
+    raise ValueError("no JPEG stream")
 
 
 def decode_with_gdcm(file: Path, dataset: Dataset) -> np.ndarray:
@@ -333,6 +427,7 @@ def decode_with_gdcm(file: Path, dataset: Dataset) -> np.ndarray:
     for name in PIXEL_TAGS:
         if name in dataset:
             bare[name] = dataset[name]
+    bare.PixelData = pydicom.encaps.encapsulate(jpeg_streams(file, dataset))
     with tempfile.TemporaryDirectory(prefix="medgen-") as folder:
         bare_file = os.path.join(folder, "voxels.dcm")
         bare.save_as(bare_file, enforce_file_format=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from medgen.errors import GeometryError, ReadError, WriteError
 from medgen.volumes import dicom, itk, nifti
 from medgen.volumes.modality import guess_modality, guess_padding
@@ -42,29 +44,33 @@ def read_volume(
     path = Path(path)
     if not path.exists():
         raise ReadError(f"{path} does not exist; check the path.")
+    if not (path.is_file() or path.is_dir()):
+        raise ReadError(f"{path} is neither a file nor a folder; give the scan itself.")
     suffix = suffix_of(path)
     reads_dicom = path.is_dir() or (
         suffix not in nifti.SUFFIXES + itk.SUFFIXES and dicom.is_dicom(path)
     )
     if series is not None and not reads_dicom:
         raise ReadError(f"{path} is not DICOM, so it has no series to choose; leave out --series.")
-    try:
-        if reads_dicom:
-            scan = dicom.read_dicom(path, volume=volume, series=series)
-        elif suffix in nifti.SUFFIXES:
-            scan = nifti.read_nifti(path, volume=volume)
-        elif suffix in itk.SUFFIXES:
-            scan = itk.read_itk(path, volume=volume)
-        else:
-            raise ReadError(
-                f"{path} is of no format medgen reads; give a folder of DICOM files or a file "
-                f"ending in {', '.join(READABLE)}."
-            )
-    except GeometryError as error:
-        if str(path) in str(error):
-            raise
-        raise GeometryError(f"{path}: {error}") from error
-    return with_modality(scan)
+    if not reads_dicom and suffix not in nifti.SUFFIXES + itk.SUFFIXES:
+        raise ReadError(
+            f"{path} is of no format medgen reads; give a folder of DICOM files or a file ending "
+            f"in {', '.join(READABLE)}."
+        )
+    # Absurd numbers end as infinite ones, which are refused or counted; no need to warn of them.
+    with np.errstate(all="ignore"):
+        try:
+            if reads_dicom:
+                scan = dicom.read_dicom(path, volume=volume, series=series)
+            elif suffix in nifti.SUFFIXES:
+                scan = nifti.read_nifti(path, volume=volume)
+            else:
+                scan = itk.read_itk(path, volume=volume)
+        except GeometryError as error:
+            if str(path) in str(error):
+                raise
+            raise GeometryError(f"{path}: {error}") from error
+        return with_modality(scan)
 
 
 def with_modality(scan: Volume) -> Volume:

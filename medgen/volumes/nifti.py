@@ -9,6 +9,8 @@ rescale integers that carry a slope.
 from __future__ import annotations
 
 import gzip
+import math
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,6 @@ import nibabel as nib
 import numpy as np
 from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.spatialimages import HeaderDataError
-from nibabel.volumeutils import array_from_file
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
@@ -40,6 +41,8 @@ STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(
 AGREEMENT_MM = 0.01  # sform and qform further apart than this at a corner of the grid disagree
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryError)
 LARGEST_NIFTI1_SIDE = 32767
+LARGEST_GZIP_RATIO = 1032  # of bytes to compressed bytes, by the format
+PIECE = 1 << 24  # bytes
 
 
 def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
@@ -70,30 +73,45 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
     if dtype.kind not in "biuf":
         kind = "complex" if dtype.kind == "c" else "colour"
         raise ReadError(f"{path} holds {kind} voxels, not grey values; convert it to one channel.")
-    shape = (*(int(n) for n in image.shape), 1)[:3]
+    sides = tuple(int(n) for n in image.shape)
+    shape = (*sides, 1)[:3]
     affine, metadata = affine_and_metadata(path, image, raw, shape)
-    index = choose_volume(path, count_volumes(path, image.shape), volume)
+    geometry = Geometry(shape, affine)
+    count = count_volumes(path, sides)
+    index = choose_volume(path, count, volume)
     if volume is not None:
         metadata["volume_index"] = volume
-    array = stored_voxels(path, image).reshape((*shape, -1), order="F")[..., index]
+    names = {Path(holder.filename) for holder in image.file_map.values()}
+    metadata["files"] = tuple(sorted(name for name in names if name.exists()))
+    array = stored_voxels(path, image, math.prod(shape) * count)
+    array = array.reshape((*shape, count), order="F")[..., index]
     return Volume(
         np.array(array, dtype=dtype.newbyteorder("="), order="F"),
-        Geometry(shape, affine),
+        geometry,
         slope=float(image.dataobj.slope),
         intercept=float(image.dataobj.inter),
         metadata=metadata,
     )
 
 
-def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
-    """Voxels as they stand in the file, unscaled, read to the end so that gzip checks its CRC."""
-    data = image.dataobj
+def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage, count: int) -> np.ndarray:
+    """Voxels `(count,)` as they stand in the file, unscaled, read to the end for gzip's CRC."""
+    holder, dtype = image.file_map["image"], image.get_data_dtype()
+    needed = count * dtype.itemsize
     try:
-        with image.file_map["image"].get_prepare_fileobj("rb") as file:
-            array = array_from_file(
-                data.shape, image.get_data_dtype(), file, data.offset, data.order, mmap=False
-            )
-            while file.read(1 << 20):
+        size = os.path.getsize(holder.filename)
+        if needed > size * LARGEST_GZIP_RATIO:
+            raise EOFError(f"its header tells of {needed} bytes of voxels, but the file has {size}")
+        array = np.empty(count, dtype)
+        view, filled = memoryview(array.view(np.uint8)), 0
+        with holder.get_prepare_fileobj("rb") as file:
+            file.seek(image.dataobj.offset)
+            # Piece by piece, so that memory is taken for voxels that are there alone.
+            while piece := file.readinto(view[filled : filled + PIECE]):
+                filled += piece
+            if filled < needed:
+                raise EOFError(f"{needed} bytes of voxels expected, {filled} found")
+            while file.read(PIECE):
                 pass
     except UNREADABLE as error:
         raise ReadError(
@@ -106,7 +124,7 @@ def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarr
 def count_volumes(path: Path, shape: tuple[int, ...]) -> int:
     """Number of volumes behind the third axis."""
     counts = [n for n in shape[3:] if n != 1] or [1]
-    if len(counts) > 1:
+    if len(counts) > 1 or counts[0] < 1:
         raise ReadError(
             f"{path} has {len(shape)} axes of {' x '.join(map(str, shape))}; split it into files "
             "of one volume each first."
