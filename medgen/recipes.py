@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 from medgen.errors import RecipeError
 
@@ -138,7 +139,40 @@ class PixelMinerRecipe(_Checked):
         self._require_below_1("dropout", "edge", "other_axes", "zoom")
 
 
-Recipe = VQVAERecipe | PriorRecipe | PixelMinerRecipe
+@dataclass(frozen=True)
+class PixelMinerPaperRecipe(_Checked):
+    """PixelMiner as published; see `nets.pixelminer_paper.PixelMinerPaper`.
+
+    Published are architecture, levels, windows, batch size and learning rate; training targets are
+    those of `PixelMinerRecipe`, without augmentation. `levels` are those of the intensities, in
+    steps of 8 HU in CT. Windows of `crop` pixels are also what is drawn at once.
+    """
+
+    context: ClassVar[int] = 1
+    autoregressive: ClassVar[bool] = True
+
+    levels: int = 256
+    filters: int = 128
+    layers: int = 1
+    mixtures: int = 10
+    dropout: float = 0.5
+    max_gap_mm: float = 8.0
+    crop: int = 64
+    batch_size: int = 18
+    steps: int = 100_000
+    learning_rate: float = 8e-6
+    validate_every: int = 2000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_below_1("dropout")
+        if self.levels < 2:
+            raise RecipeError(f"Field levels must be at least 2, got {self.levels}.")
+        if self.crop % 2:
+            raise RecipeError(f"Field crop must be even, got {self.crop}.")
+
+
+Recipe = VQVAERecipe | PriorRecipe | PixelMinerRecipe | PixelMinerPaperRecipe
 
 VQVAE_RECIPES = {
     "default": VQVAERecipe(),
@@ -187,13 +221,14 @@ PIXELMINER_RECIPES = {
         learning_rate=3e-3,
         validate_every=50,
     ),
+    "pixelminer-paper": PixelMinerPaperRecipe(),
 }
 
 
 def named_recipe(recipes: dict[str, Recipe], name_or_file: str) -> Recipe:
     """The recipe called `name_or_file`, or read from that JSON file.
 
-    Fields that the file leaves out are those of the recipe `default`.
+    Fields that the file leaves out are those of the recipe it names as `from`, or of `default`.
 
     Raises:
         RecipeError: neither a name nor a readable file, or not a valid recipe.
@@ -209,7 +244,15 @@ def named_recipe(recipes: dict[str, Recipe], name_or_file: str) -> Recipe:
         values = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise RecipeError(f"{path} is not a recipe in JSON ({error}).") from error
-    return recipe_from_json(type(recipes["default"]), values)
+    if not isinstance(values, dict):
+        raise RecipeError(f"A recipe is a JSON object of fields and values, got {values!r}.")
+    start = values.pop("from", "default")
+    if not isinstance(start, str) or start not in recipes:
+        raise RecipeError(
+            f"{path} starts from a recipe {start!r}; the recipes are {', '.join(recipes)}."
+        )
+    base = recipes[start]
+    return recipe_from_json(type(base), to_json(base) | values)
 
 
 def recipe_from_json(kind: type[Recipe], values: object) -> Recipe:

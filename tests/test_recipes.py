@@ -10,6 +10,7 @@ from medgen.recipes import (
     PIXELMINER_RECIPES,
     PRIOR_RECIPES,
     VQVAE_RECIPES,
+    PixelMinerPaperRecipe,
     PixelMinerRecipe,
     PriorRecipe,
     VQVAERecipe,
@@ -18,18 +19,12 @@ from medgen.recipes import (
     to_json,
 )
 
-FAMILIES = {
-    VQVAERecipe: VQVAE_RECIPES,
-    PriorRecipe: PRIOR_RECIPES,
-    PixelMinerRecipe: PIXELMINER_RECIPES,
-}
 
-
-@pytest.mark.parametrize("kind", FAMILIES)
-def test_every_recipe_survives_json(kind):
-    for name, recipe in FAMILIES[kind].items():
-        assert named_recipe(FAMILIES[kind], name) is recipe
-        assert recipe_from_json(kind, json.loads(json.dumps(to_json(recipe)))) == recipe
+@pytest.mark.parametrize("family", [VQVAE_RECIPES, PRIOR_RECIPES, PIXELMINER_RECIPES])
+def test_every_recipe_survives_json(family):
+    for name, recipe in family.items():
+        assert named_recipe(family, name) is recipe
+        assert recipe_from_json(type(recipe), json.loads(json.dumps(to_json(recipe)))) == recipe
 
 
 def test_the_first_and_second_stage_of_a_name_fit_together():
@@ -47,6 +42,30 @@ def test_a_file_changes_the_default(tmp_path):
     assert named_recipe(VQVAE_RECIPES, str(path)) == expected
     path.write_text('{"image_size": null}')
     assert named_recipe(VQVAE_RECIPES, str(path)) == VQVAERecipe()
+
+
+def test_a_file_may_start_from_another_recipe(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"from": "small", "filters": 24}')
+    assert named_recipe(PRIOR_RECIPES, str(path)) == replace(PRIOR_RECIPES["small"], filters=24)
+    path.write_text('{"from": "pixelminer-paper", "layers": 2}')
+    assert named_recipe(PIXELMINER_RECIPES, str(path)) == PixelMinerPaperRecipe(layers=2)
+    for start in ('"large"', "[]"):
+        path.write_text(f'{{"from": {start}}}')
+        with pytest.raises(RecipeError, match="the recipes are default, oasis-80, small"):
+            named_recipe(PRIOR_RECIPES, str(path))
+
+
+def test_the_published_recipe():
+    paper = PIXELMINER_RECIPES["pixelminer-paper"]
+    assert (paper.levels, paper.context, paper.filters, paper.layers) == (256, 1, 128, 1)
+    assert (paper.mixtures, paper.dropout, paper.crop) == (10, 0.5, 64)
+    assert (paper.batch_size, paper.learning_rate) == (18, 8e-6)
+    assert "context" not in to_json(paper)
+    with pytest.raises(RecipeError, match="levels must be at least 2, got 1"):
+        PixelMinerPaperRecipe(levels=1)
+    with pytest.raises(RecipeError, match="crop must be even, got 33"):
+        PixelMinerPaperRecipe(crop=33)
 
 
 def test_a_name_wins_over_a_file(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from medgen.layers.stages import OuterMaps, ResidualStages
 from medgen.layers.weightnorm import WeightNormDense
 from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.nets.pixelcnn import position_features
+from medgen.recipes import PixelMinerPaperRecipe
 
 
 @keras.saving.register_keras_serializable("medgen")
@@ -72,6 +73,8 @@ class PixelMinerPaper(keras.Model):
             "seed": seed,
         }
         self.levels = levels
+        self.context = 1
+        self.autoregressive = True
         self.middle_level = (levels - 1) / 2
         policy = self.dtype_policy
 
@@ -146,6 +149,16 @@ class PixelMinerPaper(keras.Model):
         self.bits.update_state(bits_per_dim(log_prob))
         return -ops.mean(log_prob)
 
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Rows above and columns to each side within which every earlier pixel counts.
+
+        That is what layers at full resolution reach, four pixels each; the coarser stages reach
+        farther.
+        """
+        reach = 4 * len(self.vertical.gated(0)) + 1
+        return reach, reach
+
     def outer(self, conditioning):
         """Outer slices as the first layers want them, `(2b, h, w, 2)`, sides padded."""
         acquired = [_marked(conditioning[..., i]) for i in (0, 1)]
@@ -199,3 +212,20 @@ def _marked(values):
 def _copies(conditioning, count: int):
     """Position features for `count` slices behind each other, `(count * b, 1, 1, 5)`."""
     return ops.concatenate([conditioning[:, :1, :1, 2:]] * count, axis=0)
+
+
+def pixelminer_paper_from(
+    recipe: PixelMinerPaperRecipe, levels: int, seed: int = 0
+) -> PixelMinerPaper:
+    """A built, untrained net as `recipe` describes it, over `levels` grey levels."""
+    model = PixelMinerPaper(
+        levels,
+        recipe.filters,
+        recipe.layers,
+        recipe.mixtures,
+        recipe.dropout,
+        seed=seed,
+        name="pixelminer",
+    )
+    model.build()
+    return model
