@@ -18,6 +18,7 @@ COMMANDS = {
     "train-vqvae": "train",
     "train-prior": "train",
     "train-pixelminer": "train",
+    "models": "models",
     "interpolate": "interpolate",
     "reconstruct": "reconstruct",
     "sample": "sample",
@@ -25,6 +26,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "audit": "audit",
     "info": "info",
+    "doctor": "doctor",
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from medgen.doctor.causality import earlier, gradients
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer import PixelMiner
 
@@ -46,18 +47,14 @@ def test_each_parameter_depends_on_all_earlier_pixels_in_reach_and_on_no_other(m
     known = model.condition(given)
     if not told:  # nothing but where the residuals are taken from
         known = tf.concat([tf.zeros_like(known[..., :-2]), known[..., -2:]], axis=-1)
-    values = tf.constant(given["target"], tf.float64)
-    row, column = 5, 4
-    with tf.GradientTape() as tape:
-        tape.watch(values)
-        params = model.head(model.stack(model.embed(values, known), known), known)[0, row, column]
-    gradients = np.abs(tape.jacobian(params, values).numpy())  # (3 * mixtures, b, h, w)
-    assert gradients.shape == (3 * MIXTURES, 2, 7, 9)
+    one, place = known[1:], (5, 4)
+    by_value, _, leaked = gradients(model, one, given["target"][1:], [place], np.eye(3 * MIXTURES))
+    assert by_value.shape == (1, 3 * MIXTURES, 7, 9, 2)
     assert model.stack.receptive_field == (5, 5)  # all that comes before, in a map of this size
-    earlier = np.arange(7 * 9).reshape(7, 9) < row * 9 + column
-    assert not gradients[:, 1].any()
-    assert not gradients[:, 0, ~earlier].any()
-    assert (gradients[:, 0, earlier] > 0).all()
+    before = earlier((7, 9), place)
+    assert not leaked.any()
+    assert not by_value[0][:, ~before].any()
+    assert (by_value[0][:, before] != 0).all()
 
 
 def test_acquired_slices_reach_every_parameter_from_all_sides(model):

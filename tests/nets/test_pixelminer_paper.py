@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from medgen.doctor.causality import earlier, gradients
 from medgen.layers.stages import GatedResidual, Maps, ResidualStages, concat_elu
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer_paper import PixelMinerPaper
@@ -44,39 +45,22 @@ def inputs(batch: int = 2, height: int = HEIGHT, width: int = WIDTH) -> dict[str
     }
 
 
-def gradients(model, places, training: bool = False):
-    """Of each parameter at each place, with respect to the target and to the conditioning.
-
-    Each in a copy of the image of its own, so that one pass gives them all.
-
-    Returns:
-        `(n, 3 * mixtures, h, w)` and `(n, 3 * mixtures, h, w, 7)`.
-    """
-    count = 3 * MIXTURES
-    given = {key: np.repeat(x[:1], count * len(places), axis=0) for key, x in inputs().items()}
+def gradients_at(model, places, training: bool = False):
+    """Of each parameter at each place, see `doctor.causality.gradients`."""
+    given = {key: x[:1] for key, x in inputs().items()}
     known = model.condition(given)
-    values = tf.constant(given["target"], tf.float64)
-    indices = [(count * i + p, *place, p) for i, place in enumerate(places) for p in range(count)]
-    with tf.GradientTape() as tape:
-        tape.watch([values, known])
-        params = model.head(model.stack(model.embed(values, known), known, training), known)
-        total = tf.reduce_sum(tf.gather_nd(params, indices))
-    return [
-        gradient.numpy().reshape(len(places), count, *gradient.shape[1:])
-        for gradient in tape.gradient(total, [values, known])
-    ]
-
-
-def earlier(row: int, column: int) -> np.ndarray:
-    return np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) < row * WIDTH + column
+    return gradients(model, known, given["target"], places, np.eye(3 * MIXTURES), training)
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["without dropout", "with dropout"])
 def test_each_parameter_depends_on_all_earlier_pixels_and_on_no_other(model, training):
     """A layer a stage reaches 13 pixels, more through the coarser stages: all of this image."""
-    for place, gradient in zip(PLACES, gradients(model, PLACES, training)[0], strict=True):
-        assert not gradient[:, ~earlier(*place)].any(), place
-        assert (gradient[:, earlier(*place)] != 0).all(), place
+    by_value, _, leaked = gradients_at(model, PLACES, training)
+    assert not leaked.any()
+    for place, gradient in zip(PLACES, by_value[..., 0], strict=True):  # the grey level's
+        before = earlier((HEIGHT, WIDTH), place)
+        assert not gradient[:, ~before].any(), place
+        assert (gradient[:, before] != 0).all(), place
 
 
 def test_the_published_slip_loses_all_but_three_pixels_to_the_left(monkeypatch):
@@ -94,8 +78,8 @@ def test_the_published_slip_loses_all_but_three_pixels_to_the_left(monkeypatch):
     broken = net()
     monkeypatch.setattr(Maps, "gated", slip)
     row, column = 7, 11
-    gradient = gradients(broken, [(row, column)])[0][0]
-    assert not gradient[:, ~earlier(row, column)].any()  # causal all the same
+    gradient = gradients_at(broken, [(row, column)])[0][0, ..., 0]
+    assert not gradient[:, ~earlier((HEIGHT, WIDTH), (row, column))].any()  # causal all the same
     assert (gradient[:, row - 1] != 0).all()
     assert (gradient[:, row, column - 3 : column] != 0).all()
     assert not gradient[:, row, : column - 3].any()  # what the test above finds
@@ -115,7 +99,7 @@ def test_images_of_a_batch_are_apart(model):
 
 
 def test_both_neighbours_count_on_all_sides_and_the_position_too(model):
-    gradient = gradients(model, [(7, 5)])[1][0]
+    gradient = gradients_at(model, [(7, 5)])[1][0]
     for place in ((7, 5), (7, 6), (8, 5), (0, 0), (0, 11), (15, 0), (15, 11)):
         assert (gradient[:, *place, :2] != 0).all(), place
     assert (gradient[..., 2:].sum((1, 2)) != 0).all()
