@@ -7,6 +7,7 @@ from pathlib import Path
 from medgen.errors import BundleError
 from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.engine import Interpolator, Progress, interpolate_volume
+from medgen.serving.released import released_models
 
 __all__ = ["CLASSICAL", "Interpolator", "Progress", "interpolate_volume", "interpolator_named"]
 
@@ -23,8 +24,8 @@ def interpolator_named(
     """The interpolator a user means by `name`.
 
     Args:
-        name: `nearest`, `linear`, `bspline` or `sinc`, or the folder of a two-stage model or a
-            PixelMiner.
+        name: `nearest`, `linear`, `bspline` or `sinc`, the folder of a two-stage model or a
+            PixelMiner, or the name of one that comes with medgen.
         seed: of a model's random choices; the classical methods make none.
         temperature: of a model's sampling, None for 1; classical methods have none.
         top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
@@ -40,17 +41,20 @@ def interpolator_named(
     if name in CLASSICAL:
         _refuse(given, f"The classical method {name!r} samples nothing and")
         return CLASSICAL[name]
-    if not Path(name).is_dir():
+    released = released_models()
+    folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
+    if not folder.is_dir():
+        known = ", ".join([*CLASSICAL, *released])
         raise BundleError(
-            f"There is no model folder and no classical method ({', '.join(CLASSICAL)}) named "
-            f"{name!r}; check the name or path."
+            f"There is no folder of a model, no model and no classical method named {name!r}; give "
+            f"a path or one of {known}."
         )
     # TensorFlow is loaded for trained models only.
     from medgen.interpolation.pixelminer import PixelMinerInterpolator
     from medgen.interpolation.two_stage import TwoStage
     from medgen.serving.bundle import PixelModel, load_bundle
 
-    bundle = load_bundle(Path(name))
+    bundle = load_bundle(folder)
     if isinstance(bundle.model, PixelModel):
         kind, lacks = PixelMinerInterpolator, ("top_k", "top_p")
     else:

@@ -1,0 +1,32 @@
+"""`medgen models`: the trained models that come with the package."""
+
+from __future__ import annotations
+
+import click
+
+from medgen.errors import BundleError
+
+
+@click.command(short_help="List the models that come with medgen, or show the card of one.")
+@click.argument("name", required=False)
+def models(name: str | None) -> None:
+    """List the models that come with medgen, or print the card of the one called NAME.
+
+    The card says what a model was trained on, under which licences, how, and what it reached.
+    """
+    from medgen.serving.released import DEFAULT, released_models
+
+    found = released_models()
+    if name is not None:
+        if name not in found:
+            raise BundleError(f"No model is called {name!r}; there are {', '.join(found)}.")
+        click.echo(found[name].card.rstrip())
+        return
+    width = max(map(len, found), default=0)
+    for model in found.values():
+        default = "default for " + model.modality.upper()
+        note = default if DEFAULT[model.modality] == model.name else ""
+        line = (
+            f"{model.name:<{width}}  {model.modality}  {model.kind:<10}  {model.megabytes:4.1f} MB"
+        )
+        click.echo(f"{line}  {note}".rstrip())

@@ -1,0 +1,12 @@
+"""What setup.cfg cannot say: the trained models in models/ are installed as medgen/released/."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["medgen*"]), "medgen.released"],
+    package_dir={"medgen.released": "models"},
+    package_data={
+        "medgen.released": ["*/*"],
+        "medgen.evaluation": ["templates/*.html"],
+    },
+)
