@@ -167,7 +167,7 @@ class PixelMiner(keras.Model):
         The last two channels hold the center, divided as in the unit range, and the logarithm of
         the spread; `center` and `spread` take them out.
         """
-        return self._conditioning(*self.read(inputs, training))
+        return self.conditioning(*self.read(inputs, training))
 
     def center(self, conditioning):
         """Mean of the prediction in levels, `(...)`, from conditioning `(..., s)`."""
@@ -191,7 +191,7 @@ class PixelMiner(keras.Model):
         features, params, linear = self.read(inputs, training)
         outputs = {"prediction": params, "linear": linear}
         if self.autoregressive:
-            known = self._conditioning(features, params, linear)
+            known = self.conditioning(features, params, linear)
             embedded = self.embed(inputs["target"], known, training)
             drawn = self.stack(embedded, known, training=training)
             outputs |= {"mixture": self.head(drawn, known), "center": self.center(known)}
@@ -210,7 +210,8 @@ class PixelMiner(keras.Model):
         loss = nats("prediction", "linear", self.prediction_bits)
         return loss + nats("mixture", "center", self.bits) if self.autoregressive else loss
 
-    def _conditioning(self, features, params, linear):
+    def conditioning(self, features, params, linear):
+        """What `condition` gives, from what `read` gives."""
         log_weights, means, log_scales = logistic_mixture.components(params)
         weights = ops.exp(log_weights)
         mean = ops.sum(weights * means, axis=-1, keepdims=True)

@@ -44,31 +44,34 @@ class FixedPointSampler:
         Returns:
             Values `(b, h, w)`, and the number of passes, int32, of which the last changed nothing.
         """
-        return self._sample(conditioning, uniforms, tf.cast(start, self.dtype))
+        values, _, passes = self._sample(conditioning, uniforms, tf.cast(start, self.dtype))
+        return values, passes
+
+    def with_outputs(
+        self, conditioning: tf.Tensor, uniforms: tf.Tensor, start: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same values, and the net's outputs `(b, h, w, p)` that they were drawn from."""
+        values, outputs, _ = self._sample(conditioning, uniforms, tf.cast(start, self.dtype))
+        return values, outputs
 
     def _iterate(self, conditioning, uniforms, start):
         shape = tf.shape(start)
 
-        def one_pass(passes, values, changing):
+        def one_pass(passes, values, outputs=None, changing=None):
             embedded = self.net.embed(values, conditioning)
             outputs = self.net.head(self.net.stack(embedded, conditioning), conditioning)
             drawn = self.draw(*(_flat(x) for x in (outputs, uniforms, conditioning)))
             drawn = tf.reshape(drawn, shape)
-            return passes + 1, drawn, tf.reduce_any(drawn != values)
+            return passes + 1, drawn, outputs, tf.reduce_any(drawn != values)
 
-        passes, values, _ = tf.while_loop(
-            lambda passes, values, changing: changing,
+        passes, values, outputs, _ = tf.while_loop(
+            lambda passes, values, outputs, changing: changing,
             one_pass,
-            (0, start, True),
-            shape_invariants=(
-                tf.TensorShape([]),
-                tf.TensorShape([None, None, None]),
-                tf.TensorShape([]),
-            ),
+            one_pass(0, start),
             # Enough by the argument above; rounding that differed between passes could go on.
-            maximum_iterations=shape[1] * shape[2] + 1,
+            maximum_iterations=shape[1] * shape[2],
         )
-        return values, passes
+        return values, outputs, passes
 
 
 def _flat(maps: tf.Tensor) -> tf.Tensor:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from medgen.errors import MedgenError
 from medgen.nets.pixelminer import PixelMiner
 from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import logistic_mixture_draw
+from medgen.samplers.fixed_point import FixedPointSampler
+from medgen.samplers.uncertainty import Uncertainty, UncertaintyMeasure
+
+DECODE = ("sample", "mean")
+METHODS = ("cached", "fixed-point")
 
 
 class SliceSampler:
@@ -18,32 +24,91 @@ class SliceSampler:
     Args:
         net: what to draw from.
         temperature: see `logistic_mixture_draw`.
+        decode: `sample`; or `mean` for the mean of the prediction, which is smooth and takes one
+            pass.
+        method: `cached` for `CachedSampler`, or `fixed-point` for `FixedPointSampler`, started from
+            the linear interpolation: the same levels (but for float32 rounding).
         jit_compile: whether XLA compiles the loop over positions: seconds once for each shape, then
             several times as fast.
+
+    Raises:
+        MedgenError: a negative temperature; `decode` or `method` unknown.
     """
 
-    def __init__(self, net: PixelMiner, temperature: float = 1.0, jit_compile: bool = True):
-        self.net = net
+    def __init__(
+        self,
+        net: PixelMiner,
+        temperature: float = 1.0,
+        decode: str = "sample",
+        method: str = "cached",
+        jit_compile: bool = True,
+    ):
+        for what, value, known in (("decode", decode, DECODE), ("sampler", method, METHODS)):
+            if value not in known:
+                raise MedgenError(f"{what} must be one of {', '.join(known)}, got {value!r}.")
+        self.net, self.decode, self.method = net, decode, method
         center = net.center if net.autoregressive else lambda linear: linear[..., 0]
         self._draw = logistic_mixture_draw(net.levels, center, temperature)
+        self._measure = UncertaintyMeasure(net.levels, jit_compile)
         if net.autoregressive:
-            self._causal = CachedSampler(net, self._draw, jit_compile=jit_compile)
+            self._cached = CachedSampler(net, self._draw, jit_compile=jit_compile)
+            self._fixed_point = FixedPointSampler(net, self._draw)
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
-        """Levels `(b, h, w)` int32.
+        """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
+        (slices,), _ = self.fill(inputs, [uniforms])
+        return slices
+
+    def fill(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        uniforms: Sequence[tf.Tensor],
+        uncertainty: bool = False,
+    ) -> tuple[np.ndarray, Uncertainty | None]:
+        """Draw slices, several times if wanted, reading the acquired ones once.
 
         Args:
             inputs: of the net, see `nets.pixelminer.PixelMiner`; `target` is not looked at.
-            uniforms: `(b, h, w, 2)`.
+            uniforms: `(b, h, w, 2)` for each time.
+            uncertainty: whether to measure it, of the first time.
+
+        Returns:
+            Levels `(times, b, h, w)`, int32, or float32 from `decode` mean; and the uncertainty, or
+            None.
         """
-        if self.net.autoregressive:
-            known = tf.concat([self.net.condition(one) for one in _singly(inputs)], axis=0)
-            return self._causal(known, uniforms).numpy()
-        slices = []
-        for one, numbers in zip(_singly(inputs), uniforms, strict=True):
-            _, params, linear = self.net.read(one)
-            slices.append(self._draw(params, numbers[None], linear[..., None])[0].numpy())
-        return np.stack(slices)
+        parts = [self._read(one) for one in _singly(inputs)]
+        known, *prediction = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
+        drawn = [
+            self._slices(known, prediction, numbers, keep_outputs=uncertainty and i == 0)
+            for i, numbers in enumerate(uniforms)
+        ]
+        slices = np.stack([levels.numpy() for levels, _ in drawn])
+        return slices, self._measure(drawn[0][1], prediction) if uncertainty else None
+
+    def _read(self, one):
+        """Conditioning of a slice; parameters of its prediction and what they are relative to."""
+        features, params, linear = self.net.read(one)
+        return self.net.conditioning(features, params, linear), params, linear
+
+    def _slices(self, known, prediction, uniforms, keep_outputs):
+        """Levels `(b, h, w)`, and parameters and centers that they were drawn from, if wanted."""
+        params, linear = prediction
+        if self.decode == "mean":
+            return tf.cast(self.net.center(known), tf.float32), prediction
+        if not self.net.autoregressive:
+            return self._draw(params, uniforms, linear[..., None]), prediction
+        if self.method == "cached" and not keep_outputs:
+            return self._cached(known, uniforms), None
+        if self.method == "cached":
+            levels, params = self._cached.with_outputs(known, uniforms)
+            return levels, (params, self.net.center(known))
+        start = tf.round(linear)
+        slices = [  # one at a time, as a full pass takes far more memory than its conditioning
+            self._fixed_point.with_outputs(known[i : i + 1], uniforms[i : i + 1], start[i : i + 1])
+            for i in range(len(known))
+        ]
+        levels, params = (tf.concat(part, axis=0) for part in zip(*slices, strict=True))
+        return levels, (params, self.net.center(known))
 
 
 def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

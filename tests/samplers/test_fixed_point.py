@@ -48,6 +48,10 @@ def test_levels_equal_raster_and_cached(pixelminer):
     levels, passes = FixedPointSampler(net, draw)(known, numbers(2), linear)
     np.testing.assert_array_equal(slow, levels)
     np.testing.assert_array_equal(slow, CachedSampler(net, draw)(known, numbers(2)))
+    same, outputs = FixedPointSampler(net, draw).with_outputs(known, numbers(2), linear)
+    np.testing.assert_array_equal(slow, same)
+    _, expected = CachedSampler(net, draw).with_outputs(known, numbers(2))
+    np.testing.assert_allclose(outputs, expected, atol=1e-9)
     assert (slow != linear).mean() > 0.5
     assert 2 < passes <= HEIGHT * WIDTH + 1
 
