@@ -10,6 +10,14 @@ from pathlib import Path
 
 import click
 
+# Options of a method, and how their text is read.
+OPTIONS = {
+    "temperature": lambda text: text if text == "auto" else float(text),
+    "top_k": int,
+    "top_p": float,
+    "decode": str,
+}
+
 
 @click.command(short_help="Compare interpolation methods on scans whose truth is known.")
 @click.argument(
@@ -27,9 +35,10 @@ import click
     "--method",
     "method_names",
     multiple=True,
-    metavar="NAME|BUNDLE",
-    help="nearest, linear, bspline, sinc, or a trained model (repeatable). By default the four "
-    "classical ones.",
+    metavar="METHOD",
+    help="nearest, linear, bspline, sinc, or a trained model, with its options behind a colon, as "
+    "in ct-pixelminer:decode=mean,temperature=0.9 (repeatable). By default the four classical "
+    "ones.",
 )
 @click.option(
     "--factor",
@@ -132,20 +141,47 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def recreators(names: tuple[str, ...], seed: int) -> dict[str, Callable]:
+def recreators(methods: tuple[str, ...], seed: int) -> dict[str, Callable]:
     """Name -> function that inserts slices, for each method once; all classical ones by default."""
     from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
 
-    interpolators = {
-        name: interpolator_named(name, seed=seed) for name in dict.fromkeys(names or CLASSICAL)
-    }
-    short = [interpolator.name for interpolator in interpolators.values()]
+    interpolators, names = {}, {}
+    for method in dict.fromkeys(methods or CLASSICAL):
+        model, options = parsed(method)
+        interpolator = interpolator_named(model, seed=seed, **options)
+        interpolators[method] = interpolator
+        names[method] = interpolator.name + method.removeprefix(model)
+    short = list(names.values())
     return {
-        name if short.count(interpolator.name) > 1 else interpolator.name: partial(
+        method if short.count(names[method]) > 1 else names[method]: partial(
             interpolate_volume, interpolator=interpolator
         )
-        for name, interpolator in interpolators.items()
+        for method, interpolator in interpolators.items()
     }
+
+
+def parsed(method: str) -> tuple[str, dict[str, object]]:
+    """Name or folder of a model, and its options, as `interpolator_named` takes them.
+
+    >>> parsed("ct-pixelminer:decode=mean,temperature=0.9")
+    ('ct-pixelminer', {'decode': 'mean', 'temperature': 0.9})
+    """
+    model, _, text = method.rpartition(":")
+    if "=" not in text:
+        return method, {}
+    options = {}
+    for option in text.split(","):
+        key, _, value = option.partition("=")
+        if key not in OPTIONS:
+            raise click.UsageError(
+                f"--method {method}: no method has an option {key!r}; there are "
+                f"{', '.join(OPTIONS)}."
+            )
+        try:
+            options[key] = OPTIONS[key](value)
+        except ValueError:
+            raise click.UsageError(f"--method {method}: {value!r} is no {key}.") from None
+    return model, options
 
 
 def echo_summary(summary: dict, output: Path) -> None:

@@ -1,11 +1,17 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from medgen.cli import main
+from medgen.cli.evaluate import parsed
+from medgen.nets.pixelminer import pixelminer_from
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PIXELMINER_RECIPES
+from medgen.serving.bundle import Bundle, PixelModel, save_bundle
 from medgen.volumes import Geometry, Volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -163,3 +169,34 @@ def test_trained_models_are_methods_too(scans, tmp_path):
     result = CliRunner().invoke(main, [*map(str, arguments), "--jobs", "1"])
     assert result.exit_code == 0
     assert "Of the region's true values, 50% intervals hold " in result.output
+
+
+def test_options_of_a_method_stand_behind_a_colon(scans, tmp_path):
+    assert parsed("models/a:b") == ("models/a:b", {})
+    assert parsed("m:temperature=auto,top_k=3") == ("m", {"temperature": "auto", "top_k": 3})
+    for method, message in (
+        ("linear:warmth=1", "no method has an option 'warmth'; there are temperature, top_k"),
+        ("linear:top_k=1.5", "'1.5' is no top_k"),
+    ):
+        code, output = run(scans / "ct.nii", "-o", tmp_path / "report", "--method", method)
+        assert code == 2
+        assert message in output
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report", "--method", "linear:top_k=2")
+    assert code == 1
+    assert "'linear' samples nothing and takes no top_k" in output
+
+
+def test_one_model_with_two_sets_of_options_is_two_methods(scans, tmp_path):
+    folder = tmp_path / "tiny"
+    recipe = replace(PIXELMINER_RECIPES["small"], filters=4, conditioner_filters=4)
+    net = pixelminer_from(recipe, 2048)
+    save_bundle(Bundle(IntensityRule("ct"), PixelModel(recipe, net)), folder, "card")
+    methods = [str(folder), f"{folder}:decode=mean", f"{folder}:decode=mean,temperature=0"]
+    options = [word for method in methods for word in ("--method", method)]
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report", *options)
+    assert code == 0
+    names = [line.split()[0] for line in output.splitlines()[1:4]]
+    assert names == ["tiny", "tiny:decode=mean", "tiny:decode=mean,temperature=0"]
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    mae = summary["metrics"]["interior"]["mae"]
+    assert mae["tiny"] != mae["tiny:decode=mean"] == mae["tiny:decode=mean,temperature=0"]
