@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_output, scan_options
+from medgen.cli.scan import scan_options
 
 
 @contextmanager
@@ -65,6 +65,12 @@ def _shown() -> Iterator[Callable[[int, int], None]]:
     type=click.Choice(["sample", "mean"]),
     help="Of a PixelMiner: draw the slice (the default), or take every pixel's mean.",
 )
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    metavar="NIFTI",
+    help="Also write 1 in voxels of synthetic slices, 0 in acquired ones.",
+)
 @scan_options
 def interpolate(
     scan: Path,
@@ -80,6 +86,7 @@ def interpolate(
     decode: str | None,
     volume: int | None,
     series: str | None,
+    mask: Path | None,
     overwrite: bool,
 ) -> None:
     """Write SCAN with synthetic slices between its own to OUT.
@@ -87,10 +94,12 @@ def interpolate(
     SCAN is a NIfTI, NRRD, MetaImage or MGH file, or a folder with a DICOM series. With --factor
     all its slices stay as they are, bit for bit and in their places; with --spacing those stay
     that lie where a slice is wanted.
+
+    OUT is a NIfTI, NRRD or MetaImage file; where it has no suffix and SCAN is DICOM, a folder for
+    a new series. Beside it OUT.json tells what it was made of and which slices are synthetic.
     """
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
-    check_output(output, overwrite)
 
     from medgen.interpolation.job import Job, run_job
 
@@ -108,8 +117,10 @@ def interpolate(
         decode=decode,
         volume=volume,
         series=series,
+        mask=mask,
         overwrite=overwrite,
     )
+    job.require_writable()
     interpolator = job.load_interpolator()
     with _shown() as progress:
         outcome = run_job(

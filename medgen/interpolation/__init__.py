@@ -9,7 +9,14 @@ from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.engine import Interpolator, Progress, interpolate_volume
 from medgen.serving.released import released_models
 
-__all__ = ["CLASSICAL", "Interpolator", "Progress", "interpolate_volume", "interpolator_named"]
+__all__ = [
+    "CLASSICAL",
+    "Interpolator",
+    "Progress",
+    "interpolate_volume",
+    "interpolator_named",
+    "model_folder",
+]
 
 
 def interpolator_named(
@@ -41,14 +48,7 @@ def interpolator_named(
     if name in CLASSICAL:
         _refuse(given, f"The classical method {name!r} samples nothing and")
         return CLASSICAL[name]
-    released = released_models()
-    folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
-    if not folder.is_dir():
-        known = ", ".join([*CLASSICAL, *released])
-        raise BundleError(
-            f"There is no folder of a model, no model and no classical method named {name!r}; give "
-            f"a path or one of {known}."
-        )
+    folder = model_folder(name)
     # TensorFlow is loaded for trained models only.
     from medgen.interpolation.pixelminer import PixelMinerInterpolator
     from medgen.interpolation.two_stage import TwoStage
@@ -64,6 +64,25 @@ def interpolator_named(
         f"The {bundle.model.kind} model {name!r}",
     )
     return kind(bundle, seed=seed, **given)
+
+
+def model_folder(name: str) -> Path | None:
+    """Folder of the trained model a user means by `name`, None for a classical method.
+
+    Raises:
+        BundleError: nothing goes by that name.
+    """
+    if name in CLASSICAL:
+        return None
+    released = released_models()
+    folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
+    if not folder.is_dir():
+        known = ", ".join([*CLASSICAL, *released])
+        raise BundleError(
+            f"There is no folder of a model, no model and no classical method named {name!r}; give "
+            f"a path or one of {known}."
+        )
+    return folder
 
 
 def _refuse(given: dict[str, object], who: str) -> None:

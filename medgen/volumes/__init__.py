@@ -3,6 +3,7 @@
 `Volume.metadata` holds what a reader knew beyond voxels and grid. Keys, each absent where unknown:
 
 - `format` (str): `NIfTI-1`, `NIfTI-2`, `Analyze`, `MGH`, `NRRD`, `MetaImage` or `DICOM`.
+- `files` (tuple of Path): every file the volume was read from.
 - `volume_index` (int): which volume of a 4-D file this is, from 0.
 - `modality_tag` (str): Modality of the DICOM header, empty if that has none.
 - `modality_guess` (str): `ct`, `mr` or `unknown`, by the values (`medgen.volumes.modality`).

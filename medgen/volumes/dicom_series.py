@@ -1,0 +1,342 @@
+"""A finer scan written as a derived DICOM series, one file for each slice.
+
+Acquired slices leave with the stored values they came with (decompressed, where they were
+compressed); all slices are uncompressed, explicit value representation, little endian. Nothing in
+a file depends on the time: the same scan and options give the same bytes, unique identifiers
+included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels.utils import pixel_dtype
+from pydicom.sr.codedict import codes
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.valuerep import DSfloat
+
+from medgen.errors import WriteError
+from medgen.volumes.dicom import Series, decode, functional_group, numbers, pydicom_errors
+from medgen.volumes.dicom_headers import (
+    FLATTENED_GROUPS,
+    SINGLE_FRAME_CLASSES,
+    coded,
+    common_header,
+    complete,
+    derived_image_type,
+    equipment,
+    flat_header,
+    plain,
+    reference,
+)
+from medgen.volumes.volume import Volume
+
+STACKING_AXIS = 2  # of a volume read from DICOM
+SLICE_FILE = "slice-{:04d}.dcm"
+SERIES_NUMBER_OFFSET = 1000
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How the synthetic slices of a series came about, for its headers.
+
+    Args:
+        model: name of the model or method.
+        version: of medgen.
+        options: in words, such as `factor 2, seed 0`.
+        identity: text that differs wherever input or options do; the unique identifiers follow
+            from it and the voxels.
+    """
+
+    model: str
+    version: str
+    options: str
+    identity: str
+
+
+def write_series(
+    volume: Volume,
+    source: Series,
+    positions: np.ndarray,
+    synthetic: np.ndarray,
+    folder: Path,
+    derivation: Derivation,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a finer scan as a new series; the whole folder appears at once, or nothing does.
+
+    Study, patient and frame of reference are the source's; series and instances are new. A
+    synthetic slice says so in ImageType, ImageComments and DerivationDescription; its header holds
+    what both acquired neighbours agree on, its position lies between theirs.
+
+    Args:
+        volume: the finer scan, slices along axis 2, made of the scan that was read from `source`.
+        source: the series it was made of.
+        positions: `(m,)`, place of each slice in units of acquired slices, see `SlicePlan`.
+        synthetic: bool `(m,)`, which are synthetic.
+        folder: made here.
+        derivation: what made the synthetic slices.
+        overwrite: replace `folder` if it holds a series written here.
+
+    Raises:
+        WriteError: the source is neither CT nor MR, or the folder cannot be written.
+    """
+    require_series_writable(folder, overwrite=overwrite)
+    with pydicom_errors(next(iter(source.headers)), "has a header that cannot be written again"):
+        slices = DerivedSlices(volume, source, positions, synthetic, derivation)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".medgen-") as temporary:
+                unfinished = Path(temporary) / "unfinished"
+                unfinished.mkdir()
+                for number, dataset in enumerate(slices, start=1):
+                    dataset.save_as(
+                        unfinished / SLICE_FILE.format(number), enforce_file_format=True
+                    )
+                if folder.exists():
+                    os.replace(folder, Path(temporary) / "replaced")
+                os.replace(unfinished, folder)
+        except OSError as error:
+            raise WriteError(f"Cannot write {folder}: {error.strerror or error}.") from error
+
+
+def require_series_writable(folder: Path, *, overwrite: bool) -> None:
+    """Raise `WriteError` where `write_series` could not write, whatever the series."""
+    if not folder.parent.is_dir():
+        raise WriteError(
+            f"Cannot write {folder}: there is no folder {folder.parent}; make it first."
+        )
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise WriteError(f"{folder} exists and is no folder; choose another name.")
+    names = {path.name for path in folder.iterdir()}
+    if names and not overwrite:
+        raise WriteError(f"{folder} exists; choose another name or pass --overwrite.")
+    if names > {SLICE_FILE.format(number) for number in range(1, len(names) + 1)}:
+        raise WriteError(
+            f"{folder} holds other files than a series that medgen wrote and is not replaced; "
+            "choose another name."
+        )
+
+
+def sop_class_of(header: Dataset) -> str:
+    """SOP class of single slices made from a source with this header."""
+    given = str(header.get("SOPClassUID") or "")
+    by_modality = {"CT": CTImageStorage, "MR": MRImageStorage}
+    sop_class = SINGLE_FRAME_CLASSES.get(given or by_modality.get(header.get("Modality")))
+    if sop_class is None:
+        name = getattr(header.get("SOPClassUID"), "name", "") or "nameless"
+        raise WriteError(
+            f"medgen writes DICOM series of CT and MR, not of the kind {name!r}; choose an output "
+            "that ends in .nii.gz."
+        )
+    return sop_class
+
+
+class DerivedSlices:
+    """The slices of a derived series, in the order of their InstanceNumber."""
+
+    def __init__(
+        self,
+        volume: Volume,
+        source: Series,
+        positions: np.ndarray,
+        synthetic: np.ndarray,
+        derivation: Derivation,
+    ):
+        self.volume, self.source, self.derivation = volume, source, derivation
+        self.positions, self.synthetic = positions, synthetic
+        self.decode = lru_cache(maxsize=1)(decode)
+        self.first, last = self.header_of(0), self.header_of(-1)
+        self.sop_class = sop_class_of(self.first)
+        order = np.arange(len(positions))
+        numbered = (int(header.get("InstanceNumber") or 0) for header in (self.first, last))
+        self.order = order[::-1] if next(numbered) > next(numbered) else order
+        digest = hashlib.sha256(derivation.identity.encode())
+        for k in order:
+            digest.update(self.pixels(k).tobytes())
+        self.digest = digest.hexdigest()
+
+    def __iter__(self) -> Iterator[FileDataset]:
+        for number, k in enumerate(self.order, start=1):
+            yield self.dataset(int(k), number)
+
+    # === Sources ===
+
+    def header_of(self, k: int) -> Dataset:
+        """Header of the file that holds acquired slice `k`."""
+        return self.source.headers[self.source.frames[k].file]
+
+    def flat(self, k: int) -> Dataset:
+        """Header of acquired slice `k` alone."""
+        frame, header = self.source.frames[k], self.header_of(k)
+        groups = {
+            name: functional_group(header, frame.index, name)
+            for name in (*FLATTENED_GROUPS, "MREchoSequence")
+        }
+        own = {name: group for name, group in groups.items() if group is not header}
+        return flat_header(header, own)
+
+    def neighbours(self, k: int) -> tuple[int, ...]:
+        """Acquired slices that slice `k` of the finer scan is, or lies between."""
+        if not self.synthetic[k]:
+            return (round(float(self.positions[k])),)
+        before = int(self.positions[k])
+        return before, before + 1
+
+    def between(self, k: int, values: list[np.ndarray]) -> np.ndarray:
+        """Value of slice `k`, given those of its neighbours."""
+        weight = self.positions[k] - int(self.positions[k]) if len(values) == 2 else 0.0
+        return values[0] * (1 - weight) + values[-1] * weight
+
+    # === Voxels ===
+
+    def pixels(self, k: int) -> np.ndarray:
+        """Stored values `(rows, columns)` of slice `k`, little endian."""
+        values = self.volume.array[:, :, k].T
+        if not self.synthetic[k]:
+            (own,) = self.neighbours(k)
+            frame, header = self.source.frames[own], self.header_of(own)
+            if values.dtype != pixel_dtype(header).newbyteorder("="):
+                # The volume holds physical values, since the scale varies between slices.
+                values = self.decode(frame.file)[frame.index]
+        elif values.dtype.kind == "f":
+            slope, intercept = self.own_scale(k)
+            values = np.rint((values.astype(np.float64) - intercept) / slope).astype(np.uint16)
+        return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+
+    def own_scale(self, k: int) -> tuple[float, float]:
+        """Slope and intercept that spread a synthetic slice of physical values over 16 bits."""
+        values = self.volume.array[:, :, k]
+        low, high = float(values.min()), float(values.max())
+        low = float(DSfloat(low, auto_format=True))
+        slope = (high - low) / 65534 or 1.0
+        return float(DSfloat(slope, auto_format=True)), low
+
+    # === Headers ===
+
+    def uid(self, *what: object) -> str:
+        """A unique identifier that follows from input, options and voxels."""
+        return generate_uid(entropy_srcs=[self.digest, *map(str, what)])
+
+    def dataset(self, k: int, number: int) -> FileDataset:
+        """Slice `k` of the finer scan as a file, `number` in the series."""
+        sources = self.neighbours(k)
+        headers = [self.flat(source) for source in sources]
+        header = headers[0] if len(headers) == 1 else common_header(*headers)
+        self._identify(header, k, number)
+        self._place(header, k, sources, headers)
+        self._describe(header, k, sources, headers)
+        self._fill(header, k)
+        complete(header, self.sop_class)
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = header.SOPClassUID
+        meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        return FileDataset(None, header, file_meta=meta, preamble=b"\0" * 128)
+
+    def _identify(self, header: Dataset, k: int, number: int) -> None:
+        first = self.first
+        header.SOPClassUID = self.sop_class
+        header.SOPInstanceUID = self.uid("instance", k)
+        header.SeriesInstanceUID = self.uid("series")
+        header.StudyInstanceUID = first.get("StudyInstanceUID") or self.uid("study")
+        header.FrameOfReferenceUID = first.get("FrameOfReferenceUID") or self.uid("frame")
+        header.Modality = first.get("Modality") or "OT"
+        header.SeriesNumber = int(first.get("SeriesNumber") or 0) + SERIES_NUMBER_OFFSET
+        header.InstanceNumber = number
+        for name in ("InstanceCreationDate", "InstanceCreationTime", "InstanceCreatorUID"):
+            if name in header:
+                delattr(header, name)
+
+    def _place(
+        self, header: Dataset, k: int, sources: tuple[int, ...], headers: list[Dataset]
+    ) -> None:
+        header.SpacingBetweenSlices = DSfloat(self.volume.spacing[STACKING_AXIS], auto_format=True)
+        frames = [self.source.frames[source] for source in sources]
+        if self.synthetic[k]:
+            place = self.between(k, [frame.position for frame in frames])
+            header.ImagePositionPatient = [DSfloat(x, auto_format=True) for x in place]
+        elif numbers(header, "SliceLocation"):
+            return
+        normal = np.cross(*frames[0].orientation)
+        locations = [
+            numbers(own, "SliceLocation") or [frame.position @ normal]
+            for own, frame in zip(headers, frames, strict=True)
+        ]
+        location = self.between(k, [np.float64(at[0]) for at in locations])
+        header.SliceLocation = DSfloat(float(location), auto_format=True)
+
+    def _describe(
+        self, header: Dataset, k: int, sources: tuple[int, ...], headers: list[Dataset]
+    ) -> None:
+        made = self.derivation
+        by = f"medgen {made.version}, {made.model}"
+        several = [self.source.frames[source].index for source in sources]
+        references = [
+            item
+            for source, index in zip(sources, several, strict=True)
+            for item in reference(
+                self.header_of(source),
+                index + 1 if int(self.header_of(source).get("NumberOfFrames") or 1) > 1 else None,
+            )
+        ]
+        for name in ("SourceImageSequence", "DerivationCodeSequence"):
+            if name in header:
+                delattr(header, name)
+        if references:
+            header.SourceImageSequence = references
+        kinds = [str(word) for word in headers[0].get("ImageType") or ()]
+        if self.synthetic[k]:
+            label = "SYNTHETIC"
+            header.DerivationCodeSequence = coded(codes.DCM.SpatialResampling)
+            header.ImageComments = (
+                "SYNTHETIC SLICE, not acquired: filled in between two acquired slices by "
+                + plain(by, "LO")
+            )
+            text = f"Synthetic slice by {by} ({made.options})"
+        else:
+            label = "ACQUIRED"
+            text = f"Acquired slice, stored values unchanged, in a series by {by} ({made.options})"
+        header.ImageType = derived_image_type(kinds, self.sop_class, label)
+        header.DerivationDescription = plain(text, "ST")
+        mark = plain(f" [{by}]".lstrip(), "LO")
+        given = str(self.first.get("SeriesDescription") or "")
+        header.SeriesDescription = f"{given[: 63 - len(mark)]} {mark}".strip()
+        contributions = list(header.get("ContributingEquipmentSequence") or ())
+        header.ContributingEquipmentSequence = [
+            *contributions,
+            equipment(made.version, f"Synthetic slices between acquired ones by {by}"),
+        ]
+
+    def _fill(self, header: Dataset, k: int) -> None:
+        pixels = self.pixels(k)
+        header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+        header.Rows, header.Columns = pixels.shape
+        bits = 8 * pixels.dtype.itemsize
+        if self.synthetic[k]:
+            signed = pixels.dtype.kind == "i"
+            reach = max(int(pixels.max()), -int(pixels.min()) - 1)
+            header.BitsStored = max(int(self.header_of(0).BitsStored), reach.bit_length() + signed)
+            header.HighBit = header.BitsStored - 1
+            header.PixelRepresentation = int(signed)
+            if self.volume.array.dtype.kind == "f":
+                slope, intercept = self.own_scale(k)
+                header.RescaleSlope = DSfloat(slope, auto_format=True)
+                header.RescaleIntercept = DSfloat(intercept, auto_format=True)
+                for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+                    if name in header:
+                        delattr(header, name)
+        header.BitsAllocated = bits
+        data = pixels.tobytes()
+        header.add_new("PixelData", "OB" if bits == 8 else "OW", data + b"\0" * (len(data) % 2))
