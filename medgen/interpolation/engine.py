@@ -97,22 +97,52 @@ def insert_slices(
     progress: Progress | None = None,
 ) -> Volume:
     """Do what `interpolate_volume` does, to a plan made by `plan_slices` for this scan."""
-    positions, synthetic = plan.positions, plan.synthetic
-    array = np.empty(plan.geometry.shape, volume.array.dtype)
-    acquired, out = (np.moveaxis(values, plan.axis, 0) for values in (volume.array, array))
-    out[~synthetic] = acquired[plan.nearest[~synthetic]]
     stack, padding = stack_slices(volume, plan.axis)
-    slices = interpolator.fill(stack, positions[synthetic], progress or (lambda done, total: None))
-    for target, image in zip(np.flatnonzero(synthetic), slices, strict=True):
-        if not np.isfinite(image).all():
-            raise IntensityError(
-                f"{interpolator.name} gave NaN or infinite values in slice {target}; "
-                "use another model."
-            )
-        before = int(positions[target])
-        padded = padding[before] & padding[before + 1]
-        out[target] = np.where(padded, acquired[before], volume.stored(image))
-    return volume.with_array(array, plan.geometry)
+    finer = FinerStack(volume, plan, padding)
+    positions = plan.positions[plan.synthetic]
+    slices = interpolator.fill(stack, positions, progress or (lambda done, total: None))
+    for target, image in zip(np.flatnonzero(plan.synthetic), slices, strict=True):
+        require_finite(image, interpolator.name, target)
+        finer.insert(target, image)
+    return finer.volume()
+
+
+class FinerStack:
+    """A volume on the grid of a plan, with its own slices in place and room for synthetic ones.
+
+    Args:
+        volume: the acquired slices.
+        plan: for its grid.
+        padding: bool `(n, rows, cols)`, see `stack_slices`.
+    """
+
+    def __init__(self, volume: Volume, plan: SlicePlan, padding: np.ndarray):
+        self._from, self._plan, self._padding = volume, plan, padding
+        self._array = np.empty(plan.geometry.shape, volume.array.dtype)
+        self._acquired, self._out = (
+            np.moveaxis(values, plan.axis, 0) for values in (volume.array, self._array)
+        )
+        acquired = ~plan.synthetic
+        self._out[acquired] = self._acquired[plan.nearest[acquired]]
+
+    def insert(self, target: int, image: np.ndarray) -> None:
+        """Put `image` `(rows, cols)`, in physical units, into slice `target`."""
+        before = int(self._plan.positions[target])
+        padded = self._padding[before] & self._padding[before + 1]
+        image = self._from.stored(image)
+        self._out[target] = np.where(padded, self._acquired[before], image)
+
+    def volume(self) -> Volume:
+        """The finer volume."""
+        return self._from.with_array(self._array, self._plan.geometry)
+
+
+def require_finite(image: np.ndarray, who: str, target: int) -> None:
+    """Raise `IntensityError` if `who` gave slice `target` NaN or infinite values."""
+    if not np.isfinite(image).all():
+        raise IntensityError(
+            f"{who} gave NaN or infinite values in slice {target}; use another model."
+        )
 
 
 def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:

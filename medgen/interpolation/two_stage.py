@@ -11,6 +11,7 @@ import tensorflow as tf
 from medgen.errors import BundleError, GeometryError
 from medgen.interpolation.engine import Progress
 from medgen.interpolation.excess import restore_excess
+from medgen.interpolation.samples import Filling
 from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import categorical_draw
 from medgen.samplers.randomness import PLACES, uniforms
@@ -66,6 +67,28 @@ class TwoStage:
         self, stack: Volume, positions: np.ndarray, progress: Progress
     ) -> Iterator[np.ndarray]:
         """Yield the slice at each of `positions`; see `Interpolator.fill`."""
+        for filling in self.fill_several(stack, positions, progress):
+            yield filling.images[0]
+
+    def fill_several(
+        self,
+        stack: Volume,
+        positions: np.ndarray,
+        progress: Progress,
+        *,
+        samples: int = 1,
+        uncertainty: bool = False,
+    ) -> Iterator[Filling]:
+        """Yield each slice several times; see `samples.SamplingInterpolator.fill_several`.
+
+        Raises:
+            BundleError: `uncertainty` is asked for: that of codes is not that of pixels.
+        """
+        if uncertainty:
+            raise BundleError(
+                f"{self.name} is a two-stage model and cannot tell the uncertainty of pixels; "
+                "use a PixelMiner."
+            )
         self.bundle.rule.require_modality(stack)
         model = self.bundle.code_model
         size = model.vqvae_recipe.image_size
@@ -80,15 +103,30 @@ class TwoStage:
         done = 0
         for start in range(0, len(positions), at_once):
             chunk = positions[start : start + at_once]
-            sampled = self.sample_codes(codes, chunk, stack.spacing[0])
-            for position, code in zip(chunk, sampled, strict=True):
+            sampled = self.sample_codes(codes, chunk, stack.spacing[0], samples)
+            for i, position in enumerate(chunk):
                 done += 1
                 progress(done, len(positions))
-                unit = model.decode_slice(code, stack.shape[1:])
-                yield restore_excess(scale.from_unit(unit), stack, position, scale)
+                units = (model.decode_slice(drawn[i], stack.shape[1:]) for drawn in sampled)
+                images = [
+                    restore_excess(scale.from_unit(unit), stack, position, scale) for unit in units
+                ]
+                yield Filling(np.stack(images))
 
-    def sample_codes(self, codes: np.ndarray, positions: np.ndarray, gap_mm: float) -> np.ndarray:
-        """Codes `(m, h, w)` at `positions` `(m,)` between the slices with `codes` `(n, h, w)`."""
+    def sample_codes(
+        self, codes: np.ndarray, positions: np.ndarray, gap_mm: float, samples: int = 1
+    ) -> np.ndarray:
+        """Draw codes between acquired slices.
+
+        Args:
+            codes: of the acquired slices, `(n, h, w)`.
+            positions: `(m,)`, see `Interpolator.fill`.
+            gap_mm: spacing of the acquired slices.
+            samples: how often to draw them.
+
+        Returns:
+            `(samples, m, h, w)` int32.
+        """
         prior = self.bundle.code_model.prior
         # A slice a pass, so that rounding in the convolutions does not depend on the other slices.
         conditioning = tf.concat(
@@ -106,5 +144,6 @@ class TwoStage:
             axis=0,
         )
         places = tf.constant(np.rint(positions * PLACES), tf.int64)
-        numbers = uniforms(self.seed, places, (*codes.shape[1:], 1))
-        return self._sampler(conditioning, numbers).numpy()
+        shape = (*codes.shape[1:], 1)
+        numbers = (uniforms(self.seed + k, places, shape) for k in range(samples))
+        return np.stack([self._sampler(conditioning, one).numpy() for one in numbers])

@@ -42,6 +42,36 @@ def acquired_around(
     return np.clip(indices, start, stop - 1), present
 
 
+def inputs_between(
+    levels: np.ndarray,
+    positions: np.ndarray,
+    gap_mm: float,
+    windows: Sequence[tuple[slice, slice]],
+    context: int,
+) -> dict[str, np.ndarray]:
+    """Inputs of a PixelMiner for slices to be written, or for pieces of them.
+
+    Args:
+        levels: of all acquired slices, `(n, rows, cols)`.
+        positions: `(b,)` in units of acquired slices, `0 < p < n - 1`, none an integer.
+        gap_mm: spacing of the acquired slices.
+        windows: rows and columns of each, all of one size `(h, w)`.
+        context: acquired slices a side that the net reads.
+
+    Returns:
+        As `nets.pixelminer.PixelMiner` takes them, without `target`.
+    """
+    before = positions.astype(int)
+    around = [acquired_around(i, 1, context, 0, len(levels)) for i in before]
+    pieces = [levels[(i, *window)] for (i, _), window in zip(around, windows, strict=True)]
+    return {
+        "context": np.moveaxis(np.stack(pieces), 1, -1).astype(np.int32),
+        "present": np.stack([present for _, present in around]).astype(np.float32),
+        "position": (positions - before).astype(np.float32),
+        "gap_mm": np.full(len(positions), gap_mm, np.float32),
+    }
+
+
 def context_batch(
     slabs: Sequence[Slab],
     *,

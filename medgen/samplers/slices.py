@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +62,7 @@ class SliceSampler:
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
-        uniforms: Sequence[tf.Tensor],
+        uniforms: Iterable[tf.Tensor],
         uncertainty: bool = False,
     ) -> tuple[np.ndarray, Uncertainty | None]:
         """Draw slices, several times if wanted, reading the acquired ones once.

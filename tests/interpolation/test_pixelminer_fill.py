@@ -38,7 +38,7 @@ def bundle() -> Bundle:
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     monkeypatch.setattr(
-        "medgen.interpolation.pixelminer.SliceSampler", partial(SliceSampler, jit_compile=False)
+        "medgen.serving.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
     )
 
 

@@ -111,7 +111,7 @@ def test_slices_are_the_decoded_codes_in_hu(two_stage):
     codes = np.stack(
         [two_stage.model.encode_slice(u) for u in np.float32((stack + 1024) / 2047 - 0.5)]
     )
-    drawn = interpolator.sample_codes(codes, positions, 4.0)
+    drawn = interpolator.sample_codes(codes, positions, 4.0)[0]
     assert drawn.shape == (2, 8, 9)
     assert len(np.unique(drawn)) > 8
     images = [two_stage.model.decode_slice(code, (32, 36)) for code in drawn]

@@ -1,0 +1,184 @@
+"""Several fillings of a scan and their uncertainty, from models that learnt nothing."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from medgen.errors import BundleError, MedgenError
+from medgen.interpolation.engine import insert_slices
+from medgen.interpolation.pixelminer import PixelMinerInterpolator
+from medgen.interpolation.plan import plan_slices
+from medgen.interpolation.samples import UNCERTAINTY, insert_samples
+from medgen.interpolation.two_stage import TwoStage
+from medgen.nets.pixelminer import pixelminer_from
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PixelMinerRecipe
+from medgen.samplers.slices import SliceSampler
+from medgen.serving.bundle import Bundle, PixelModel
+from medgen.volumes import Geometry, Volume
+
+RECIPE = PixelMinerRecipe(
+    context=1,
+    filters=4,
+    blocks=1,
+    mixtures=2,
+    conditioner_filters=4,
+    conditioner_blocks=1,
+    prediction_mixtures=2,
+)
+AIR, PADDING = -1024, -2000
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    net = pixelminer_from(RECIPE, 2048, seed=2)
+    return Bundle(IntensityRule("ct"), PixelModel(RECIPE, net), name="tiny")
+
+
+@pytest.fixture(autouse=True)
+def not_compiled(monkeypatch):
+    monkeypatch.setattr(
+        "medgen.serving.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
+    )
+
+
+@pytest.fixture(scope="module")
+def scan() -> Volume:
+    """Noise of 7 x 8 pixels in air, a margin of it padding; slices along axis 1."""
+    array = np.full((10, 3, 13), AIR, np.int16)
+    array[2:9, :, 3:11] = np.random.default_rng(0).integers(-400, 900, (7, 3, 8))
+    array[:, :, 12] = PADDING
+    geometry = Geometry.from_spacing(array.shape, (0.8, 4.0, 0.9))
+    return Volume(array, geometry, modality="ct", metadata={"padding_value": PADDING})
+
+
+def sampled(interpolator, scan, **options):
+    plan = plan_slices(scan.geometry, factor=2)
+    return insert_samples(scan, interpolator, plan, **options)
+
+
+def alone(interpolator, scan) -> np.ndarray:
+    return insert_slices(scan, interpolator, plan_slices(scan.geometry, factor=2)).array
+
+
+def test_each_sample_is_what_its_seed_gives_alone(bundle, scan):
+    samples = sampled(PixelMinerInterpolator(bundle, seed=3), scan, samples=3)
+    for k, volume in enumerate(samples.volumes):
+        own = alone(PixelMinerInterpolator(bundle, seed=3 + k), scan)
+        assert volume.array.tobytes() == own.tobytes()
+        np.testing.assert_array_equal(volume.array[:, ::2], scan.array)
+    assert len({volume.array.tobytes() for volume in samples.volumes}) == 3
+    assert not samples.uncertainty
+
+
+def test_two_stage_samples_likewise(two_stage, scan):
+    samples = sampled(TwoStage(two_stage, seed=3, temperature=2.0), scan, samples=2)
+    for k, volume in enumerate(samples.volumes):
+        own = alone(TwoStage(two_stage, seed=3 + k, temperature=2.0), scan)
+        assert volume.array.tobytes() == own.tobytes()
+    assert (samples.volumes[0].array != samples.volumes[1].array).any()
+    with pytest.raises(BundleError, match=r"tiny is a two-stage model .* PixelMiner"):
+        sampled(TwoStage(two_stage), scan, uncertainty=True)
+
+
+def test_uncertainty_in_hu_and_bits_where_slices_are_synthetic(bundle, scan):
+    interpolator = PixelMinerInterpolator(bundle, seed=3)
+    samples = sampled(interpolator, scan, samples=2, uncertainty=True)
+    assert samples.volumes[0].array.tobytes() == alone(interpolator, scan).tobytes()
+    assert tuple(samples.uncertainty) == UNCERTAINTY
+    maps = {}
+    for name, volume in samples.uncertainty.items():
+        assert volume.geometry == samples.volumes[0].geometry
+        assert (volume.array.dtype, volume.is_scaled) == (np.float32, False)
+        maps[name] = volume.array
+    np.testing.assert_array_equal(maps["std"][:, ::2], 0)
+    np.testing.assert_array_equal(maps["entropy"][:, ::2], 0)
+    inside = np.zeros((10, 2, 13), bool)
+    inside[2:9, :, 3:11] = True
+    for name in ("std", "entropy"):
+        between = maps[name][:, 1::2]
+        assert (between[inside] > 0.1).all(), name
+        assert (between[~inside] == 0).all(), name
+    for name in ("low", "high"):
+        np.testing.assert_array_equal(maps[name][:, ::2], scan.array)
+        between = maps[name][:, 1::2]
+        np.testing.assert_array_equal(between[..., 12], PADDING)
+        np.testing.assert_array_equal(between[..., :12][~inside[..., :12]], AIR)
+    assert (maps["low"][:, 1::2][inside] < maps["high"][:, 1::2][inside]).all()
+    drawn = samples.volumes[0].array[:, 1::2][inside]
+    within = (maps["low"][:, 1::2][inside] <= drawn) & (drawn <= maps["high"][:, 1::2][inside])
+    assert 0.5 < within.mean() <= 1
+
+
+def test_uncertainty_follows_scaled_intensities(bundle, scan):
+    """Stored as steps of 2 HU from -1024: the same patient, the same maps."""
+    even = scan.array - scan.array % 2
+    plain = Volume(even, scan.geometry, modality="ct", metadata=scan.metadata)
+    scaled = Volume((even + 1024) // 2, scan.geometry, 2.0, -1024.0, "ct", scan.metadata)
+    interpolator = PixelMinerInterpolator(bundle, decode="mean")
+    expected, found = (sampled(interpolator, v, uncertainty=True) for v in (plain, scaled))
+    for name in UNCERTAINTY:
+        np.testing.assert_array_equal(
+            found.uncertainty[name].array, expected.uncertainty[name].array
+        )
+    assert found.volumes[0].is_scaled
+
+
+def test_mean_is_one_and_its_interval_holds_it(bundle, scan):
+    interpolator = PixelMinerInterpolator(bundle, decode="mean")
+    samples = sampled(interpolator, scan, uncertainty=True)
+    low, high = (samples.uncertainty[name].array for name in ("low", "high"))
+    mean = samples.volumes[0].array
+    assert ((low - 1 <= mean) & (mean <= high + 1)).mean() > 0.95
+    with pytest.raises(BundleError, match="mean does not vary"):
+        sampled(interpolator, scan, samples=2)
+
+
+def test_hu_beyond_the_range_shift_the_interval(bundle, scan):
+    array = np.clip(scan.array, AIR, None)
+    array[4, :, 5] = 1023
+    beyond = array.copy()
+    beyond[4, :, 5] = 3023
+    ends = []
+    for values in (array, beyond):
+        volume = Volume(values, scan.geometry, modality="ct")
+        maps = sampled(PixelMinerInterpolator(bundle), volume, uncertainty=True).uncertainty
+        ends.append([maps[name].array[4, 1::2, 5] for name in ("low", "high")])
+    assert (np.array(ends[0]) <= 1023).all()
+    np.testing.assert_array_equal(ends[1], 3023)
+
+
+def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
+    """Batches that are not asked for are not drawn: slices wait for who writes them."""
+    monkeypatch.setattr("medgen.interpolation.pixelminer.PIXELS_AT_ONCE", 1)
+    array = np.repeat(scan.array, 20, axis=1)
+    volume = Volume(array, Geometry.from_spacing(array.shape, (0.8, 4.0, 0.9)), modality="ct")
+    started = []
+    monkeypatch.setattr(
+        PixelMinerInterpolator,
+        "levels_at",
+        lambda self, levels, batch, gap, box, samples, uncertainty: (
+            started.append(batch) or (np.zeros((1, 1, *levels[0][box].shape), int), None)
+        ),
+    )
+    stack = Volume(
+        np.moveaxis(volume.physical(), 1, 0).copy(),
+        Geometry.from_spacing((60, 10, 13), (4.0, 0.8, 0.9)),
+        modality="ct",
+    )
+    positions = np.arange(59) + 0.5
+    slices = PixelMinerInterpolator(bundle).fill(stack, positions, lambda done, total: None)
+    next(slices)
+    slices.close()
+    assert len(started) <= 4
+
+
+def test_the_published_model_has_no_uncertainty(scan):
+    from medgen.recipes import PixelMinerPaperRecipe
+    from medgen.serving.bundle import untrained_pixel_model
+
+    recipe = PixelMinerPaperRecipe(filters=2, mixtures=2, crop=8)
+    paper = Bundle(IntensityRule("ct", 256), untrained_pixel_model(recipe, 256), name="paper")
+    with pytest.raises(MedgenError, match="no prediction to take an uncertainty from"):
+        sampled(PixelMinerInterpolator(paper), scan, uncertainty=True)
