@@ -111,6 +111,8 @@ class PixelMinerRecipe(_Checked):
     smoothed by up to `kernel` times what a Gaussian takes away.
     """
 
+    levels: ClassVar[int] = 2048
+
     context: int = 3
     filters: int = 32
     blocks: int = 4

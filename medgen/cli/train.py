@@ -193,6 +193,7 @@ def train_pixelminer(**options) -> None:
         options["data"],
         options["validation"],
         rule=None if start is None else start.rule,
+        levels=recipe.levels,
         image_size=None,
         guard_mm=GUARD_MM,
         seed=options["seed"],

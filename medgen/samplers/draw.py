@@ -95,3 +95,19 @@ def _nucleus_edge(logits: tf.Tensor, top_p: float) -> tf.Tensor:
     before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)
     inside = tf.where(before < top_p, ordered, ordered[:, :1])
     return tf.reduce_min(inside, axis=-1, keepdims=True)
+
+
+def keep_known(draw: Draw) -> Draw:
+    """Draws like `draw`, but leaves known values as they are, whatever the sampler.
+
+    Returns:
+        Function of outputs `(b, p)`, numbers `(b, m + 1)` and conditioning `(b, s)` to values
+        `(b,)`: the last number is the known value, or below 0 where one is to be drawn from the
+        others.
+    """
+
+    def kept(outputs: tf.Tensor, numbers: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
+        value, known = draw(outputs, numbers[..., :-1], conditioning), numbers[..., -1]
+        return tf.where(known < 0, value, tf.cast(known, value.dtype))
+
+    return kept

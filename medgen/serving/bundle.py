@@ -13,9 +13,11 @@ import numpy as np
 from medgen.errors import BundleError, MedgenError
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
 from medgen.nets.pixelminer import PixelMiner, pixelminer_from
+from medgen.nets.pixelminer_paper import PixelMinerPaper, pixelminer_paper_from
 from medgen.nets.vqvae import VQVAE, vqvae_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import (
+    PixelMinerPaperRecipe,
     PixelMinerRecipe,
     PriorRecipe,
     Recipe,
@@ -23,8 +25,12 @@ from medgen.recipes import (
     recipe_from_json,
     to_json,
 )
+from medgen.samplers.slices import SliceSampler
+from medgen.samplers.windows import WindowSampler
 
 FORMAT_VERSION = 1
+PIXEL_RECIPES = {"pixelminer": PixelMinerRecipe, "pixelminer-paper": PixelMinerPaperRecipe}
+KINDS = ("vqvae", "two-stage", *PIXEL_RECIPES)
 RECIPE = "recipe.json"
 INTENSITY = "intensity.json"
 METRICS = "metrics.json"
@@ -77,14 +83,24 @@ class PixelModel:
         net: the net.
     """
 
-    recipe: PixelMinerRecipe
-    net: PixelMiner
-    kind: str = field(default="pixelminer", init=False)
+    recipe: PixelMinerRecipe | PixelMinerPaperRecipe
+    net: PixelMiner | PixelMinerPaper
+
+    @property
+    def kind(self) -> str:
+        """`pixelminer`, or `pixelminer-paper` as published."""
+        return next(kind for kind, of in PIXEL_RECIPES.items() if isinstance(self.recipe, of))
 
     @property
     def stages(self) -> dict[str, tuple[Recipe, keras.Model]]:
         """Recipe and net by name."""
         return {"pixelminer": (self.recipe, self.net)}
+
+    def sampler(self, **options: object) -> SliceSampler | WindowSampler:
+        """What draws slices from the net; see there for the options."""
+        if isinstance(self.net, PixelMinerPaper):
+            return WindowSampler(self.net, side=self.recipe.crop, **options)
+        return SliceSampler(self.net, **options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +172,7 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder} has format version {version!r} and this medgen reads {FORMAT_VERSION}; use "
             "the medgen that wrote it, or train again."
         )
-    if recipe.get("kind") not in ("vqvae", "two-stage", "pixelminer"):
+    if recipe.get("kind") not in KINDS:
         raise BundleError(f"{folder} holds a model of unknown kind {recipe.get('kind')!r}.")
     try:
         rule = IntensityRule(**_read_json(folder / INTENSITY))
@@ -170,14 +186,23 @@ def load_bundle(folder: Path) -> Bundle:
 
 def _untrained(recipe: Mapping[str, object], rule: IntensityRule) -> CodeModel | PixelModel:
     """The nets that `recipe.json` describes."""
-    if recipe["kind"] == "pixelminer":
-        pixelminer = recipe_from_json(PixelMinerRecipe, recipe.get("pixelminer"))
-        return PixelModel(pixelminer, pixelminer_from(pixelminer, rule.levels))
+    if recipe["kind"] in PIXEL_RECIPES:
+        pixels = recipe_from_json(PIXEL_RECIPES[recipe["kind"]], recipe.get("pixelminer"))
+        return untrained_pixel_model(pixels, rule.levels)
     first = recipe_from_json(VQVAERecipe, recipe.get("vqvae"))
     if recipe["kind"] == "vqvae":
         return CodeModel(first, vqvae_from(first))
     second = recipe_from_json(PriorRecipe, recipe.get("prior"))
     return CodeModel(first, vqvae_from(first), second, pixelcnn_from(second, first))
+
+
+def untrained_pixel_model(
+    recipe: PixelMinerRecipe | PixelMinerPaperRecipe, levels: int, seed: int = 0
+) -> PixelModel:
+    """The net that `recipe` describes, over `levels` grey levels."""
+    if isinstance(recipe, PixelMinerPaperRecipe):
+        return PixelModel(recipe, pixelminer_paper_from(recipe, levels, seed))
+    return PixelModel(recipe, pixelminer_from(recipe, levels, seed))
 
 
 def _weights(folder: Path, stage: str) -> Path:

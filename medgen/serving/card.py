@@ -17,6 +17,7 @@ MEASURED = {
     "in per cent of the intensity range for MR; `sampled_...` is of freely drawn windows.",
 }
 MEASURED["two-stage"] = MEASURED["vqvae"]
+MEASURED["pixelminer-paper"] = MEASURED["pixelminer"]
 PACKAGES = ("medgen", "tensorflow", "keras", "numpy")
 
 
@@ -48,6 +49,7 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
         "vqvae": "VQ-VAE",
         "two-stage": "VQ-VAE with conditional PixelCNN prior",
         "pixelminer": "PixelMiner",
+        "pixelminer-paper": "PixelMiner as published",
     }
     lines = [
         f"# {title[bundle.model.kind]} for {bundle.rule.modality.upper()}",

@@ -13,14 +13,16 @@ import tensorflow as tf
 from medgen.errors import TrainingError
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
 from medgen.likelihoods import bits_per_dim, logistic_mixture
-from medgen.nets.pixelminer import PixelMiner, pixelminer_from
+from medgen.nets.pixelminer import PixelMiner
+from medgen.nets.pixelminer_paper import PixelMinerPaper
 from medgen.preprocessing.augmentation import Augmentation
 from medgen.preprocessing.contexts import context_batch
 from medgen.preprocessing.intensity import IntensityRule
-from medgen.recipes import PixelMinerRecipe, to_json
+from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, to_json
 from medgen.samplers.randomness import uniforms
 from medgen.samplers.slices import SliceSampler, prediction
-from medgen.serving.bundle import Bundle, PixelModel
+from medgen.samplers.windows import WindowSampler
+from medgen.serving.bundle import Bundle, PixelModel, untrained_pixel_model
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 
@@ -36,7 +38,7 @@ SMALLEST_CRPS = 1e-3
 
 def fit_pixelminer(
     scans: TrainingScans,
-    recipe: PixelMinerRecipe,
+    recipe: PixelMinerRecipe | PixelMinerPaperRecipe,
     folder: Path,
     *,
     seed: int = 0,
@@ -73,7 +75,8 @@ def fit_pixelminer(
         TrainingError: see `loop.fit`, no slab with three slices, or a `start` that does not fit.
     """
     keras.utils.set_random_seed(seed)
-    model = pixelminer_from(recipe, scans.rule.levels, seed)
+    untrained = untrained_pixel_model(recipe, scans.rule.levels, seed)
+    model = untrained.net
     if start is not None:
         take_over(model, start)
     shared = {
@@ -83,7 +86,7 @@ def fit_pixelminer(
         "seed": seed,
     }
     augmentation = Augmentation(
-        **{field.name: getattr(recipe, field.name) for field in fields(Augmentation)}
+        **{field.name: getattr(recipe, field.name, field.default) for field in fields(Augmentation)}
     )
 
     def batch(step: int) -> dict[str, np.ndarray]:
@@ -111,7 +114,7 @@ def fit_pixelminer(
         step=2**32,
         **shared,
     )
-    sampler = SliceSampler(model)
+    sampler = untrained.sampler()
     baseline = {"linear_bits_per_dim": linear_bits_per_dim(held_out, scans.rule.levels)}
 
     def validate() -> dict[str, float]:
@@ -174,7 +177,7 @@ def take_over(model: PixelMiner, start: Bundle) -> None:
 
 
 def measure_likelihood(
-    model: PixelMiner, batches: Sequence[dict[str, np.ndarray]]
+    model: PixelMiner | PixelMinerPaper, batches: Sequence[dict[str, np.ndarray]]
 ) -> dict[str, float]:
     """Teacher-forced `bits_per_dim`, if autoregressive, and `prediction_bits_per_dim`."""
     for inputs in batches:
@@ -198,8 +201,8 @@ def linear_bits_per_dim(batches: Sequence[dict[str, np.ndarray]], levels: int) -
 
 
 def measure_samples(
-    model: PixelMiner,
-    sampler: SliceSampler,
+    model: PixelMiner | PixelMinerPaper,
+    sampler: SliceSampler | WindowSampler,
     windows: dict[str, np.ndarray],
     rule: IntensityRule,
     seed: int,
@@ -214,11 +217,12 @@ def measure_samples(
         seed: of the draws.
 
     Returns:
-        `sampled_mae`, and beside it `prediction_mae` and `linear_mae`: mean absolute errors, in HU
-        for CT and in per cent of the intensity range for MR. `sampled_crps`: the continuous ranked
-        probability score of the two draws, E|x - y| - E|x - x'| / 2, same units. `growth_rows` and
-        `growth_columns`: sampled over predicted error in the last quarter, over that in the first;
-        1 without drift. `hf_power_ratio`: high-frequency power in homogeneous tissue over that of
+        `sampled_mae`, and beside it `linear_mae` and, from a net that makes one, `prediction_mae`:
+        mean absolute errors, in HU for CT and in per cent of the intensity range for MR.
+        `sampled_crps`: the continuous ranked probability score of the two draws,
+        E|x - y| - E|x - x'| / 2, same units. `growth_rows` and `growth_columns`: sampled over
+        predicted (or else linear) error in the last quarter, over that in the first; 1 without
+        drift. `hf_power_ratio`: high-frequency power in homogeneous tissue over that of
         the nearest acquired slices, NaN if there is no such tissue.
     """
     count, rows, cols = windows["target"].shape
@@ -229,12 +233,16 @@ def measure_samples(
     target = windows["target"]
     drawn = sampler(twice, numbers).reshape(2, count, rows, cols)
     errors = np.abs(drawn - target).mean(axis=0)
-    predicted = np.abs(prediction(model, windows) - target)
+    linear = np.abs(_linear(windows) - target)
+    predicted, beside = linear, {}
+    if isinstance(model, PixelMiner):
+        predicted = np.abs(prediction(model, windows) - target)
+        beside = {"prediction_mae": float(unit * predicted.mean())}
     between = np.abs(drawn[0] - drawn[1])
     return {
         "sampled_mae": float(unit * errors.mean()),
-        "prediction_mae": float(unit * predicted.mean()),
-        "linear_mae": float(unit * np.abs(_linear(windows) - target).mean()),
+        **beside,
+        "linear_mae": float(unit * linear.mean()),
         "sampled_crps": float(unit * (errors.mean() - between.mean() / 2)),
         "growth_rows": _growth(errors, predicted, axis=1),
         "growth_columns": _growth(errors, predicted, axis=2),

@@ -54,6 +54,7 @@ def gather_scans(
     validation: Sequence[Path],
     *,
     rule: IntensityRule | None,
+    levels: int = IntensityRule.levels,
     image_size: int | None,
     guard_mm: float,
     seed: int,
@@ -64,6 +65,7 @@ def gather_scans(
         data: files and folders, searched recursively.
         validation: scans that validate and never train; if none, see `preprocessing.slices.split`.
         rule: intensities of an existing model, or None to choose by the modality of the scans.
+        levels: of a rule that is chosen.
         image_size: see `recipes.VQVAERecipe`.
         guard_mm: distance kept between training and validation slices of one scan.
         seed: of the split.
@@ -79,7 +81,7 @@ def gather_scans(
     if not paths:
         raise TrainingError("There are no scans to train on besides those set aside to validate.")
     volumes = {path: read_volume(path) for path in (*paths, *validation_paths)}
-    rule = rule or _rule_for(volumes)
+    rule = rule or _rule_for(volumes, levels)
     namesakes = Counter(path.name for path in volumes)
 
     def stacks(of: Sequence[Path]) -> list[Stack]:
@@ -118,7 +120,7 @@ def _stack(volume: Volume, rule: IntensityRule, name: str, image_size: int | Non
     return stack
 
 
-def _rule_for(volumes: dict[Path, Volume]) -> IntensityRule:
+def _rule_for(volumes: dict[Path, Volume], levels: int) -> IntensityRule:
     by_modality: dict[str, list[str]] = {}
     for path, volume in volumes.items():
         by_modality.setdefault(volume.modality, []).append(path.name)
@@ -126,4 +128,4 @@ def _rule_for(volumes: dict[Path, Volume]) -> IntensityRule:
     if len(known) != 1:
         found = "; ".join(f"{m}: {', '.join(names)}" for m, names in sorted(by_modality.items()))
         raise TrainingError(f"A model is trained on scans of one modality, CT or MR; got {found}.")
-    return IntensityRule(known.pop())
+    return IntensityRule(known.pop(), levels)

@@ -58,3 +58,41 @@ def test_a_model_is_trained_and_fills_in_slices(tmp_path):
         refused = run(command, scan, "-o", tmp_path / "y.nii.gz", "--model", tmp_path / "model")
         assert refused.exit_code == 1
         assert "has no codes" in refused.output
+
+
+@pytest.mark.slow
+def test_the_published_model_is_trained_examined_and_fills_in_slices(tmp_path, monkeypatch):
+    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_WINDOWS", 2)
+    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_SIDE", 12)
+    scan = tmp_path / "phantom.nii.gz"
+    write_volume(phantom_volume("ct", (19, 22, 14), (8.0, 8.0, 9.0), seed=1), scan)
+    recipe = {"from": "pixelminer-paper", "filters": 3, "mixtures": 2, "crop": 16}
+    recipe |= {"batch_size": 2, "validate_every": 2, "levels": 64}
+    (tmp_path / "tiny.json").write_text(json.dumps(recipe))
+    model = tmp_path / "model"
+    options = ["--recipe", tmp_path / "tiny.json", "--steps", 2, "-o", model]
+    trained = run("train-pixelminer", scan, *options)
+    assert trained.exit_code == 0, trained.output
+    assert "sampled_mae" in trained.output
+    assert "prediction" not in trained.output
+    assert json.loads((model / "intensity.json").read_text())["levels"] == 64
+    assert (model / "README.md").read_text().startswith("# PixelMiner as published for CT")
+
+    examined = run("doctor", model)
+    assert examined.exit_code == 0, examined.output
+    assert len(examined.output.splitlines()) == 5
+
+    out = tmp_path / "out.nii.gz"
+    filled = run("interpolate", scan, "-o", out, "--model", model)
+    assert filled.exit_code == 0, filled.output
+    before, after = read_volume(scan).array, read_volume(out).array
+    np.testing.assert_array_equal(after[:, :, ::2], before)
+    steps = (after[:, :, 1::2].astype(float) + 1024) / (2047 / 63)
+    inside = (before[:, :, :-1] > -900) & (before[:, :, 1:] > -900)
+    assert inside.any()
+    np.testing.assert_allclose(steps[inside], np.rint(steps[inside]), atol=0.02)  # of 64 levels
+
+    refused = run("interpolate", scan, "-o", tmp_path / "mean.nii.gz", "--model", model,
+                  "--decode", "mean")  # fmt: skip
+    assert refused.exit_code == 1
+    assert "has only decode sample, got 'mean'" in refused.output

@@ -7,13 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medgen.errors import BundleError
+from medgen.errors import BundleError, MedgenError
 from medgen.nets.pixelcnn import pixelcnn_from
 from medgen.nets.pixelminer import pixelminer_from
 from medgen.nets.vqvae import vqvae_from
 from medgen.preprocessing.intensity import IntensityRule
-from medgen.recipes import PixelMinerRecipe, PriorRecipe, VQVAERecipe
-from medgen.serving.bundle import Bundle, CodeModel, PixelModel, load_bundle, save_bundle
+from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, PriorRecipe, VQVAERecipe
+from medgen.samplers.windows import WindowSampler
+from medgen.serving.bundle import (
+    Bundle,
+    CodeModel,
+    PixelModel,
+    load_bundle,
+    save_bundle,
+    untrained_pixel_model,
+)
 
 VQVAE_RECIPE = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
 PRIOR_RECIPE = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)
@@ -83,6 +91,27 @@ def test_a_pixelminer_comes_back_with_the_levels_of_its_rule(tmp_path):
         np.testing.assert_array_equal(values, loaded.model.net(inputs)[name])
     with pytest.raises(BundleError, match="direct is a pixelminer model, which has no codes"):
         loaded.code_model  # noqa: B018
+
+
+def test_a_published_pixelminer_comes_back_and_samples_in_its_windows(tmp_path):
+    recipe = PixelMinerPaperRecipe(levels=40, filters=3, mixtures=2, crop=8)
+    model = untrained_pixel_model(recipe, 40, seed=1)
+    save_bundle(Bundle(IntensityRule("ct", 40), model), tmp_path / "paper", "# Card\n")
+    loaded = load_bundle(tmp_path / "paper").model
+    assert (loaded.kind, loaded.recipe) == ("pixelminer-paper", recipe)
+    rng = np.random.default_rng(0)
+    inputs = {
+        "target": rng.integers(0, 40, (1, 5, 7)),
+        "context": rng.integers(0, 40, (1, 5, 7, 2)),
+        "position": np.full(1, 0.5, "f4"),
+        "gap_mm": np.full(1, 4, "f4"),
+    }
+    for name, values in model.net(inputs).items():
+        np.testing.assert_array_equal(values, loaded.net(inputs)[name])
+    assert isinstance(loaded.sampler(), WindowSampler)
+    assert loaded.sampler().side == 8
+    with pytest.raises(MedgenError, match="temperature"):
+        loaded.sampler(temperature=-1.0)
 
 
 def test_a_first_stage_alone_has_no_prior(bundle, tmp_path):

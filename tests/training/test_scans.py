@@ -40,6 +40,14 @@ def test_namesakes_are_told_apart(data):
     assert gather(data / "first").identity().keys() == {"ct.nii.gz"}
 
 
+def test_a_model_may_have_other_levels_than_the_usual(data):
+    assert gather(data / "first").rule == IntensityRule("ct", 2048)
+    scans = gather_scans(
+        [data / "first"], [], rule=None, levels=256, image_size=None, guard_mm=30.0, seed=0
+    )
+    assert scans.rule == IntensityRule("ct", 256)
+
+
 def test_the_identity_is_that_of_the_voxels(data):
     before = gather(data / "first").identity()
     assert gather(data / "first", seed=5).identity() == before
