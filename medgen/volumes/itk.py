@@ -1,16 +1,15 @@
 """NRRD (.nrrd, .nhdr) and MetaImage (.mha, .mhd) files, through SimpleITK.
 
 SimpleITK 2.5 takes a damaged compressed stream without a complaint, treats an NRRD space it does
-not know as LPS, and an NRRD without a space as a grid at the origin. So the text header is looked
-at first and the voxels' bytes are counted; SimpleITK then reads what is known to be sound.
+not know as LPS, and an NRRD without a space as a grid at the origin. So the text header is checked
+first (`medgen.volumes.headers`) and the voxels' bytes are counted; SimpleITK then reads what is
+known to be sound.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import LPS_TO_RAS, Geometry
+from medgen.volumes.headers import meta_header, nrrd_header
 from medgen.volumes.reading import choose_volume, last_line
 from medgen.volumes.volume import Volume
 
@@ -33,17 +33,10 @@ FORMATS = {
 SUFFIXES = tuple(FORMATS)
 WRITABLE = (".nrrd", ".mha")
 
-KNOWN_SPACES = {
-    "left-posterior-superior", "lps", "right-anterior-superior", "ras",
-    "left-anterior-superior", "las",
-}  # fmt: skip
 META_ORIENTATION = {"TransformMatrix", "Rotation", "Orientation"}
 ITK_DTYPES = {
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64",
 }  # fmt: skip
-LONGEST_HEADER = 1 << 20  # bytes
-ZLIB_OR_GZIP = 47  # window bits by which zlib tells its own streams from gzip's
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_itk(path: Path, *, volume: int | None = None) -> Volume:
@@ -103,7 +96,8 @@ def read_itk(path: Path, *, volume: int | None = None) -> Volume:
             f"{path} has {len(size)} axes; volumes have three, or four where there are several."
         )
     index = choose_volume(path, len(array), volume)  # of (t, z, y, x)
-    metadata: dict[str, object] = {"format": name}
+    files = tuple(sorted({path, header.data_file}))
+    metadata: dict[str, object] = {"format": name, "files": files}
     if volume is not None:
         metadata["volume_index"] = volume
     if name == "MetaImage" and not header.fields.keys() & META_ORIENTATION:
@@ -119,119 +113,6 @@ def affine_of(image: sitk.Image) -> np.ndarray:
     affine[:3, :3] = np.reshape(image.GetDirection(), (n, n))[:3, :3] * image.GetSpacing()[:3]
     affine[:3, 3] = image.GetOrigin()[:3]
     return LPS_TO_RAS @ affine
-
-
-@dataclass(frozen=True)
-class Header:
-    """Fields of a text header, and where it says the voxels' bytes are."""
-
-    fields: dict[str, str]
-    data_file: Path
-    offset: int
-    compressed: bool
-
-    def count_bytes(self) -> int:
-        """Bytes of voxels on disk, decompressed; checksums are verified on the way.
-
-        Raises:
-            ValueError: the compressed stream ends early.
-            zlib.error: the compressed stream is damaged.
-        """
-        if not self.compressed:
-            return self.data_file.stat().st_size - self.offset
-        count = 0
-        stream = zlib.decompressobj(ZLIB_OR_GZIP)
-        with open(self.data_file, "rb") as file:
-            file.seek(self.offset)
-            while chunk := stream.unused_data or file.read(1 << 20):
-                if stream.eof:
-                    if not chunk.startswith(GZIP_MAGIC):
-                        break
-                    stream = zlib.decompressobj(ZLIB_OR_GZIP)
-                count += len(stream.decompress(chunk))
-        if not stream.eof:
-            raise ValueError("the compressed voxels end too early")
-        return count
-
-
-def header_lines(path: Path, is_last: Callable[[str], bool]) -> tuple[list[str], int]:
-    """Lines of a text header up to its last, and the position of the byte after it."""
-    lines = []
-    with open(path, "rb") as file:
-        while file.tell() < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER)):
-            lines.append(line.decode("latin-1").strip())
-            if is_last(lines[-1]):
-                break
-        return lines, file.tell()
-
-
-def nrrd_header(path: Path) -> Header:
-    """Header of an NRRD file that places its voxels in the patient.
-
-    Raises:
-        ReadError: it does not, or its voxels are encoded in a way medgen does not read.
-        ValueError: it is no NRRD file.
-    """
-    lines, end = header_lines(path, lambda line: not line)
-    if not lines or not lines[0].startswith("NRRD"):
-        raise ValueError("its first line is not NRRD's")
-    pairs = (line.split(": ", 1) for line in lines[1:] if ": " in line and line[0] != "#")
-    fields = {key.lower().replace(" ", ""): value.strip() for key, value in pairs}
-    space = fields.get("space", "").lower()
-    if space not in KNOWN_SPACES or not {"spacedirections", "spaceorigin"} <= fields.keys():
-        raise ReadError(
-            f"{path} does not place its voxels in the patient (space: {space or 'missing'}); save "
-            "it with space left-posterior-superior, space directions and space origin."
-        )
-    if any(unit not in ('"mm"', '""') for unit in fields.get("spaceunits", "").split()):
-        raise ReadError(f"{path} has space units {fields['spaceunits']}; save it with mm.")
-    encoding = fields.get("encoding", "raw").lower()
-    if encoding not in ("raw", "gzip", "gz"):
-        raise ReadError(f"{path} has encoding {encoding}; save it with encoding raw or gzip.")
-    compressed = encoding != "raw"
-    detached = fields.get("datafile")
-    if detached is None:
-        return Header(fields, path, end, compressed)
-    skip = 0 if compressed else max(int(fields.get("byteskip", 0)), 0)
-    return Header(fields, data_beside(path, detached), skip, compressed)
-
-
-def meta_header(path: Path) -> Header:
-    """Header of a MetaImage file.
-
-    Raises:
-        ReadError: it has no spacing in mm, or its voxels are text or in several files.
-        ValueError: it is no MetaImage file.
-    """
-    lines, end = header_lines(path, lambda line: line.startswith("ElementDataFile"))
-    pairs = (line.split("=", 1) for line in lines if "=" in line)
-    fields = {key.strip(): value.strip() for key, value in pairs}
-    if not {"NDims", "DimSize", "ElementDataFile"} <= fields.keys():
-        raise ValueError("NDims, DimSize or ElementDataFile is missing in its header")
-    spacing = fields.get("ElementSpacing", fields.get("ElementSize", "")).split()
-    if not spacing or min(map(float, spacing)) <= 0 or fields.get("DistanceUnits", "mm") != "mm":
-        raise ReadError(
-            f"{path} has no voxel size in mm (ElementSpacing: {' '.join(spacing) or 'missing'}, "
-            f"DistanceUnits: {fields.get('DistanceUnits', 'mm')}); set the true one in the header."
-        )
-    if fields.get("BinaryData", "True").lower() != "true":
-        raise ReadError(f"{path} holds its voxels as text; save it with BinaryData = True.")
-    compressed = fields.get("CompressedData", "False").lower() == "true"
-    if fields["ElementDataFile"].lower() == "local":
-        return Header(fields, path, end, compressed)
-    skip = max(int(fields.get("HeaderSize", 0)), 0)
-    return Header(fields, data_beside(path, fields["ElementDataFile"]), skip, compressed)
-
-
-def data_beside(path: Path, name: str) -> Path:
-    """File of voxels that the header at `path` names."""
-    data_file = path.parent / name
-    if not data_file.is_file():
-        raise ReadError(
-            f"{path} keeps its voxels in {name}, which is not one file beside it; put it there, or "
-            "save the scan as one file."
-        )
-    return data_file
 
 
 def write_itk(volume: Volume, path: Path) -> None:

@@ -195,6 +195,11 @@ def nifti_affine_and_metadata(
             f"{path} has voxels of zero size (pixdim {sizes} mm); set the true voxel size in the "
             "header before using this file."
         )
+    if header.is_single and image.dataobj.offset < header.single_vox_offset:
+        raise ReadError(
+            f"{path} has its first voxel within its header (vox_offset {image.dataobj.offset}); "
+            f"set vox_offset to {header.single_vox_offset} if the voxels follow the header."
+        )
     units = int(raw["xyzt_units"])
     scale = SPATIAL_UNITS_MM.get(units & 7)
     if scale is None:
