@@ -18,6 +18,9 @@ from medgen.layers.stages import concat_elu
 from medgen.nets.pixelminer_paper import PixelMinerPaper
 from medgen.samplers.draw import Draw
 
+# Channels of the conditioning: two slices and five numbers that say where the wanted one lies.
+CONDITIONS = 7
+
 Tensors = dict[PixelMinerConv, tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -35,7 +38,14 @@ class StagedSampler:
 
     def __init__(self, net: PixelMinerPaper, draw: Draw, dtype: tf.DType = tf.int32):
         self.net, self.draw, self.dtype = net, draw, dtype
-        self._sample = tf.function(self._rows, reduce_retracing=True)
+        maps = [None] * 3
+        self._sample = tf.function(  # any size in one graph, which takes long to trace
+            self._rows,
+            input_signature=[
+                tf.TensorSpec([*maps, CONDITIONS], net.compute_dtype),
+                tf.TensorSpec([*maps, None]),
+            ],
+        )
 
     def __call__(self, conditioning: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Values `(b, h, w)` for conditioning `(b, h, w, s)` and uniforms `(b, h, w, m)`."""
