@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from medgen.errors import GeometryError, WriteError
+from medgen.errors import BundleError, GeometryError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
-from medgen.interpolation.engine import Interpolator, Progress, insert_slices
+from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices, stack_slices
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.interpolation.provenance import (
     identity,
@@ -17,17 +17,19 @@ from medgen.interpolation.provenance import (
     write_provenance,
     writes_series,
 )
+from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
-from medgen.volumes.dicom import find_series
+from medgen.volumes.dicom import Series, find_series
 from medgen.volumes.dicom_series import (
     STACKING_AXIS,
     Derivation,
     require_series_writable,
+    sop_class_of,
     write_series,
 )
 from medgen.volumes.files import require_writable, suffix_of
 
-MASK_SUFFIXES = (".nii", ".nii.gz")
+NIFTI = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,19 @@ class Job:
         scan: see `read_volume`.
         output: see `write_volume`; without a suffix, a folder for a DICOM series, see
             `write_series`.
-        model: see `interpolator_named`, as for `seed` to `decode`.
+        model: see `interpolator_named`, as for `seed` to `sampler`.
         factor: see `interpolate_volume`, as for `spacing_mm` and `slice_axis`; with neither factor
             nor spacing the slices are doubled, and a DICOM series is made finer along its own
             stacking unless an axis is given.
         volume: of a 4-D file, see `read_volume`.
         series: of a folder of DICOM files, likewise.
+        samples: fillings to draw; with several, the k-th goes to `output` with `_k` before its
+            suffix, and is what the job gives alone with a seed k - 1 higher.
+        uncertainty: NIfTI file, or its name without suffix, before whose suffix come `_std`,
+            `_entropy`, `_low` and `_high`, for maps of the first sample's uncertainty (see
+            `samples.Samples`); None for none.
         mask: NIfTI file for 1 in voxels of synthetic slices and 0 in others; None for none.
-        overwrite: replace `output` and `mask` if they exist.
+        overwrite: replace what is to be written if it exists.
     """
 
     scan: Path
@@ -55,12 +62,15 @@ class Job:
     spacing_mm: float | None = None
     slice_axis: int | None = None
     seed: int = 0
-    temperature: float | None = None
+    temperature: float | str | None = None
     top_k: int | None = None
     top_p: float | None = None
     decode: str | None = None
+    sampler: str | None = None
     volume: int | None = None
     series: str | None = None
+    samples: int = 1
+    uncertainty: Path | None = None
     mask: Path | None = None
     overwrite: bool = False
 
@@ -70,26 +80,43 @@ class Job:
         Raises:
             WriteError: an output exists, has an unknown suffix, or there is no such folder.
         """
-        if writes_series(self.output):
-            require_series_writable(self.output, overwrite=self.overwrite)
-        else:
-            require_writable(self.output, overwrite=self.overwrite)
-        require_provenance_writable(self.output)
-        if self.mask is not None:
-            require_writable(self.mask, overwrite=self.overwrite)
-            if suffix_of(self.mask) not in MASK_SUFFIXES:
-                raise WriteError(
-                    f"Cannot write the mask {self.mask}: its name must end in "
-                    f"{', '.join(MASK_SUFFIXES)}."
-                )
-            if self.mask.absolute() == self.output.absolute():
-                raise WriteError(f"{self.mask} cannot hold both scan and mask; name another file.")
+        for output in self.outputs:
+            if writes_series(self.output):
+                require_series_writable(output, overwrite=self.overwrite)
+            else:
+                require_writable(output, overwrite=self.overwrite)
+            require_provenance_writable(output)
+        beside = [*self.maps.values(), *([] if self.mask is None else [self.mask])]
+        for path in beside:
+            require_writable(path, overwrite=self.overwrite)
+            if suffix_of(path) not in NIFTI:
+                raise WriteError(f"Cannot write {path}: its name must end in {', '.join(NIFTI)}.")
+        paths = [path.absolute() for path in (*self.outputs, *beside)]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise WriteError(f"{path} cannot hold two things; name another file for one.")
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Where the finer scans go, one for each sample."""
+        if self.samples == 1:
+            return (self.output,)
+        return tuple(_with_ending(self.output, str(k + 1)) for k in range(self.samples))
+
+    @property
+    def maps(self) -> dict[str, Path]:
+        """Where maps of the uncertainty go, by name."""
+        if self.uncertainty is None:
+            return {}
+        whole = bool(suffix_of(self.uncertainty))
+        path = self.uncertainty if whole else Path(f"{self.uncertainty}.nii.gz")
+        return {name: _with_ending(path, name) for name in UNCERTAINTY}
 
     @property
     def options(self) -> dict[str, object]:
-        """Everything chosen but paths, by name."""
-        paths = {"scan", "output", "model", "mask", "overwrite"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in paths}
+        """Everything chosen that a finer scan depends on but scan and model, by name."""
+        others = {"scan", "output", "model", "samples", "uncertainty", "mask", "overwrite"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
@@ -100,6 +127,7 @@ class Job:
             top_k=self.top_k,
             top_p=self.top_p,
             decode=self.decode,
+            sampler=self.sampler,
         )
 
 
@@ -108,25 +136,28 @@ class Outcome:
     """What became of a job.
 
     Args:
-        output: where the finer scan is.
+        outputs: where the finer scans are.
         interpolator: name of what filled in its slices.
         before: grid of the scan.
         after: grid of the finer scan.
         notes: sentences on what was odd about the scan.
+        temperature: the one found, if it was to be found.
     """
 
-    output: Path
+    outputs: tuple[Path, ...]
     interpolator: str
     before: Geometry
     after: Geometry
     notes: tuple[str, ...] = ()
+    temperature: float | None = None
 
     @property
     def line(self) -> str:
         """One line for the user."""
+        at = "" if self.temperature is None else f" at temperature {self.temperature:g}"
         return (
-            f"{self.output}: {self.after.summary} by {self.interpolator}, "
-            f"from {self.before.summary}"
+            f"{', '.join(map(str, self.outputs))}: {self.after.summary} by {self.interpolator}"
+            f"{at}, from {self.before.summary}"
         )
 
 
@@ -137,7 +168,7 @@ def run_job(
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Read the scan, insert slices, write mask, provenance and finer scan, in this order.
+    """Read the scan, insert slices, write maps, provenance and finer scan, in this order.
 
     Args:
         job: what to do.
@@ -151,6 +182,12 @@ def run_job(
     """
     job.require_writable()
     interpolator = interpolator or job.load_interpolator()
+    several = job.samples > 1 or job.uncertainty is not None
+    if several and not hasattr(interpolator, "fill_several"):
+        raise BundleError(
+            f"{interpolator.name} draws nothing at random, so it has neither samples nor an "
+            "uncertainty; leave them out or name a trained model."
+        )
     before = read_volume(job.scan, volume=job.volume, series=job.series)
     notes = tuple(before.metadata.get("notes", ()))
     for sentence in notes if note else ():
@@ -163,30 +200,53 @@ def run_job(
         spacing_mm=job.spacing_mm,
         slice_axis=STACKING_AXIS if as_series and job.slice_axis is None else job.slice_axis,
     )
-    if as_series:
-        _require_stack(job, before, plan)
-    facts = provenance(
-        scan=job.scan,
-        files=before.metadata["files"],
-        output=job.output,
-        model=interpolator.name,
-        model_folder=model_folder(job.model),
-        options=job.options,
-        plan=plan,
-    )
-    after = insert_slices(before, interpolator, plan, progress=progress)
+    source = _source_series(job, before, plan) if as_series else None
+    temperature = None
+    if job.temperature == AUTO:
+        stack, _ = stack_slices(before, plan.axis)
+        interpolator = interpolator.settled(stack, plan.positions[plan.synthetic], note)
+        temperature = interpolator.temperature
+    facts = [
+        provenance(
+            scan=job.scan,
+            files=before.metadata["files"],
+            output=output,
+            model=interpolator.name,
+            model_folder=model_folder(job.model),
+            options=job.options
+            | {"seed": job.seed + k, "temperature": temperature or job.temperature},
+            plan=plan,
+        )
+        for k, output in enumerate(job.outputs)
+    ]
+    if several:
+        drawn = insert_samples(
+            before,
+            interpolator,
+            plan,
+            samples=job.samples,
+            uncertainty=job.uncertainty is not None,
+            progress=progress,
+        )
+    else:
+        drawn = Samples((insert_slices(before, interpolator, plan, progress=progress),))
+    for name, path in job.maps.items():
+        write_volume(drawn.uncertainty[name], path, overwrite=job.overwrite)
     if job.mask is not None:
         write_volume(plan.mask(), job.mask, overwrite=job.overwrite)
-    write_provenance(facts, job.output)
-    if as_series:
-        _write_series(job, after, plan, facts)
-    else:
-        write_volume(after, job.output, overwrite=job.overwrite)
-    return Outcome(job.output, interpolator.name, before.geometry, after.geometry, notes)
+    for output, after, told in zip(job.outputs, drawn.volumes, facts, strict=True):
+        write_provenance(told, output)
+        if source is not None:
+            _write_series(output, source, after, plan, told, overwrite=job.overwrite)
+        else:
+            write_volume(after, output, overwrite=job.overwrite)
+    return Outcome(
+        job.outputs, interpolator.name, before.geometry, plan.geometry, notes, temperature
+    )
 
 
-def _require_stack(job: Job, before: Volume, plan: SlicePlan) -> None:
-    """Refuse what cannot become a DICOM series."""
+def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
+    """The scan's headers, for a DICOM series to be made of; refuses what cannot become one."""
     if before.metadata["format"] != "DICOM":
         raise WriteError(
             f"{job.scan} is not DICOM, so no series can be made of it; choose an output that ends "
@@ -195,13 +255,24 @@ def _require_stack(job: Job, before: Volume, plan: SlicePlan) -> None:
     if plan.axis != STACKING_AXIS:
         raise GeometryError(
             f"A DICOM series takes new slices between its own (axis {STACKING_AXIS}) only, not "
-            f"along axis {plan.axis}; leave out --slice-axis, or choose an output that "
-            "ends in .nii.gz."
+            f"along axis {plan.axis}; leave out --slice-axis, or choose an output that ends in "
+            ".nii.gz."
         )
+    source = find_series(job.scan, job.series)
+    sop_class_of(next(iter(source.headers.values())))
+    return source
 
 
-def _write_series(job: Job, after: Volume, plan: SlicePlan, facts: dict[str, object]) -> None:
-    named = [f"{name} {value}" for name, value in job.options.items() if value is not None]
+def _write_series(
+    output: Path,
+    source: Series,
+    after: Volume,
+    plan: SlicePlan,
+    facts: dict[str, object],
+    *,
+    overwrite: bool,
+) -> None:
+    named = [f"{name} {value}" for name, value in facts["options"].items() if value is not None]
     derivation = Derivation(
         model=facts["model"]["name"],
         version=facts["medgen"],
@@ -210,10 +281,16 @@ def _write_series(job: Job, after: Volume, plan: SlicePlan, facts: dict[str, obj
     )
     write_series(
         after,
-        find_series(job.scan, job.series),
+        source,
         plan.positions,
         plan.synthetic,
-        job.output,
+        output,
         derivation,
-        overwrite=job.overwrite,
+        overwrite=overwrite,
     )
+
+
+def _with_ending(path: Path, ending: str) -> Path:
+    """`scan_std.nii.gz` for `scan.nii.gz` and `std`."""
+    suffix = "" if writes_series(path) else suffix_of(path)
+    return path.with_name(f"{path.name[: len(path.name) - len(suffix)]}_{ending}{suffix}")

@@ -91,7 +91,9 @@ def flat_header(header: Dataset, groups: Mapping[str, Dataset]) -> Dataset:
     flat = Dataset()
     dropped = {tag_for_keyword(name) for name in (*OF_MANY_FRAMES, *OF_THE_FILE)}
     for tag in header.keys():  # noqa: SIM118 (iterating a Dataset would decode every element)
-        if tag not in dropped and tag.element != 0:
+        # An overlay without data of its own lay in unused bits of the voxels, which are zero now.
+        lost = tag.group & 0xFF00 == 0x6000 and (tag.group, 0x3000) not in header
+        if tag not in dropped and tag.element != 0 and not lost:
             flat[tag] = portable(header, tag)
     for name in FLATTENED_GROUPS:
         for tag in groups[name].keys() if name in groups else ():

@@ -1,7 +1,7 @@
 """A finer scan written as a derived DICOM series, one file for each slice.
 
 Acquired slices leave with the stored values they came with (decompressed, where they were
-compressed); all slices are uncompressed, explicit value representation, little endian. Nothing in
+compressed; bits beyond BitsStored, once used for overlays, are cleared). All slices are uncompressed, explicit value representation, little endian. Nothing in
 a file depends on the time: the same scan and options give the same bytes, unique identifiers
 included.
 """
@@ -43,6 +43,7 @@ from medgen.volumes.volume import Volume
 STACKING_AXIS = 2  # of a volume read from DICOM
 SLICE_FILE = "slice-{:04d}.dcm"
 SERIES_NUMBER_OFFSET = 1000
+MODALITIES = {CTImageStorage: "CT", MRImageStorage: "MR"}
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,22 @@ def write_series(
                     dataset.save_as(
                         unfinished / SLICE_FILE.format(number), enforce_file_format=True
                     )
-                if folder.exists():
-                    os.replace(folder, Path(temporary) / "replaced")
-                os.replace(unfinished, folder)
+                replace_folder(unfinished, folder, Path(temporary) / "replaced")
         except OSError as error:
             raise WriteError(f"Cannot write {folder}: {error.strerror or error}.") from error
+
+
+def replace_folder(new: Path, folder: Path, old: Path) -> None:
+    """Move `new` to `folder`, and what was there to `old`; if that fails, all is as it was."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        os.replace(old, folder)
+        raise
 
 
 def require_series_writable(folder: Path, *, overwrite: bool) -> None:
@@ -122,7 +134,7 @@ def require_series_writable(folder: Path, *, overwrite: bool) -> None:
     names = {path.name for path in folder.iterdir()}
     if names and not overwrite:
         raise WriteError(f"{folder} exists; choose another name or pass --overwrite.")
-    if names > {SLICE_FILE.format(number) for number in range(1, len(names) + 1)}:
+    if names - {SLICE_FILE.format(number) for number in range(1, len(names) + 1)}:
         raise WriteError(
             f"{folder} holds other files than a series that medgen wrote and is not replaced; "
             "choose another name."
@@ -130,10 +142,14 @@ def require_series_writable(folder: Path, *, overwrite: bool) -> None:
 
 
 def sop_class_of(header: Dataset) -> str:
-    """SOP class of single slices made from a source with this header."""
+    """SOP class of single slices made from a source with this header.
+
+    Raises:
+        WriteError: the source is of a kind that is not written.
+    """
     given = str(header.get("SOPClassUID") or "")
-    by_modality = {"CT": CTImageStorage, "MR": MRImageStorage}
-    sop_class = SINGLE_FRAME_CLASSES.get(given or by_modality.get(header.get("Modality")))
+    classes = {modality: sop_class for sop_class, modality in MODALITIES.items()}
+    sop_class = SINGLE_FRAME_CLASSES.get(given or classes.get(header.get("Modality")))
     if sop_class is None:
         name = getattr(header.get("SOPClassUID"), "name", "") or "nameless"
         raise WriteError(
@@ -252,7 +268,7 @@ class DerivedSlices:
         header.SeriesInstanceUID = self.uid("series")
         header.StudyInstanceUID = first.get("StudyInstanceUID") or self.uid("study")
         header.FrameOfReferenceUID = first.get("FrameOfReferenceUID") or self.uid("frame")
-        header.Modality = first.get("Modality") or "OT"
+        header.Modality = first.get("Modality") or MODALITIES.get(self.sop_class, "OT")
         header.SeriesNumber = int(first.get("SeriesNumber") or 0) + SERIES_NUMBER_OFFSET
         header.InstanceNumber = number
         for name in ("InstanceCreationDate", "InstanceCreationTime", "InstanceCreatorUID"):
@@ -307,7 +323,13 @@ class DerivedSlices:
             text = f"Synthetic slice by {by} ({made.options})"
         else:
             label = "ACQUIRED"
-            text = f"Acquired slice, stored values unchanged, in a series by {by} ({made.options})"
+            meta = getattr(self.header_of(sources[0]), "file_meta", {})
+            syntax = meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
+            unchanged = "decompressed, else unchanged" if syntax.is_compressed else "unchanged"
+            text = (
+                f"Acquired slice, stored values {unchanged}, in a series with synthetic slices by "
+                f"{by} ({made.options})"
+            )
         header.ImageType = derived_image_type(kinds, self.sop_class, label)
         header.DerivationDescription = plain(text, "ST")
         mark = plain(f" [{by}]".lstrip(), "LO")
