@@ -23,6 +23,18 @@ def _shown() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+class Temperature(click.ParamType):
+    """A number, 0 or more, or `auto`."""
+
+    name = "temperature"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """Parse what the user gave."""
+        return value if value == "auto" else click.FloatRange(0).convert(value, param, ctx)
+
+
 @click.command(short_help="Insert synthetic slices between those of a scan.")
 @click.argument("scan", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
@@ -54,9 +66,10 @@ def _shown() -> Iterator[Callable[[int, int], None]]:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option(
     "--temperature",
-    type=click.FloatRange(0),
-    metavar="T",
-    help="Of a trained model's sampling; 1 draws from what it learnt, less is smoother.",
+    type=Temperature(),
+    metavar="T|auto",
+    help="Of a trained model's sampling; 1 draws from what it learnt, less is smoother. With auto "
+    "a PixelMiner's slices become as noisy as the scan's own.",
 )
 @click.option("--top-k", type=click.IntRange(1), help="Sample among the k most likely codes.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")
@@ -64,6 +77,28 @@ def _shown() -> Iterator[Callable[[int, int], None]]:
     "--decode",
     type=click.Choice(["sample", "mean"]),
     help="Of a PixelMiner: draw the slice (the default), or take every pixel's mean.",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(["cached", "fixed-point"]),
+    help="Of a PixelMiner: pixel by pixel (the default), or in passes over whole slices, for GPUs; "
+    "the slices are the same.",
+)
+@click.option(
+    "--samples",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="K",
+    help="Fillings to draw, with seeds from --seed on; several go to OUT_1, OUT_2, ... before "
+    "OUT's suffix.",
+)
+@click.option(
+    "--uncertainty",
+    type=click.Path(path_type=Path),
+    metavar="NIFTI",
+    help="Of a PixelMiner: also write, with _std, _entropy, _low and _high before the suffix, "
+    "standard deviation, entropy in bits, and the 5 % and 95 % quantiles of every voxel.",
 )
 @click.option(
     "--mask",
@@ -80,13 +115,16 @@ def interpolate(
     spacing: float | None,
     slice_axis: str,
     seed: int,
-    temperature: float | None,
+    temperature: float | str | None,
     top_k: int | None,
     top_p: float | None,
     decode: str | None,
+    sampler: str | None,
+    samples: int,
+    uncertainty: Path | None,
+    mask: Path | None,
     volume: int | None,
     series: str | None,
-    mask: Path | None,
     overwrite: bool,
 ) -> None:
     """Write SCAN with synthetic slices between its own to OUT.
@@ -115,8 +153,11 @@ def interpolate(
         top_k=top_k,
         top_p=top_p,
         decode=decode,
+        sampler=sampler,
         volume=volume,
         series=series,
+        samples=samples,
+        uncertainty=uncertainty,
         mask=mask,
         overwrite=overwrite,
     )

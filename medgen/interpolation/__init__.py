@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medgen.errors import BundleError
 from medgen.interpolation.classical import CLASSICAL
-from medgen.interpolation.engine import Interpolator, Progress, interpolate_volume
+from medgen.interpolation.engine import AUTO, Interpolator, Progress, interpolate_volume
 from medgen.serving.released import released_models
 
 __all__ = [
@@ -23,10 +23,11 @@ def interpolator_named(
     name: str,
     *,
     seed: int = 0,
-    temperature: float | None = None,
+    temperature: float | str | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     decode: str | None = None,
+    sampler: str | None = None,
 ) -> Interpolator:
     """The interpolator a user means by `name`.
 
@@ -34,16 +35,24 @@ def interpolator_named(
         name: `nearest`, `linear`, `bspline` or `sinc`, the folder of a two-stage model or a
             PixelMiner, or the name of one that comes with medgen.
         seed: of a model's random choices; the classical methods make none.
-        temperature: of a model's sampling, None for 1; classical methods have none.
+        temperature: of a model's sampling, None for 1; classical methods have none. `auto`, of a
+            PixelMiner only, for the one at which a scan's synthetic slices are as noisy as its own.
         top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
         decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
+        sampler: `cached` or `fixed-point`, None for `cached`; of a PixelMiner only.
 
     Raises:
         BundleError: nothing goes by that name, the model cannot fill in slices, or an option is
             given that it does not have.
     """
-    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "decode": decode}
+    given = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "decode": decode,
+        "sampler": sampler,
+    }
     given = {option: value for option, value in given.items() if value is not None}
     if name in CLASSICAL:
         _refuse(given, f"The classical method {name!r} samples nothing and")
@@ -58,7 +67,8 @@ def interpolator_named(
     if isinstance(bundle.model, PixelModel):
         kind, lacks = PixelMinerInterpolator, ("top_k", "top_p")
     else:
-        kind, lacks = TwoStage, ("decode",)
+        kind, lacks = TwoStage, ("decode", "sampler")
+        lacks += ("temperature",) * (temperature == AUTO)
     _refuse(
         {option: value for option, value in given.items() if option in lacks},
         f"The {bundle.model.kind} model {name!r}",

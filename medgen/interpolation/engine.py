@@ -13,6 +13,8 @@ from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
 AIR_HU = -1024.0
+# Stands for the temperature at which synthetic slices are as noisy as their neighbours.
+AUTO = "auto"
 
 Progress = Callable[[int, int], None]
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from medgen.errors import BundleError
-from medgen.interpolation.engine import Progress
+from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import matching_temperature
 from medgen.interpolation.samples import UNCERTAINTY, Filling
@@ -25,7 +25,6 @@ from medgen.samplers.windows import WindowSampler
 from medgen.serving.bundle import Bundle, PixelModel
 from medgen.volumes.volume import Volume
 
-AUTO = "auto"
 # The loop over pixels keeps one core busy, so two batches of slices are drawn side by side; each
 # holds up to a gigabyte of conditioning.
 WORKERS = 2
@@ -50,19 +49,19 @@ class PixelMinerInterpolator:
         temperature: see `logistic_mixture_draw`; `auto` for the one at which a scan's synthetic
             slices are as noisy as its own, see `settled`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
-        method: `cached` or `fixed-point`, see `samplers.slices.SliceSampler`.
+        sampler: `cached` or `fixed-point`, see `samplers.slices.SliceSampler`.
 
     Raises:
         BundleError: the bundle is of another kind, `decode` unknown, or `auto` of what is not
             sampled.
-        MedgenError: a negative temperature, or an unknown method.
+        MedgenError: a negative temperature, or an unknown sampler.
     """
 
     bundle: Bundle
     seed: int = 0
     temperature: float | str = 1.0
     decode: str = "sample"
-    method: str = "cached"
+    sampler: str = "cached"
     _sampler: SliceSampler | WindowSampler | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +77,7 @@ class PixelMinerInterpolator:
         sampler = self.bundle.model.sampler(
             temperature=1.0 if self.temperature == AUTO else self.temperature,
             decode=self.decode,
-            method=self.method,
+            method=self.sampler,
         )
         object.__setattr__(self, "_sampler", sampler)
 
@@ -87,12 +86,15 @@ class PixelMinerInterpolator:
         """The bundle's name."""
         return self.bundle.name
 
-    def settled(self, stack: Volume, positions: np.ndarray) -> PixelMinerInterpolator:
+    def settled(
+        self, stack: Volume, positions: np.ndarray, note: Callable[[str], None] | None = None
+    ) -> PixelMinerInterpolator:
         """The same with a number for `auto`, for one scan.
 
         Args:
             stack: see `Interpolator.fill`.
             positions: likewise.
+            note: called with a sentence where there is no noise to match.
 
         Returns:
             With the temperature that `matching_temperature` finds, or 1 where it finds none.
@@ -104,6 +106,8 @@ class PixelMinerInterpolator:
         found = matching_temperature(
             self.bundle.model.net, levels, positions, stack.spacing[0], self.seed
         )
+        if found is None and note:
+            note("No homogeneous tissue with noise to match; the temperature is 1.")
         return replace(self, temperature=1.0 if found is None else found)
 
     def fill(
