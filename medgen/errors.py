@@ -39,3 +39,7 @@ class TrainingError(MedgenError):
 
 class EvaluationError(MedgenError):
     """A comparison or measurement that has nothing to work on."""
+
+
+class RequestError(MedgenError):
+    """A request to a served model that it cannot answer."""

@@ -27,6 +27,8 @@ COMMANDS = {
     "audit": "audit",
     "info": "info",
     "doctor": "doctor",
+    "export": "export",
+    "serve": "serve",
 }
 
 

@@ -9,7 +9,7 @@ PHILOX = 1
 PLACES = 2**20
 
 
-def uniforms(seed: int, slices: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+def uniforms(seed: int | tf.Tensor, slices: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """One map of uniform numbers in (0, 1) for each slice.
 
     Philox with `seed` as key and the slice in the upper half of the counter: the number at a place
@@ -17,14 +17,14 @@ def uniforms(seed: int, slices: tf.Tensor, shape: tuple[int, int, int]) -> tf.Te
     without XLA (which `tf.random.stateless_uniform` is not).
 
     Args:
-        seed: non-negative int.
+        seed: non-negative int, or int64 scalar.
         slices: `(b,)` int64, which slice each map is for.
         shape: rows, columns, and numbers a position.
 
     Returns:
         `(b, rows, columns, numbers)` float32.
     """
-    key = tf.bitcast(tf.constant([seed], tf.int64), tf.uint64)
+    key = tf.bitcast(tf.convert_to_tensor(seed, tf.int64)[None], tf.uint64)
 
     def one(index: tf.Tensor) -> tf.Tensor:
         counter = tf.bitcast(tf.stack([tf.zeros_like(index), index]), tf.uint64)

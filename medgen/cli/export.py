@@ -1,0 +1,56 @@
+"""`medgen export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from medgen.cli.scan import check_folder
+from medgen.errors import BundleError
+
+if TYPE_CHECKING:
+    from medgen.serving.bundle import Bundle
+
+
+def trained_model(name: str) -> tuple[Path, Bundle]:
+    """Folder and bundle of the trained model called `name`.
+
+    Raises:
+        BundleError: there is none, or it is damaged.
+    """
+    from medgen.interpolation import model_folder
+
+    folder = model_folder(name)
+    if folder is None:
+        raise BundleError(f"{name} is a classical method; give a trained model.")
+
+    from medgen.serving.bundle import load_bundle
+
+    return folder, load_bundle(folder)
+
+
+@click.command(short_help="Write a model as a SavedModel for TensorFlow Serving.")
+@click.argument("model", metavar="NAME|BUNDLE")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder of the served model; versions are its subfolders.",
+)  # fmt: skip
+def export(model: str, output: Path) -> None:
+    """Write a trained model with its sampler as the next version in DIR: DIR/1 at first.
+
+    It loads wherever TensorFlow does, medgen not needed.
+    """
+    check_folder(output)
+
+    folder, bundle = trained_model(model)
+
+    from medgen.serving.bundle import CARD
+    from medgen.serving.export import export_bundle, served_model
+
+    card = folder / CARD
+    version = export_bundle(bundle, output, card=card.read_text() if card.is_file() else "")
+    megabytes = sum(p.stat().st_size for p in version.rglob("*") if p.is_file()) / 1e6
+    names = ", ".join(served_model(bundle).signatures())
+    click.echo(f"{version}: {bundle.name} with {names}, {megabytes:.1f} MB")

@@ -1,0 +1,47 @@
+"""`medgen serve`."""
+
+from __future__ import annotations
+
+import click
+
+from medgen.cli.export import trained_model
+
+MEGABYTE = 10**6
+
+
+@click.command(short_help="Answer requests for slices over HTTP.")
+@click.argument("model", metavar="NAME|BUNDLE")
+@click.option(
+    "--port", default=8501, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 for all, as in a container.",
+)
+@click.option("--name", help="Of the model in the addresses. [default: its folder's]")
+@click.option(
+    "--max-request",
+    "max_megabytes",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="MB",
+    help="Largest request.",
+)
+def serve(model: str, port: int, host: str, name: str | None, max_megabytes: int) -> None:
+    """Serve a trained model by TensorFlow Serving's REST API until Ctrl-C.
+
+    Anyone who reaches the address can use it: there is neither login nor encryption.
+    """
+    from medgen.serving.export import served_model
+    from medgen.serving.server import ModelServer, http_server, listening_socket
+
+    with listening_socket(host, port) as listening:
+        _, bundle = trained_model(model)
+        server = ModelServer(served_model(bundle), name or bundle.name, max_megabytes * MEGABYTE)
+        server.try_out()
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        click.echo(f"{bundle.name} at {address}/v1/models/{server.name}; Ctrl-C stops.")
+        http_server(server).run(sockets=[listening])

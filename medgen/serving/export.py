@@ -1,0 +1,69 @@
+"""A bundle as a SavedModel that any host of TensorFlow Serving runs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from medgen.errors import BundleError, WriteError
+from medgen.nets.pixelminer import PixelMiner
+from medgen.serving.bundle import CARD, Bundle, PixelModel
+from medgen.serving.code_signatures import ServedCodes, ServedTwoStage
+from medgen.serving.signatures import ServedModel, ServedPixelMiner
+
+
+def served_model(bundle: Bundle) -> ServedModel:
+    """The signatures of `bundle`.
+
+    Raises:
+        BundleError: its net has a sampler that cannot be exported.
+    """
+    if isinstance(bundle.model, PixelModel):
+        if not isinstance(bundle.model.net, PixelMiner):
+            raise BundleError(
+                f"{bundle.name} has the published PixelMiner's net, which draws window by window "
+                "and cannot be exported; use medgen interpolate, or a model of another recipe."
+            )
+        return ServedPixelMiner(bundle)
+    return ServedCodes(bundle) if bundle.model.prior is None else ServedTwoStage(bundle)
+
+
+def export_bundle(bundle: Bundle, folder: Path, *, card: str = "") -> Path:
+    """Write `bundle` as the next version in `folder`, which a server may be watching.
+
+    The version appears whole or not at all, and no earlier one is replaced. Nothing of medgen or
+    Keras is needed to run it, and neither XLA nor custom operations.
+
+    Args:
+        bundle: the model.
+        folder: made if missing; versions are its subfolders `1`, `2`, ...
+        card: the model card, kept beside the model in `assets.extra`.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        BundleError: see `served_model`.
+        WriteError: `folder` cannot be written to.
+    """
+    model = served_model(bundle)
+    kept = tf.Module()
+    kept.used = model.variables
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as work:
+            written = Path(work) / "model"
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(kept, str(written), model.signatures(), options)
+            extra = written / "assets.extra"
+            extra.mkdir()
+            (extra / CARD).write_text(card)
+            versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
+            version = folder / str(max(versions, default=0) + 1)
+            shutil.move(written, version)
+    except OSError as error:
+        raise WriteError(f"{folder} cannot be written to ({error}); choose another.") from error
+    return version
