@@ -91,9 +91,10 @@ def _drawn(net, inputs, positions: np.ndarray, seed: int) -> np.ndarray:
     places = tf.constant(np.rint(positions * PLACES), tf.int64)
     numbers = tf.repeat(uniforms(seed, places, (*shape, 2)), len(TEMPERATURES), axis=0)
     if not getattr(net, "autoregressive", True):
-        _, params, center = (tf.repeat(x, len(TEMPERATURES), axis=0) for x in net.read(inputs))
+        _, *prediction = net.read(inputs)
+        params, linear = (tf.repeat(x, len(TEMPERATURES), axis=0) for x in prediction)
         draw = _tempered(net.levels, lambda known: known, temperatures[:, None, None])
-        drawn = draw(params, numbers, center)
+        drawn = draw(params, numbers, linear)
     else:
         sampler = StagedSampler if isinstance(net, PixelMinerPaper) else CachedSampler
         known = tf.repeat(net.condition(inputs), len(TEMPERATURES), axis=0)
