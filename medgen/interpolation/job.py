@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from medgen.errors import BundleError, GeometryError, WriteError
+import medgen
+from medgen.errors import BundleError, GeometryError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices, stack_slices
+from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.interpolation.provenance import (
+    checksum,
     identity,
+    model_checksum,
     provenance,
+    read_provenance,
+    remove_provenance,
     require_provenance_writable,
     write_provenance,
     writes_series,
@@ -52,6 +59,9 @@ class Job:
             `_entropy`, `_low` and `_high`, for maps of the first sample's uncertainty (see
             `samples.Samples`); None for none.
         mask: NIfTI file for 1 in voxels of synthetic slices and 0 in others; None for none.
+        sidecar: JSON file about the scan, as BIDS has them, whose fields go on into the provenance;
+            None for none.
+        resume: go on from the slices that a killed run of the same job left.
         overwrite: replace what is to be written if it exists.
     """
 
@@ -72,6 +82,8 @@ class Job:
     samples: int = 1
     uncertainty: Path | None = None
     mask: Path | None = None
+    sidecar: Path | None = None
+    resume: bool = False
     overwrite: bool = False
 
     def require_writable(self) -> None:
@@ -115,7 +127,10 @@ class Job:
     @property
     def options(self) -> dict[str, object]:
         """Everything chosen that a finer scan depends on but scan and model, by name."""
-        others = {"scan", "output", "model", "samples", "uncertainty", "mask", "overwrite"}
+        others = {
+            "scan", "output", "model", "samples", "uncertainty", "mask", "sidecar", "resume",
+            "overwrite",
+        }  # fmt: skip
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
     def load_interpolator(self) -> Interpolator:
@@ -188,6 +203,7 @@ def run_job(
             f"{interpolator.name} draws nothing at random, so it has neither samples nor an "
             "uncertainty; leave them out or name a trained model."
         )
+    state = state_of(job.scan)
     before = read_volume(job.scan, volume=job.volume, series=job.series)
     notes = tuple(before.metadata.get("notes", ()))
     for sentence in notes if note else ():
@@ -206,6 +222,7 @@ def run_job(
         stack, _ = stack_slices(before, plan.axis)
         interpolator = interpolator.settled(stack, plan.positions[plan.synthetic], note)
         temperature = interpolator.temperature
+    settled = {} if temperature is None else {"temperature": temperature, "temperature_asked": AUTO}
     facts = [
         provenance(
             scan=job.scan,
@@ -213,12 +230,19 @@ def run_job(
             output=output,
             model=interpolator.name,
             model_folder=model_folder(job.model),
-            options=job.options
-            | {"seed": job.seed + k, "temperature": temperature or job.temperature},
+            options=job.options | {"seed": job.seed + k} | settled,
             plan=plan,
         )
         for k, output in enumerate(job.outputs)
     ]
+    fields = {} if job.sidecar is None else sidecar_fields(job.sidecar, plan)
+    partial = None
+    if model_folder(job.model) is not None:  # classical methods are done before a slice is kept
+        drawn_as = {"samples": job.samples, "uncertainty": job.uncertainty is not None}
+        partial = Partial.beside(job.output, identity(facts[0] | drawn_as))
+        if not (job.resume and partial.is_left()):
+            partial.remove()
+        interpolator = KeepingInterpolator(interpolator, partial)
     if several:
         drawn = insert_samples(
             before,
@@ -230,19 +254,93 @@ def run_job(
         )
     else:
         drawn = Samples((insert_slices(before, interpolator, plan, progress=progress),))
+    if state_of(job.scan) != state:
+        raise ReadError(
+            f"{job.scan} changed while it was worked on, so nothing is written; run again when it "
+            "is complete."
+        )
     for name, path in job.maps.items():
         write_volume(drawn.uncertainty[name], path, overwrite=job.overwrite)
     if job.mask is not None:
         write_volume(plan.mask(), job.mask, overwrite=job.overwrite)
     for output, after, told in zip(job.outputs, drawn.volumes, facts, strict=True):
-        write_provenance(told, output)
+        # At no time does an output lie beside the provenance of another.
+        replaced = output.exists()
+        if replaced:
+            remove_provenance(output)
+        else:
+            write_provenance(fields | told, output)
         if source is not None:
             _write_series(output, source, after, plan, told, overwrite=job.overwrite)
         else:
             write_volume(after, output, overwrite=job.overwrite)
+        if replaced:
+            write_provenance(fields | told, output)
+    if partial is not None:
+        partial.remove()
     return Outcome(
         job.outputs, interpolator.name, before.geometry, plan.geometry, notes, temperature
     )
+
+
+def state_of(scan: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of a scan's file, or of each in its folder."""
+    files = [file for file in scan.iterdir() if file.name[0] != "."] if scan.is_dir() else [scan]
+    states = {file.name: file.stat() for file in files if file.is_file()}
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
+
+
+def is_done(job: Job) -> bool:
+    """Whether the outputs of a job are there and, by their provenance, what it would make.
+
+    That is, they come from the same version of medgen, model, options and bytes of the scan.
+
+    Raises:
+        MedgenError: there are outputs, but the scan or the model cannot be read.
+    """
+    told = [read_provenance(output) if output.exists() else None for output in job.outputs]
+    if None in told or not all(path.exists() for path in (*job.maps.values(), job.mask) if path):
+        return False
+    folder = model_folder(job.model)
+    parts = None if folder is None else model_checksum(folder)
+    for k, facts in enumerate(told):
+        if not all(isinstance(facts.get(name), dict) for name in ("options", "model", "input")):
+            return False
+        options = job.options | {"seed": job.seed + k}
+        if job.temperature == AUTO:
+            found = facts["options"].get("temperature")
+            options |= {"temperature": found, "temperature_asked": AUTO}
+        name, parts_told = (facts["model"].get(key) for key in ("name", "sha256"))
+        if (facts["medgen"], facts["options"], parts_told) != (medgen.__version__, options, parts):
+            return False
+        if folder is None and name != job.model:
+            return False
+    files = read_volume(job.scan, volume=job.volume, series=job.series).metadata["files"]
+    return all(facts["input"].get("sha256") == checksum(files) for facts in told)
+
+
+def sidecar_fields(path: Path, plan: SlicePlan) -> dict[str, object]:
+    """Fields of a BIDS sidecar that hold for more slices, too; see `json_fields`."""
+    fields = json_fields(path)
+    fields.pop("SliceTiming", None)
+    if "SpacingBetweenSlices" in fields:
+        fields["SpacingBetweenSlices"] = plan.geometry.spacing[plan.axis]
+    return fields
+
+
+def json_fields(path: Path) -> dict[str, object]:
+    """Fields of the object in a JSON file.
+
+    Raises:
+        ReadError: it cannot be read or holds no object.
+    """
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReadError(f"{path} is no JSON file; mend or remove it.") from error
+    if not isinstance(fields, dict):
+        raise ReadError(f"{path} is no JSON object of fields; mend or remove it.")
+    return fields
 
 
 def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:

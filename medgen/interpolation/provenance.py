@@ -47,12 +47,11 @@ def provenance(
         every slice, in units of acquired slices).
     """
     files = list(files)
-    parts = None if model_folder is None else [p for p in model_folder.iterdir() if p.is_file()]
     return {
         "medgen": medgen.__version__,
         "output": output.name,
         "input": {"path": str(scan), "files": len(files), "sha256": checksum(files)},
-        "model": {"name": model, "sha256": None if parts is None else checksum(parts)},
+        "model": {"name": model, "sha256": model_folder and model_checksum(model_folder)},
         "options": dict(options),
         "slice_axis": plan.axis,
         "shape": list(plan.geometry.shape),
@@ -66,6 +65,11 @@ def identity(facts: Mapping[str, object]) -> str:
     """The part of `provenance` that does not depend on where files lie, as text."""
     kept = {name: value for name, value in facts.items() if name != "output"}
     return json.dumps(kept | {"input": facts["input"]["sha256"]}, sort_keys=True)
+
+
+def model_checksum(folder: Path) -> str:
+    """SHA-256 of the files in a model's folder."""
+    return checksum(path for path in folder.iterdir() if path.is_file())
 
 
 def checksum(files: Iterable[Path]) -> str:
@@ -91,22 +95,38 @@ def writes_series(output: Path) -> bool:
     return output.is_dir() or not suffix or suffix[1:].isdigit()
 
 
+def read_provenance(output: Path) -> dict[str, object] | None:
+    """The provenance beside `output`, None if there is none."""
+    try:
+        with open(provenance_path(output), "rb") as file:
+            facts = json.loads(file.read(LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+    own = isinstance(facts, dict) and "medgen" in facts and facts.get("output") == output.name
+    return facts if own else None
+
+
 def require_provenance_writable(output: Path) -> None:
     """Raise `WriteError` if the place of the provenance of `output` holds anything else."""
     path = provenance_path(output)
-    if not path.exists():
-        return
-    try:
-        with open(path, "rb") as file:
-            facts = json.loads(file.read(LARGEST))
-        own = isinstance(facts, dict) and "medgen" in facts and facts.get("output") == output.name
-    except (OSError, ValueError, RecursionError):
-        own = False
-    if not own:
+    if path.exists() and read_provenance(output) is None:
         raise WriteError(
             f"{path}, the place of the provenance of {output.name}, holds something else; choose "
             "another name for the output."
         )
+
+
+def remove_provenance(output: Path) -> None:
+    """Remove the provenance beside `output`, if there is any.
+
+    Raises:
+        WriteError: the folder cannot be written to.
+    """
+    path = provenance_path(output)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"Cannot replace {path}: {error.strerror or error}.") from error
 
 
 def write_provenance(facts: Mapping[str, object], output: Path) -> None:
@@ -115,11 +135,19 @@ def write_provenance(facts: Mapping[str, object], output: Path) -> None:
     Raises:
         WriteError: the folder cannot be written to.
     """
-    path = provenance_path(output)
+    write_text(json.dumps(facts, indent=1) + "\n", provenance_path(output))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file in UTF-8; it appears as a whole or not at all.
+
+    Raises:
+        WriteError: the folder cannot be written to.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".medgen-") as folder:
             unfinished = Path(folder) / path.name
-            unfinished.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+            unfinished.write_text(text, encoding="utf-8")
             os.replace(unfinished, path)
     except OSError as error:
         raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error

@@ -1,0 +1,170 @@
+"""Finished slices of a run, kept beside its output until it is there: a killed run can go on.
+
+`OUT` has its slices in `.OUT.partial/`, one file each, with `identity.json` for what they are
+slices of. A file appears there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medgen.errors import ReadError, WriteError
+from medgen.interpolation.engine import Interpolator, Progress
+from medgen.interpolation.samples import Filling, SamplingInterpolator
+from medgen.volumes.volume import Volume
+
+IDENTITY = "identity.json"
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Where a run keeps what it has.
+
+    Args:
+        folder: made when the first slice is kept.
+        identity: text that two runs share if and only if their slices are the same.
+    """
+
+    folder: Path
+    identity: str
+
+    @classmethod
+    def beside(cls, output: Path, identity: str) -> Partial:
+        """The place of the run that makes `output`."""
+        return cls(output.with_name(f".{output.name}.partial"), identity)
+
+    def is_left(self) -> bool:
+        """Whether slices of an earlier run of the same identity are there."""
+        try:
+            return (self.folder / IDENTITY).read_text(encoding="utf-8") == self.identity
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def remove(self) -> None:
+        """Remove all slices."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def has(self, number: int) -> bool:
+        """Whether slice `number` is kept."""
+        return self._file(number).is_file()
+
+    def keep(self, number: int, arrays: Arrays) -> None:
+        """Keep a slice.
+
+        Raises:
+            WriteError: the disk is full, or the folder cannot be written to.
+        """
+        file = self._file(number)
+        unfinished = file.with_suffix(".unfinished")
+        try:
+            if not self.folder.is_dir():
+                self.folder.mkdir()
+                (self.folder / IDENTITY).write_text(self.identity, encoding="utf-8")
+            with open(unfinished, "wb") as stream:
+                np.savez(stream, **arrays)
+            os.replace(unfinished, file)
+        except OSError as error:
+            raise WriteError(
+                f"Cannot keep a slice in {self.folder}: {error.strerror or error}; make room or "
+                "choose another output, then go on with --resume."
+            ) from error
+
+    def load(self, number: int) -> dict[str, np.ndarray]:
+        """A slice that was kept.
+
+        Raises:
+            ReadError: its file is damaged.
+        """
+        file = self._file(number)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ReadError(
+                f"{file} is damaged; remove {self.folder} and start without --resume."
+            ) from error
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:06}.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class KeepingInterpolator:
+    """Keeps every slice that an interpolator makes, and asks it for those alone that are not kept.
+
+    Slices come out the same as if none had been kept, since one depends on nothing but seed and
+    position.
+
+    Args:
+        interpolator: what makes the slices.
+        partial: where they are kept.
+    """
+
+    interpolator: Interpolator | SamplingInterpolator
+    partial: Partial
+
+    @property
+    def name(self) -> str:
+        """The interpolator's name."""
+        return self.interpolator.name
+
+    def fill(
+        self, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator[np.ndarray]:
+        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
+
+        def make(missing: np.ndarray, progress: Progress) -> Iterator[Arrays]:
+            for image in self.interpolator.fill(stack, missing, progress):
+                yield {"image": image}
+
+        for arrays in self._all(make, positions, progress):
+            yield arrays["image"]
+
+    def fill_several(
+        self,
+        stack: Volume,
+        positions: np.ndarray,
+        progress: Progress,
+        *,
+        samples: int,
+        uncertainty: bool,
+    ) -> Iterator[Filling]:
+        """Yield the slices at each of `positions`; see `SamplingInterpolator.fill_several`."""
+
+        def make(missing: np.ndarray, progress: Progress) -> Iterator[Arrays]:
+            for filling in self.interpolator.fill_several(
+                stack, missing, progress, samples=samples, uncertainty=uncertainty
+            ):
+                yield {"images": filling.images, **(filling.uncertainty or {})}
+
+        for arrays in self._all(make, positions, progress):
+            maps = {name: values for name, values in arrays.items() if name != "images"}
+            yield Filling(arrays["images"], maps or None)
+
+    def _all(
+        self,
+        make: Callable[[np.ndarray, Progress], Iterator[Arrays]],
+        positions: np.ndarray,
+        progress: Progress,
+    ) -> Iterator[Arrays]:
+        total = len(positions)
+        missing = [number for number in range(total) if not self.partial.has(number)]
+        new, kept = set(missing), total - len(missing)
+        made = make(positions[missing], lambda done, _: progress(kept + done, total))
+        for number in range(total):
+            if number in new:
+                arrays = next(made)
+                self.partial.keep(number, arrays)
+            else:
+                arrays = self.partial.load(number)
+            yield arrays
+        progress(total, total)
