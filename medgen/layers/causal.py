@@ -25,12 +25,12 @@ def _pad(x, top=0, left=0, right=0):
     return ops.pad(x, [[0, 0], [top, 0], [left, right], [0, 0]])
 
 
-def _column(convolution, columns):
-    """The output `(b, f)` of a 1 x n `convolution` for its n input `columns` `(b, n, c)`."""
-    _, taps, channels, filters = convolution.kernel.shape
-    flat = ops.reshape(columns, (-1, taps * channels))
-    kernel = ops.reshape(convolution.kernel, (taps * channels, filters))
-    return ops.matmul(flat, kernel) + convolution.bias
+def _patch(convolution, patches):
+    """The output `(b, f)` of a `convolution` for patches `(b, ..., c)` as large as its kernel."""
+    height, width, channels, filters = convolution.kernel.shape
+    size = height * width * channels
+    flat = ops.reshape(patches, (-1, size))
+    return ops.matmul(flat, ops.reshape(convolution.kernel, (size, filters))) + convolution.bias
 
 
 @keras.saving.register_keras_serializable("medgen")
@@ -77,9 +77,13 @@ class CausalInput(keras.layers.Layer):
         """
         return self.vertical(_pad(x, left=self.halo, right=self.halo))
 
+    def pixel(self, above):
+        """Vertical features `(b, filters)` below `above` `(b, halo, kernel_size, c)`."""
+        return _patch(self.vertical, above)
+
     def step(self, left):
         """Horizontal features `(b, filters)` behind the `halo` columns `left` `(b, halo, c)`."""
-        return _column(self.horizontal, left)
+        return _patch(self.horizontal, left)
 
     def get_config(self):
         return {
@@ -170,16 +174,33 @@ class GatedBlock(keras.layers.Layer):
             before its gate, `(b, n, w, 2 * filters)`.
         """
         seen = self.vertical(_pad(vertical, left=self.halo, right=self.halo))
-        rows, injected = vertical[:, self.halo :], self.inject(conditioning)
+        return self._passed_on(vertical[:, self.halo :], seen, conditioning, training)
+
+    def pixel(self, vertical, conditioning):
+        """`rows` at one pixel.
+
+        Args:
+            vertical: around and above it, `(b, halo + 1, kernel_size, filters)`.
+            conditioning: `(b, s)`.
+
+        Returns:
+            Vertical features `(b, filters)`, and what is added before the horizontal gate,
+            `(b, 2 * filters)`.
+        """
+        seen = _patch(self.vertical, vertical)
+        return self._passed_on(vertical[:, -1, self.halo], seen, conditioning)
+
+    def _passed_on(self, vertical, seen, conditioning, training=False):
+        injected = self.inject(conditioning)
         if not self.last:
             to_vertical, injected = ops.split(injected, 2, axis=-1)
             update = self.dropout(gate(seen + to_vertical), training=training)
-            rows = rows + self.vertical_out(update)
-        return rows, self.link(seen) + injected
+            vertical = vertical + self.vertical_out(update)
+        return vertical, self.link(seen) + injected
 
     def step(self, columns, injected):
         """Horizontal features `(b, filters)` of the last of `columns` `(b, halo + 1, filters)`."""
-        update = gate(_column(self.horizontal, columns) + injected)
+        update = gate(_patch(self.horizontal, columns) + injected)
         return columns[:, -1] + self.horizontal_out(update)
 
     def get_config(self):
