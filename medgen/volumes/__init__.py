@@ -8,6 +8,8 @@
 - `modality_tag` (str): Modality of the DICOM header, empty if that has none.
 - `modality_guess` (str): `ct`, `mr` or `unknown`, by the values (`medgen.volumes.modality`).
 - `slice_thickness_mm` (float): SliceThickness, where all slices share it; not their spacing.
+- `missing_slices` (tuple of int): along axis 2, where no slice was acquired and the nearest one
+  stands in; only if `read_volume` was told to take gaps.
 - `position_deviation_mm` (float): how far a DICOM slice lies off the regular grid at most.
 - `padding_value` (float): physical value outside the scanned region; by the DICOM header, or found
   by its being lower than any HU. The voxels keep it.

@@ -43,13 +43,16 @@ JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def read_dicom(path: Path, *, volume: int | None = None, series: str | None = None) -> Volume:
+def read_dicom(
+    path: Path, *, volume: int | None = None, series: str | None = None, gaps: bool = False
+) -> Volume:
     """Read one series of a folder, or one file.
 
     Args:
         path: folder whose files hold the series, or a single file.
         volume: for symmetry with other formats: a series is one volume, number 0.
         series: SeriesInstanceUID, where there are several.
+        gaps: take a series with missing slices, see `medgen.volumes.read_volume`.
 
     Returns:
         Volume with axes along the rows, along the columns and from slice to slice. Stored values
@@ -62,7 +65,7 @@ def read_dicom(path: Path, *, volume: int | None = None, series: str | None = No
         GeometryError: the slices do not make a regular volume (missing, repeated, tilted, mixed).
     """
     choose_volume(path, 1, volume)
-    found = find_series(path, series)
+    found = find_series(path, series, gaps=gaps)
     frames, first = found.frames, next(iter(found.headers.values()))
     with pydicom_errors(path, "has a malformed DICOM header"):
         tag, padding = str(first.get("Modality") or ""), padding_of(first)
@@ -81,6 +84,10 @@ def read_dicom(path: Path, *, volume: int | None = None, series: str | None = No
         notes.append("Rescale differs between slices; values are physical ones in float32.")
     elif padding is not None:
         metadata["padding_value"] = padding * slope + intercept
+    if gaps:
+        slices = np.arange(found.places[-1] + 1)
+        metadata["missing_slices"] = tuple(np.setdiff1d(slices, found.places).tolist())
+        array = array[:, :, np.abs(found.places[:, None] - slices).argmin(axis=0)]
     if len(frames) == 1 and path.is_file():
         notes.append("The file is one slice; give its folder to read the whole series.")
     if notes:
@@ -102,24 +109,26 @@ class Series:
     Args:
         headers: of its files, without the voxels, in the order of their names.
         frames: the slices in order along their normal.
+        places: int, theirs on the regular grid, 0, 1, 2, ... where none is missing.
         affine: RAS, `(4, 4)`.
         deviation_mm: how far a slice lies off the regular grid at most.
     """
 
     headers: Mapping[Path, Dataset]
     frames: list[Frame]
+    places: np.ndarray
     affine: np.ndarray
     deviation_mm: float
 
 
-def find_series(path: Path, series: str | None = None) -> Series:
+def find_series(path: Path, series: str | None = None, *, gaps: bool = False) -> Series:
     """Headers, order and place of one series; for arguments and errors see `read_dicom`."""
     with pydicom_errors(path, "has a malformed DICOM header"):
         headers = choose_series(path, read_headers(path), series)
         for file, header in headers.items():
             refuse_other_than_grey(file, header)
         frames = [frame for file, header in headers.items() for frame in frames_of(file, header)]
-    return Series(headers, *arrange(path, frames))
+    return Series(headers, *arrange(path, frames, gaps=gaps))
 
 
 def is_dicom(path: Path) -> bool:

@@ -21,7 +21,11 @@ WRITABLE = nifti.WRITABLE + itk.WRITABLE
 
 
 def read_volume(
-    path: str | Path, *, volume: int | None = None, series: str | None = None
+    path: str | Path,
+    *,
+    volume: int | None = None,
+    series: str | None = None,
+    gaps: bool = False,
 ) -> Volume:
     """Read one scan.
 
@@ -33,6 +37,8 @@ def read_volume(
             a DICOM series.
         volume: which volume of a 4-D file, from 0.
         series: SeriesInstanceUID, where a folder holds several series.
+        gaps: read a DICOM series that lacks slices, instead of refusing it: the nearest acquired
+            one stands where one is missing, and `metadata["missing_slices"]` tells where.
 
     Returns:
         Volume with the voxels as stored, in native byte order.
@@ -52,6 +58,8 @@ def read_volume(
     )
     if series is not None and not reads_dicom:
         raise ReadError(f"{path} is not DICOM, so it has no series to choose; leave out --series.")
+    if gaps and not reads_dicom:
+        raise ReadError(f"{path} is not DICOM, so it lacks no slices; leave out --fill-gaps.")
     if not reads_dicom and suffix not in nifti.SUFFIXES + itk.SUFFIXES:
         raise ReadError(
             f"{path} is of no format medgen reads; give a folder of DICOM files or a file ending "
@@ -61,7 +69,7 @@ def read_volume(
     with np.errstate(all="ignore"):
         try:
             if reads_dicom:
-                scan = dicom.read_dicom(path, volume=volume, series=series)
+                scan = dicom.read_dicom(path, volume=volume, series=series, gaps=gaps)
             elif suffix in nifti.SUFFIXES:
                 scan = nifti.read_nifti(path, volume=volume)
             else:

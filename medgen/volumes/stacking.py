@@ -17,6 +17,7 @@ from medgen.errors import GeometryError
 from medgen.volumes.geometry import LPS_TO_RAS
 
 TOLERANCE_MM = 0.1  # furthest a slice may lie from its place on the regular grid
+ODD_PART = 0.1  # of a spacing, by which the distance of two slices may differ from a multiple
 REPEATED_MM = 0.01  # slices closer than this share a position
 LARGEST_SHEAR = 1e-3  # radians between normal and stacking direction that rounding can explain
 SAME_DIRECTION = 1e-3  # largest difference between direction cosines of parallel slices
@@ -42,12 +43,19 @@ class Frame:
         return f"{self.file.name} frame {self.index + 1}" if self.index else self.file.name
 
 
-def arrange(path: Path, frames: list[Frame]) -> tuple[list[Frame], np.ndarray, float]:
+def arrange(
+    path: Path, frames: list[Frame], *, gaps: bool = False
+) -> tuple[list[Frame], np.ndarray, np.ndarray, float]:
     """Put slices in order along their normal and fit the grid through the first and the last.
 
+    Args:
+        path: named in messages.
+        frames: one or more, in any order.
+        gaps: let slices be missing from the grid.
+
     Returns:
-        The slices in order, the RAS affine `(4, 4)`, and the largest distance in mm between a
-        stated position and the grid.
+        The slices in order, their places on the grid (int, 0, 1, 2, ... where none is missing), the
+        RAS affine `(4, 4)`, and the largest distance in mm between a stated position and the grid.
     """
     first = frames[0]
     along_row, along_column = first.orientation
@@ -77,10 +85,11 @@ def arrange(path: Path, frames: list[Frame]) -> tuple[list[Frame], np.ndarray, f
                 f"{path} is a single slice without a SliceThickness, so its third spacing is "
                 "unknown; give the folder of the whole series."
             )
-        step = normal * first.thickness
+        places, step = np.array([0]), normal * first.thickness
     else:
-        step = slice_step(path, frames, normal)
-    grid = positions[0] + np.arange(len(frames))[:, None] * step
+        places = grid_places(path, frames, normal, gaps=gaps)
+        step = slice_step(path, positions, places, normal)
+    grid = positions[0] + places[:, None] * step
     deviation_mm = float(np.linalg.norm(positions - grid, axis=1).max())
     if deviation_mm > TOLERANCE_MM:
         raise GeometryError(
@@ -93,45 +102,76 @@ def arrange(path: Path, frames: list[Frame]) -> tuple[list[Frame], np.ndarray, f
     lps[:3, 1] = along_column * between_rows
     lps[:3, 2] = step
     lps[:3, 3] = positions[0]
-    return frames, LPS_TO_RAS @ lps, deviation_mm
+    return frames, places, LPS_TO_RAS @ lps, deviation_mm
 
 
-def slice_step(path: Path, frames: list[Frame], normal: np.ndarray) -> np.ndarray:
-    """Vector `(3,)` in mm from one slice to the next; refuses gaps, repeats and shear.
+def grid_places(
+    path: Path, frames: list[Frame], normal: np.ndarray, *, gaps: bool = False
+) -> np.ndarray:
+    """Place of each slice on a regular grid, from 0; refuses repeats, and gaps unless allowed.
 
     Args:
         path: named in messages.
         frames: two or more, in order along `normal`.
         normal: unit vector of the slices.
+        gaps: let places be left out.
     """
     positions = np.array([frame.position for frame in frames])
     heights = (positions - positions[0]) @ normal
-    gaps = np.diff(heights)
-    if gaps.min() < REPEATED_MM:
-        distinct = 1 + int((gaps >= REPEATED_MM).sum())
+    distances = np.diff(heights)
+    if distances.min() < REPEATED_MM:
+        distinct = 1 + int((distances >= REPEATED_MM).sum())
         plural = "s" * (distinct != 1)
         raise GeometryError(
             f"{path} has {len(positions)} slices for {distinct} position{plural}: several volumes "
             "(times, echoes, b-values) or copies; move each to a folder of its own, or convert the "
             "series with dcm2niix and choose with --volume N."
         )
-    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
-    wide = np.flatnonzero(gaps > 1.5 * usual)
+    # The smallest distance, unless it is an odd one out.
+    multiples = distances / distances.min()
+    regular = np.abs(multiples - np.rint(multiples)).max() < ODD_PART
+    usual = float(distances.min() if regular else np.sort(distances)[(len(distances) - 1) // 2])
+    wide = np.flatnonzero(distances > 1.5 * usual)
+    if gaps:
+        places = np.append(0, np.rint(distances / usual).astype(int).cumsum())
+        missing = int(places[-1]) + 1 - len(frames)
+        if not 0 < missing <= len(frames):
+            raise GeometryError(
+                f"{path} has {len(frames)} slices, most of them {usual:.4g} mm apart, and so lacks "
+                f"{max(missing, 0)}; --fill-gaps is for one at least and as many as there are at "
+                "most."
+            )
+        return places
     if wide.size:
-        places = ", ".join(
-            f"{gaps[k]:.4g} mm between {frames[k].label} and {frames[k + 1].label}"
+        spots = ", ".join(
+            f"{distances[k]:.4g} mm between {frames[k].label} and {frames[k + 1].label}"
             for k in wide[:5]
         )
         raise GeometryError(
-            f"{path} lacks slices: they are {usual:.4g} mm apart, but {places}; add the missing "
-            "files, or keep only an unbroken run."
+            f"{path} lacks slices: they are {usual:.4g} mm apart, but {spots}; add the missing "
+            "files, keep only an unbroken run, or have medgen interpolate fill the gaps in with "
+            "--fill-gaps."
         )
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    return np.arange(len(frames))
+
+
+def slice_step(
+    path: Path, positions: np.ndarray, places: np.ndarray, normal: np.ndarray
+) -> np.ndarray:
+    """Vector `(3,)` in mm from one place on the grid to the next; refuses shear.
+
+    Args:
+        path: named in messages.
+        positions: `(n, 3)` in mm, of slices in order along `normal`.
+        places: `(n,)`, theirs on the grid, see `grid_places`.
+        normal: unit vector of the slices.
+    """
+    step = (positions[-1] - positions[0]) / places[-1]
     drift = step - (step @ normal) * normal
     shear = np.linalg.norm(drift) / (step @ normal)
     if shear <= LARGEST_SHEAR:
         return step
-    if np.linalg.norm(drift) * (len(positions) - 1) <= TOLERANCE_MM:
+    if np.linalg.norm(drift) * places[-1] <= TOLERANCE_MM:
         return step - drift
     raise GeometryError(
         f"{path} is a sheared stack: its slices are shifted against their normal by "

@@ -427,3 +427,36 @@ def test_truncated_file(tmp_path, kept):
     (tmp_path / "a.dcm").write_bytes(raw[: int(len(raw) * kept)])
     with pytest.raises(MedgenError):
         read_volume(tmp_path / "a.dcm")
+
+
+# === Missing slices ===
+
+
+@pytest.mark.parametrize("missing", [(2,), (1, 3), (1, 2), (3, 4)])
+def test_gaps_are_read_where_allowed(tmp_path, missing):
+    kept = [k for k in range(COUNT) if k not in missing]
+    folder = save(tmp_path / "scan", [make_slice(k) for k in kept])
+    with pytest.raises(GeometryError, match=r"lacks slices.*--fill-gaps"):
+        read_volume(folder)
+    whole = read_volume(series(tmp_path / "whole"))
+    scan = read_volume(folder, gaps=True)
+    assert scan.metadata["missing_slices"] == missing
+    assert scan.geometry == whole.geometry
+    np.testing.assert_array_equal(scan.array[..., kept], VOXELS[..., kept])
+    for k in missing:
+        nearest = min(kept, key=lambda other: (abs(other - k), other))
+        np.testing.assert_array_equal(scan.array[..., k], VOXELS[..., nearest])
+
+
+def test_gaps_that_are_none_or_too_many(tmp_path):
+    with pytest.raises(GeometryError, match="so lacks 0; --fill-gaps is for one at least"):
+        read_volume(series(tmp_path / "whole"), gaps=True)
+    far = save(tmp_path / "far", [make_slice(k, pixels=VOXELS[:, :, 0].T) for k in (0, 1, 2, 200)])
+    with pytest.raises(GeometryError, match="has 4 slices, most of them 3 mm apart, and so lacks"):
+        read_volume(far, gaps=True)
+    odd = save(
+        tmp_path / "odd",
+        [make_slice(k, pixels=VOXELS[:, :, 0].T, InstanceNumber=1) for k in (0, 1, 2, 3.5, 4.5)],
+    )
+    with pytest.raises(GeometryError, match="irregular slice positions"):
+        read_volume(odd, gaps=True)

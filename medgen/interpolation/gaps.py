@@ -1,0 +1,137 @@
+"""Slices that a scan lacks where the spacing of its others says that there should be one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from medgen.interpolation.engine import Interpolator, Progress
+from medgen.interpolation.plan import SlicePlan
+from medgen.interpolation.samples import Filling
+from medgen.volumes.geometry import Geometry
+from medgen.volumes.volume import Volume
+
+
+def plan_gaps(volume: Volume, axis: int) -> tuple[Volume, np.ndarray, SlicePlan]:
+    """Plan for a scan that was read with `gaps`: its missing slices are synthetic, no others.
+
+    Args:
+        volume: with `metadata["missing_slices"]`.
+        axis: the slice axis.
+
+    Returns:
+        acquired: the slices there are, for `insert_slices`; the places its geometry tells are those
+            of a scan without the missing ones.
+        places: int, of every acquired slice on the grid of `volume`.
+        plan: on that grid.
+    """
+    slices = np.arange(volume.shape[axis])
+    places = np.delete(slices, list(volume.metadata["missing_slices"]))
+    geometry = volume.geometry.resliced(axis, len(places), volume.spacing[axis])
+    acquired = volume.with_array(np.take(volume.array, places, axis), geometry)
+    positions = np.interp(slices, places, np.arange(len(places)))
+    return acquired, places, SlicePlan(axis, volume.geometry, positions)
+
+
+@dataclass(frozen=True, eq=False)
+class AcrossGaps:
+    """An `Interpolator` of acquired slices that are not all equally far apart.
+
+    A gap of `w` spacings is shown to the interpolator within as one between neighbours in a stack
+    of every `w`-th slice, so that a model is told its true width. Where another slice of that stack
+    is missing as well, the nearest acquired one stands in for it, as mere context.
+
+    Args:
+        interpolator: for slices that are equally far apart.
+        places: int `(n,)` ascending, of every acquired slice on the regular grid.
+    """
+
+    interpolator: Interpolator
+    places: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """That of the interpolator within."""
+        return self.interpolator.name
+
+    @property
+    def temperature(self) -> float:
+        """That of the interpolator within."""
+        return self.interpolator.temperature
+
+    def settled(
+        self, stack: Volume, positions: np.ndarray, note: Callable[[str], None] | None = None
+    ) -> AcrossGaps:
+        """The same with a temperature found in the first of `stacks`."""
+        among, wanted, _ = next(self.stacks(stack, positions))
+        return replace(self, interpolator=self.interpolator.settled(among, wanted, note))
+
+    def fill(
+        self, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator[np.ndarray]:
+        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
+        return self._filled(self.interpolator.fill, stack, positions, progress)
+
+    def fill_several(
+        self,
+        stack: Volume,
+        positions: np.ndarray,
+        progress: Progress,
+        *,
+        samples: int,
+        uncertainty: bool,
+    ) -> Iterator[Filling]:
+        """Yield several slices at each of `positions`; see `SamplingInterpolator.fill_several`."""
+        fill = partial(self.interpolator.fill_several, samples=samples, uncertainty=uncertainty)
+        return self._filled(fill, stack, positions, progress)
+
+    def _filled(
+        self, fill: Callable, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator:
+        filled = {}
+        for among, wanted, which in self.stacks(stack, positions):
+            before = len(filled)
+            slices = fill(
+                among, wanted, lambda n, _, before=before: progress(before + n, len(positions))
+            )
+            # Models may write the next slice where this one is.
+            for index, image in zip(which, slices, strict=True):
+                filled[index] = image.copy() if isinstance(image, np.ndarray) else image
+        yield from (filled[index] for index in range(len(positions)))
+
+    def stacks(
+        self, stack: Volume, positions: np.ndarray
+    ) -> Iterator[tuple[Volume, np.ndarray, np.ndarray]]:
+        """Yield gaps of one width that lie whole widths apart, until all have come.
+
+        Args:
+            stack: the acquired slices, see `Interpolator.fill`.
+            positions: of the missing slices, in units of acquired ones.
+
+        Yields:
+            stack: equally spaced slices with these gaps between neighbours.
+            positions: of their missing slices, in its units.
+            which: int, the indices of these among all `positions`.
+        """
+        before = positions.astype(int)
+        targets = np.rint(np.interp(positions, np.arange(len(self.places)), self.places))
+        widths = np.diff(self.places)[before]
+        starts = self.places[before] % widths
+        for width, start in sorted(set(zip(widths.tolist(), starts.tolist(), strict=True))):
+            which = np.flatnonzero((widths == width) & (starts == start))
+            members = np.arange(start, self.places[-1] + 1, width)
+            nearest = np.abs(self.places[:, None] - members).argmin(axis=0)
+            affine = np.array(stack.geometry.affine)
+            affine[:3, 3] += start * affine[:3, 0]
+            affine[:3, 0] *= width
+            array = stack.array[nearest]
+            among = Volume(
+                array,
+                Geometry(array.shape, affine),
+                modality=stack.modality,
+                metadata=stack.metadata,
+            )
+            yield among, (targets[which] - start) / width, which
