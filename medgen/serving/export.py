@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from medgen.errors import BundleError, WriteError
-from medgen.nets.pixelminer import PixelMiner
+from medgen.samplers.slices import SliceSampler
 from medgen.serving.bundle import CARD, Bundle, PixelModel
 from medgen.serving.code_signatures import ServedCodes, ServedTwoStage
 from medgen.serving.signatures import ServedModel, ServedPixelMiner
@@ -22,10 +22,10 @@ def served_model(bundle: Bundle) -> ServedModel:
         BundleError: its net has a sampler that cannot be exported.
     """
     if isinstance(bundle.model, PixelModel):
-        if not isinstance(bundle.model.net, PixelMiner):
+        if not isinstance(bundle.model.sampler(), SliceSampler):
             raise BundleError(
-                f"{bundle.name} has the published PixelMiner's net, which draws window by window "
-                "and cannot be exported; use medgen interpolate, or a model of another recipe."
+                f"{bundle.name} draws windows or rows instead of whole slices and cannot be "
+                "exported; use medgen interpolate, or a model of another recipe."
             )
         return ServedPixelMiner(bundle)
     return ServedCodes(bundle) if bundle.model.prior is None else ServedTwoStage(bundle)

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer import PixelMiner
-from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import LOWEST_TEMPERATURE
 from medgen.samplers.randomness import PLACES, uniforms
+from medgen.samplers.wavefront import WavefrontSampler
 from medgen.serving.bundle import Bundle
 from medgen.serving.graph import (
     AIR_HU,
@@ -291,7 +291,7 @@ class ServedPixelMiner(ServedModel):
         if net.autoregressive:
             known = net.condition(inputs)
             draw = _mixture_draw(net.levels, net.center, temperature)
-            drawn, params = CachedSampler(net, draw).with_outputs(known, numbers)
+            drawn, params = WavefrontSampler(net, draw).with_outputs(known, numbers)
             center = net.center(known)
         else:
             _, params, center = net.read(inputs)

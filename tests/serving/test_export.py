@@ -34,6 +34,8 @@ GAP_MM = 3.5
 # Runs with TensorFlow alone.
 CLIENT = """
 import sys
+for name in ("medgen", "keras", "tf_keras", "tensorflow_probability"):
+    sys.modules[name] = None  # as if it were not installed
 import numpy as np
 import tensorflow as tf
 
@@ -45,7 +47,6 @@ for key in {key.rsplit("/", 1)[0] for key in requests}:
     model = tf.saved_model.load(folder)
     for name, values in model.signatures[signature](**inputs).items():
         answers[f"{key}/{name}"] = values.numpy()
-assert not {"keras", "medgen", "tf_keras"} & set(sys.modules), "loaded more than TensorFlow"
 np.savez(sys.argv[2], **answers)
 """
 
