@@ -91,16 +91,18 @@ class AcrossGaps:
     def _filled(
         self, fill: Callable, stack: Volume, positions: np.ndarray, progress: Progress
     ) -> Iterator:
-        filled = {}
+        filled, done = {}, 0
         for among, wanted, which in self.stacks(stack, positions):
-            before = len(filled)
+            before = done + len(filled)
             slices = fill(
                 among, wanted, lambda n, _, before=before: progress(before + n, len(positions))
             )
-            # Models may write the next slice where this one is.
             for index, image in zip(which, slices, strict=True):
+                # Models may write the next slice where this one is.
                 filled[index] = image.copy() if isinstance(image, np.ndarray) else image
-        yield from (filled[index] for index in range(len(positions)))
+                while done in filled:
+                    yield filled.pop(done)
+                    done += 1
 
     def stacks(
         self, stack: Volume, positions: np.ndarray

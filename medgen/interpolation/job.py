@@ -11,6 +11,7 @@ import medgen
 from medgen.errors import BundleError, GeometryError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices, stack_slices
+from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.interpolation.provenance import (
@@ -51,6 +52,7 @@ class Job:
         factor: see `interpolate_volume`, as for `spacing_mm` and `slice_axis`; with neither factor
             nor spacing the slices are doubled, and a DICOM series is made finer along its own
             stacking unless an axis is given.
+        fill_gaps: instead of all that, only put in slices that a DICOM series lacks.
         volume: of a 4-D file, see `read_volume`.
         series: of a folder of DICOM files, likewise.
         samples: fillings to draw; with several, the k-th goes to `output` with `_k` before its
@@ -71,6 +73,7 @@ class Job:
     factor: int | None = None
     spacing_mm: float | None = None
     slice_axis: int | None = None
+    fill_gaps: bool = False
     seed: int = 0
     temperature: float | str | None = None
     top_k: int | None = None
@@ -196,6 +199,11 @@ def run_job(
         MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
     """
     job.require_writable()
+    if job.fill_gaps and (job.factor, job.spacing_mm, job.slice_axis) != (None, None, None):
+        raise GeometryError(
+            "Filling gaps keeps the spacing that the series has; leave out --factor, --spacing and "
+            "--slice-axis, or do one after the other."
+        )
     interpolator = interpolator or job.load_interpolator()
     several = job.samples > 1 or job.uncertainty is not None
     if several and not hasattr(interpolator, "fill_several"):
@@ -204,18 +212,16 @@ def run_job(
             "uncertainty; leave them out or name a trained model."
         )
     state = state_of(job.scan)
-    before = read_volume(job.scan, volume=job.volume, series=job.series)
+    before = read_volume(job.scan, volume=job.volume, series=job.series, gaps=job.fill_gaps)
     notes = tuple(before.metadata.get("notes", ()))
     for sentence in notes if note else ():
         note(sentence)
     as_series = writes_series(job.output)
-    doubled = job.factor is None and job.spacing_mm is None
-    plan = plan_slices(
-        before.geometry,
-        factor=2 if doubled else job.factor,
-        spacing_mm=job.spacing_mm,
-        slice_axis=STACKING_AXIS if as_series and job.slice_axis is None else job.slice_axis,
-    )
+    if job.fill_gaps:
+        before, places, plan = plan_gaps(before, STACKING_AXIS)
+        interpolator = AcrossGaps(interpolator, places)
+    else:
+        plan = _finer(job, before.geometry)
     source = _source_series(job, before, plan) if as_series else None
     temperature = None
     if job.temperature == AUTO:
@@ -315,7 +321,8 @@ def is_done(job: Job) -> bool:
             return False
         if folder is None and name != job.model:
             return False
-    files = read_volume(job.scan, volume=job.volume, series=job.series).metadata["files"]
+    scan = read_volume(job.scan, volume=job.volume, series=job.series, gaps=job.fill_gaps)
+    files = scan.metadata["files"]
     return all(facts["input"].get("sha256") == checksum(files) for facts in told)
 
 
@@ -343,6 +350,17 @@ def json_fields(path: Path) -> dict[str, object]:
     return fields
 
 
+def _finer(job: Job, geometry: Geometry) -> SlicePlan:
+    doubled = job.factor is None and job.spacing_mm is None
+    stacked = writes_series(job.output) and job.slice_axis is None
+    return plan_slices(
+        geometry,
+        factor=2 if doubled else job.factor,
+        spacing_mm=job.spacing_mm,
+        slice_axis=STACKING_AXIS if stacked else job.slice_axis,
+    )
+
+
 def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
     """The scan's headers, for a DICOM series to be made of; refuses what cannot become one."""
     if before.metadata["format"] != "DICOM":
@@ -356,7 +374,7 @@ def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
             f"along axis {plan.axis}; leave out --slice-axis, or choose an output that ends in "
             ".nii.gz."
         )
-    source = find_series(job.scan, job.series)
+    source = find_series(job.scan, job.series, gaps=job.fill_gaps)
     sop_class_of(next(iter(source.headers.values())))
     return source
 
@@ -370,7 +388,11 @@ def _write_series(
     *,
     overwrite: bool,
 ) -> None:
-    named = [f"{name} {value}" for name, value in facts["options"].items() if value is not None]
+    named = [
+        f"{name} {value}"
+        for name, value in facts["options"].items()
+        if value is not None and value is not False
+    ]
     derivation = Derivation(
         model=facts["model"]["name"],
         version=facts["medgen"],

@@ -26,6 +26,7 @@ from medgen.errors import GeometryError, MedgenError, WriteError
 from medgen.interpolation.job import Job, run_job
 from medgen.volumes import read_volume
 
+LPS = (-1, -1, 1)
 STUDY, FRAME = "1.2.826.0.1.3680043.8.498.7", "1.2.826.0.1.3680043.8.498.9"
 INSTANCE = "1.2.826.0.1.3680043.8.498.5.{}"
 
@@ -442,3 +443,48 @@ def test_real_series(shared_data, tmp_path, name):
         for file in sorted((tmp_path / "out").iterdir())[:2]:
             fresh = {e for e in errors(file) - inherited if "Referenced SOP Instance" not in e}
             assert fresh == set()
+
+
+# === Missing slices ===
+
+
+@pytest.mark.parametrize("out", ["out", "file.nii.gz"])
+def test_only_missing_slices_are_filled_in(tmp_path, out):
+    kept = [0, 1, 3, 4, 5]
+    scan = save(tmp_path / "scan", [scanned(k) for k in kept])
+    job = Job(scan, tmp_path / out, "linear")
+    with pytest.raises(GeometryError, match="--fill-gaps"):
+        run_job(job)
+    with pytest.raises(GeometryError, match="leave out --factor"):
+        run_job(replace(job, fill_gaps=True, factor=2))
+    outcome = run_job(replace(job, fill_gaps=True, mask=tmp_path / "mask.nii"))
+    assert (outcome.before.shape, outcome.after.shape) == ((4, 5, 5), (4, 5, 6))
+    filled = read_volume(tmp_path / out)
+    np.testing.assert_array_equal(filled.array[..., kept], VOXELS[..., kept])
+    middle = (VOXELS[..., 1].astype(float) + VOXELS[..., 3]) / 2
+    np.testing.assert_array_equal(filled.array[..., 2], np.rint(middle))
+    np.testing.assert_allclose(filled.geometry.centers(2)[2], (ORIGIN + 6 * OBLIQUE[:, 2]) * LPS)
+    assert read_volume(tmp_path / "mask.nii").array[0, 0].tolist() == [0, 0, 1, 0, 0, 0]
+    if out == "out":
+        datasets = written(tmp_path / out)[::-1]
+        labels = [dataset.ImageType[-1] for dataset in datasets]
+        assert labels == ["ACQUIRED"] * 2 + ["SYNTHETIC"] + ["ACQUIRED"] * 3
+        references = [r.ReferencedSOPInstanceUID for r in datasets[2].SourceImageSequence]
+        assert references == [INSTANCE.format(2), INSTANCE.format(4)]
+        assert "linear (fill_gaps True, seed 0)" in datasets[2].DerivationDescription
+        assert float(datasets[2].SliceLocation) == 11.5
+
+
+def test_a_real_series_with_a_gap(shared_data, tmp_path):
+    scan = shared_data / "dicom" / "ct_missing_slice_ge"
+    run_job(Job(scan, tmp_path / "out", "linear", fill_gaps=True))
+    gapped, filled = read_volume(scan, gaps=True), read_volume(tmp_path / "out")
+    (missing,) = gapped.metadata["missing_slices"]
+    assert filled.geometry == gapped.geometry
+    assert filled.spacing[2] == pytest.approx(5)
+    kept = [k for k in range(filled.shape[2]) if k != missing]
+    np.testing.assert_array_equal(filled.array[..., kept], gapped.array[..., kept])
+    around = filled.physical()[..., [missing - 1, missing + 1]].mean(axis=-1)
+    scanned_there = (filled.physical()[..., [missing - 1, missing + 1]] >= -1024).all(axis=-1)
+    ours = filled.physical()[..., missing]
+    np.testing.assert_allclose(ours[scanned_there], around[scanned_there], atol=0.5)
