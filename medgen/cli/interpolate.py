@@ -63,6 +63,11 @@ class Temperature(click.ParamType):
     type=click.Choice(["auto", "0", "1", "2"]),
     help="Axis to insert slices along; auto takes the coarsest.",
 )
+@click.option(
+    "--fill-gaps",
+    is_flag=True,
+    help="Only put in slices that a DICOM series lacks, at the spacing of the others.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option(
     "--temperature",
@@ -114,6 +119,7 @@ def interpolate(
     factor: int | None,
     spacing: float | None,
     slice_axis: str,
+    fill_gaps: bool,
     seed: int,
     temperature: float | str | None,
     top_k: int | None,
@@ -148,6 +154,7 @@ def interpolate(
         factor=factor,
         spacing_mm=spacing,
         slice_axis=None if slice_axis == "auto" else int(slice_axis),
+        fill_gaps=fill_gaps,
         seed=seed,
         temperature=temperature,
         top_k=top_k,
