@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from medgen.cli.scan import scan_options
+
+if TYPE_CHECKING:
+    from medgen.interpolation.job import Job
 
 
 @contextmanager
@@ -111,6 +115,25 @@ class Temperature(click.ParamType):
     metavar="NIFTI",
     help="Also write 1 in voxels of synthetic slices, 0 in acquired ones.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the slices that a killed run left, if it was the same.",
+)
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="With a folder of scans: how many to do at a time.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="With a folder of scans: do them on a Dask cluster, such as tcp://host:8786, whose "
+    "workers see the same paths and have one thread each. Needs medgen[cluster].",
+)
 @scan_options
 def interpolate(
     scan: Path,
@@ -129,6 +152,9 @@ def interpolate(
     samples: int,
     uncertainty: Path | None,
     mask: Path | None,
+    resume: bool,
+    jobs: int,
+    scheduler: str | None,
     volume: int | None,
     series: str | None,
     overwrite: bool,
@@ -141,11 +167,18 @@ def interpolate(
 
     OUT is a NIfTI, NRRD or MetaImage file; where it has no suffix and SCAN is DICOM, a folder for
     a new series. Beside it OUT.json tells what it was made of and which slices are synthetic.
+
+    SCAN may also be a folder of scans, of DICOM series in folders of their own, or a BIDS data set.
+    Then OUT is a folder, where the finer scans have the names and places of the scans, a BIDS
+    derivative data set if SCAN is BIDS (OUT.json goes on with the fields of the scan's sidecar;
+    entities stay as they are). Scans that are done are skipped, so the same command goes on after
+    it was killed; those that fail are listed in OUT/failures.csv.
     """
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
 
     from medgen.interpolation.job import Job, run_job
+    from medgen.interpolation.many import is_folder_of_scans
 
     job = Job(
         scan=scan,
@@ -166,8 +199,20 @@ def interpolate(
         samples=samples,
         uncertainty=uncertainty,
         mask=mask,
+        resume=resume,
         overwrite=overwrite,
     )
+    if is_folder_of_scans(scan):
+        if mask is not None or uncertainty is not None:
+            raise click.UsageError(
+                "--mask and --uncertainty name files of one scan; leave them out for a folder."
+            )
+        _work_through(job, jobs, scheduler)
+        return
+    if jobs > 1 or scheduler is not None:
+        raise click.UsageError(
+            f"--jobs and --scheduler share out a folder of scans, but {scan} is one scan."
+        )
     job.require_writable()
     interpolator = job.load_interpolator()
     with _shown() as progress:
@@ -178,3 +223,24 @@ def interpolate(
             note=lambda sentence: click.echo(f"Note: {sentence}", err=True),
         )
     click.echo(outcome.line)
+
+
+def _work_through(job: Job, processes: int, scheduler: str | None) -> None:
+    from medgen.errors import MedgenError
+    from medgen.interpolation.many import FAILURES, work_through
+
+    results = work_through(
+        job.scan,
+        job.output,
+        job,
+        processes=processes,
+        scheduler=scheduler,
+        tell=lambda result: click.echo(
+            f"Failed: {result.line}" if result.failed else result.line, err=result.failed
+        ),
+    )
+    failed = sum(result.failed for result in results)
+    if failed:
+        raise MedgenError(
+            f"{failed} of {len(results)} scans failed; {job.output / FAILURES} tells why."
+        )

@@ -8,8 +8,9 @@ all are there.
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -98,6 +99,46 @@ def jobs_for(folder: Path, output: Path, options: Job) -> list[Job]:
         sidecar = sidecar if sidecar and sidecar.is_file() else None
         jobs.append(replace(options, scan=scan, output=place, sidecar=sidecar, resume=True))
     return jobs
+
+
+def work_through(
+    folder: Path,
+    output: Path,
+    options: Job,
+    *,
+    processes: int = 1,
+    scheduler: str | None = None,
+    tell: Callable[[Result], None],
+) -> list[Result]:
+    """Do `jobs_for` a folder and list in `output` what failed (see `write_failures`).
+
+    Args:
+        folder: see `jobs_for`.
+        output: likewise.
+        options: likewise.
+        processes: see `run_jobs`.
+        scheduler: see `run_jobs_on_cluster`; None for this machine.
+        tell: called with each result as it comes.
+
+    Raises:
+        MedgenError: nothing can be done at all: no scan, no such model, no scheduler, no place to
+            write to.
+    """
+    jobs = jobs_for(folder, output, options)
+    _interpolator(options_of(jobs[0]))
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"Cannot write to {output}: {error.strerror}.") from error
+    write_dataset_description(folder, output)
+    results = []
+    cluster = scheduler is not None
+    done = run_jobs_on_cluster(jobs, scheduler) if cluster else run_jobs(jobs, processes=processes)
+    for result in done:
+        results.append(result)
+        tell(result)
+    write_failures(results, output)
+    return results
 
 
 def is_bids(folder: Path) -> bool:
@@ -223,18 +264,18 @@ def _interpolator(options: Job) -> Interpolator:
     return options.load_interpolator()
 
 
-def write_failures(results: Iterable[Result], folder: Path) -> Path | None:
-    """List in `folder` the scans that failed and why; no failure, no list.
+def write_failures(results: Iterable[Result], folder: Path) -> None:
+    """List in `failures.csv` the scans that failed and why, as `scan` and `reason`.
 
-    Returns:
-        The file `failures.csv` with columns `scan` and `reason`, or None.
+    Where none failed, there is no such file.
+
+    Raises:
+        WriteError: the folder cannot be written to.
     """
     failures = sorted((str(r.scan), r.line) for r in results if r.failed)
-    path = folder / FAILURES
     if not failures:
-        path.unlink(missing_ok=True)
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("scan", "reason"), *failures])
-    return path
+        (folder / FAILURES).unlink(missing_ok=True)
+        return
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([("scan", "reason"), *failures])
+    write_text(lines.getvalue(), folder / FAILURES)
