@@ -80,7 +80,7 @@ def temper(params, temperature):
     logits, means, log_scales = _split(params)
     temperature = _trailing(temperature)
     return ops.concatenate(
-        [logits / temperature, means, log_scales + ops.log(temperature)], axis=-1
+        [logits * (1.0 / temperature), means, log_scales + ops.log(temperature)], axis=-1
     )
 
 

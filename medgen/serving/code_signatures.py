@@ -155,7 +155,7 @@ def _code_draw(temperature: tf.Tensor):
 
     def draw(logits, uniform, conditioning):
         likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        cooled = logits / tf.where(temperature > 0, temperature, 1.0)
+        cooled = logits * (1.0 / tf.where(temperature > 0, temperature, 1.0))
         return tf.where(temperature > 0, categorical.sample(cooled, uniform[:, 0]), likeliest)
 
     return draw
