@@ -63,31 +63,33 @@ class WavefrontSampler:
         )
         channels = self._channels(conditioning)
 
-        def place(time):
-            """Flat position of each slot's pixel at `time`, and a mask `(n, 1, 1)` of real ones."""
-            since = time - reach * slot
-            turn = since // (reach * slots)
-            row, column = slot + slots * turn, since - turn * reach * slots
-            real = (row >= 0) & (row < height) & (column < width)
-            flat = tf.where(real, row * width + column, 0)
-            return flat, tf.cast(real, dtype)[:, None, None]
+        # Of each slot's pixel at each time, from the first lead on: its flat position, and whether
+        # it is one of the map's.
+        steps = leads[0] + reach * (height - 1) + width
+        since = tf.range(-leads[0], steps)[:, None] - reach * slot  # (times, n)
+        turn = since // (reach * slots)
+        row, column = slot + slots * turn, since - turn * reach * slots
+        real = (row >= 0) & (row < height) & (column < width)
+        places = tf.where(real, row * width + column, 0)
+        real = tf.cast(real, dtype)[..., None, None]
 
-        def flat(x):
-            """`(n, b, ...)` as `(n * b, ...)`."""
-            return tf.reshape(x, tf.concat([[slots * batch], tf.shape(x)[2:]], 0))
+        # Shapes outside the loop, where they cost nothing.
+        of_features = tf.stack([slots, batch, filters])
+        of_added = tf.stack([slots, batch, 1, 2 * filters])
+        of_embedded = tf.stack([slots, batch, channels])
 
-        def wave(time, known_ahead, embedded, verticals, queues, left, drawn):
-            masks = [place(time + lead)[1] for lead in leads]
-            known_ahead = _shifted(known_ahead, tf.gather(known, place(time + leads[0])[0]))
+        def wave(step, known_ahead, embedded, verticals, queues, left, drawn):
+            masks = tf.unstack(real[step : step + leads[0] + 1], leads[0] + 1)[::-1]
+            known_ahead = _shifted(known_ahead, tf.gather(known, places[step + leads[0]]))
 
             above = tf.stack(
                 [_at(tf.roll(embedded, d, 0), -(d - 1) * reach, first.kernel_size)
                  for d in range(first.halo, 0, -1)], axis=2,
             )  # fmt: skip
-            vertical = first.pixel(flat(above))
+            vertical = first.pixel(_flat(above))
             added, kept_verticals, kept_queues = [], [], []
             for i, block in enumerate(blocks):
-                vertical = tf.reshape(vertical, (slots, batch, filters)) * masks[i]
+                vertical = tf.reshape(vertical, of_features) * masks[i]
                 around = _shifted(verticals[i], vertical)
                 kept_verticals.append(around)
                 size = block.kernel_size
@@ -95,26 +97,24 @@ class WavefrontSampler:
                     [_at(tf.roll(around, 1, 0), -reach, size), _at(around, 0, size)], axis=2
                 )
                 here = known_ahead[:, :, leads[i + 1]]
-                vertical, new = block.pixel(flat(patch), flat(here))
-                queue = tf.concat([queues[i], tf.reshape(new, (slots, batch, 1, -1))], axis=2)
-                added.append(flat(queue[:, :, 0]))
+                vertical, new = block.pixel(_flat(patch), _flat(here))
+                queue = tf.concat([queues[i], tf.reshape(new, of_added)], axis=2)
+                added.append(_flat(queue[:, :, 0]))
                 kept_queues.append(queue[:, :, 1:])
 
-            here, mask = flat(known_ahead[:, :, 0]), masks[-1]
-            features = first.step(flat(_at(embedded, 0, first.halo)))
+            here, mask = _flat(known_ahead[:, :, 0]), masks[-1]
+            features = first.step(_flat(_at(embedded, 0, first.halo)))
             kept_left = []
             for i, block in enumerate(blocks):
-                features = tf.reshape(features, (slots, batch, filters)) * mask
+                features = tf.reshape(features, of_features) * mask
                 columns = tf.stack([left[i], features], axis=2)
                 kept_left.append(features)
-                features = block.step(flat(columns), added[i])
+                features = block.step(_flat(columns), added[i])
             drawn_from = net.head(features, here)
-            now = place(time)[0]
-            value = self.draw(drawn_from, flat(tf.gather(numbers, now)), here)
-            x = tf.reshape(net.embed(value, here), (slots, batch, channels)) * mask
-            step = time + leads[0]
+            value = self.draw(drawn_from, _flat(tf.gather(numbers, places[step])), here)
+            x = tf.reshape(net.embed(value, here), of_embedded) * mask
             return (
-                time + 1,
+                step + 1,
                 known_ahead,
                 _shifted(embedded, x),
                 kept_verticals,
@@ -129,9 +129,8 @@ class WavefrontSampler:
         def zeros(length, depth):
             return tf.zeros((slots, batch, length, depth), dtype)
 
-        steps = leads[0] + reach * (height - 1) + width
         start = (
-            -leads[0],
+            0,
             zeros(leads[0] + 1, conditioning.shape[-1]),
             zeros(first.kernel_size + (first.halo - 1) * reach, channels),
             [zeros(block.kernel_size + reach, filters) for block in blocks],
@@ -143,7 +142,7 @@ class WavefrontSampler:
             ],
         )
         *_, drawn = tf.while_loop(
-            lambda time, *_: time < steps - leads[0], wave, start, shape_invariants=_free(start)
+            lambda step, *_: step < steps, wave, start, shape_invariants=_free(start)
         )
         rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
         where = tf.stack([leads[0] + reach * rows + columns, rows % slots], axis=-1)
@@ -159,6 +158,11 @@ class WavefrontSampler:
 def _shifted(window, newest):
     """`window` `(n, b, l, c)` without its oldest entry and with `newest` `(n, b, c)` at the end."""
     return tf.concat([window[:, :, 1:], newest[:, :, None]], axis=2)
+
+
+def _flat(x):
+    """`(n, b, ...)` as `(n * b, ...)`."""
+    return tf.reshape(x, (-1, *x.shape[2:]))
 
 
 def _at(window, behind: int, count: int):
