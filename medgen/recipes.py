@@ -109,6 +109,11 @@ class PixelMinerRecipe(_Checked):
     of their distance, pixels resized by up to `zoom`, noise of up to `noise` (standard deviation
     over the intensity range) with in-plane correlation is added, and images are sharpened or
     smoothed by up to `kernel` times what a Gaussian takes away.
+
+    Variants: not `autoregressive`, every pixel is drawn on its own; `partially_causal`, parts of a
+    slice may be known and count on all sides, for which half of the examples show all but a band of
+    the target; `in_plane`, rows of single slices are missing instead of slices: every slice is a
+    stack of its rows, and one of its columns, and windows are `crop` pixels of one.
     """
 
     levels: ClassVar[int] = 2048
@@ -123,6 +128,8 @@ class PixelMinerRecipe(_Checked):
     input_noise: float = 0.5
     dropout: float = 0.0
     autoregressive: bool = True
+    partially_causal: bool = False
+    in_plane: bool = False
     max_gap_mm: float = 8.0
     edge: float = 0.2
     other_axes: float = 0.4
@@ -152,6 +159,8 @@ class PixelMinerPaperRecipe(_Checked):
 
     context: ClassVar[int] = 1
     autoregressive: ClassVar[bool] = True
+    partially_causal: ClassVar[bool] = False
+    in_plane: ClassVar[bool] = False
 
     levels: int = 256
     filters: int = 128
@@ -223,6 +232,7 @@ PIXELMINER_RECIPES = {
         learning_rate=3e-3,
         validate_every=50,
     ),
+    "in-plane": PixelMinerRecipe(in_plane=True, max_gap_mm=4.0, other_axes=0.0, batch_size=256),
     "pixelminer-paper": PixelMinerPaperRecipe(),
 }
 

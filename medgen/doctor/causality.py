@@ -97,12 +97,13 @@ def reach(where: np.ndarray, place: Place) -> tuple[int, int, int, int]:
     return tuple(max(0, int(distance)) for distance in distances)
 
 
-def changed_by_a_neighbour(
-    read: Callable[[Inputs], tf.Tensor], inputs: Inputs, place: Place
+def changed_by(
+    keys: Sequence[str], read: Callable[[Inputs], tf.Tensor], inputs: Inputs, place: Place
 ) -> np.ndarray:
-    """Where `read(inputs)` changes when all acquired slices do at one place.
+    """Where `read(inputs)` changes when some of its maps do at one place.
 
     Args:
+        keys: of the maps `(1, h, w)` or `(1, h, w, n)`, positive levels or codes.
         read: from inputs to `(1, h, w, c)`.
         inputs: of a net, for one image.
         place: row and column.
@@ -111,9 +112,8 @@ def changed_by_a_neighbour(
         Bool `(h, w)`.
     """
     other = {key: np.array(values) for key, values in inputs.items()}
-    for key in ("context", "previous", "next"):
-        if key in other:
-            value = other[key][:, *place]
-            other[key][:, *place] = np.where(value > 0, value - 1, value + 1)  # stays on the scale
+    for key in keys:
+        value = other[key][:, *place]
+        other[key][:, *place] = np.where(value > 0, value - 1, value + 1)  # stays on the scale
     before, after = (np.asarray(read(given)) for given in (inputs, other))
     return np.abs(after - before).max((0, -1)) > 0

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from medgen.doctor.causality import (
     Inputs,
-    changed_by_a_neighbour,
+    changed_by,
     earlier,
     gradients,
     in_double,
@@ -79,6 +79,8 @@ def examine_net(stage: str, net: Generative) -> Iterator[Finding]:
     double = in_double(net)
     yield check_normalisation(stage, double)
     yield check_conditioner(stage, double)
+    if isinstance(net, PixelMiner) and net.partially_causal:
+        yield check_conditioner(stage, double, known=True)
     if _is_causal(net):
         yield check_causality(stage, double)
         yield check_samplers(stage, double)
@@ -133,19 +135,24 @@ def check_normalisation(stage: str, net: Generative) -> Finding:
     )
 
 
-def check_conditioner(stage: str, net: Generative) -> Finding:
-    """Outputs know the acquired slices on all sides."""
+def check_conditioner(stage: str, net: Generative, known: bool = False) -> Finding:
+    """Outputs know the acquired slices, or the `known` pixels of the target, on all sides."""
     published = isinstance(net, PixelMinerPaper)  # has no conditioner apart from its outer slices
     read = (lambda inputs: net(inputs)["mixture"]) if published else net.condition
     side = 2 * net.receptive_field[0] + 1 if published else READ_SIDE
     place = (side // 2, side // 2)
-    where = changed_by_a_neighbour(read, _inputs(net, side, side), place)
-    extent = reach(where, place)
+    inputs = _inputs(net, side, side)
+    if known:
+        keys, what, inputs = ["known"], "a known pixel", inputs | {"known": inputs["target"]}
+    else:
+        keys = ["previous", "next"] if isinstance(net, PixelCNN) else ["context"]
+        what = "an acquired value"
+    extent = reach(changed_by(keys, read, inputs, place), place)
     up, down, left, right = (_length(far, side // 2) for far in extent)
     return Finding(
-        f"{stage} conditioning",
+        f"{stage} {'known pixels' if known else 'conditioning'}",
         all(extent),
-        f"an acquired value counts {up} up, {down} down, {left} left, {right} right",
+        f"{what} counts {up} up, {down} down, {left} left, {right} right",
     )
 
 

@@ -59,6 +59,7 @@ def interpolator_named(
         return CLASSICAL[name]
     folder = model_folder(name)
     # TensorFlow is loaded for trained models only.
+    from medgen.interpolation.in_plane import InPlaneInterpolator
     from medgen.interpolation.pixelminer import PixelMinerInterpolator
     from medgen.interpolation.two_stage import TwoStage
     from medgen.serving.bundle import PixelModel, load_bundle
@@ -73,7 +74,10 @@ def interpolator_named(
         {option: value for option, value in given.items() if option in lacks},
         f"The {bundle.model.kind} model {name!r}",
     )
-    return kind(bundle, seed=seed, **given)
+    interpolator = kind(bundle, seed=seed, **given)
+    if isinstance(bundle.model, PixelModel) and bundle.model.recipe.in_plane:
+        return InPlaneInterpolator(interpolator)
+    return interpolator
 
 
 def model_folder(name: str) -> Path | None:

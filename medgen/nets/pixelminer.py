@@ -43,6 +43,9 @@ class PixelMiner(keras.Model):
         input_noise: standard deviation of the noise on the trunk's input in training, in spreads.
         dropout: rate in all blocks.
         autoregressive: False leaves the trunk out: every pixel on its own, the ablation of [1].
+        partially_causal: whether the net that reads the acquired slices is also shown those pixels
+            of the target that are known, so that they count on all sides of them and not only below
+            and to the right.
         seed: of noise and dropout.
 
     Input shape:
@@ -50,7 +53,9 @@ class PixelMiner(keras.Model):
         acquired slices in their order, half of them before and half after the target, equally
         spaced; `present` `(b, 2 * context)`, 1 where there is such a slice and 0 beyond the ends of
         the scan (the nearest two always are); `position` `(b,)` in (0, 1) between the nearest two
-        and `gap_mm` `(b,)`, their distance. All but `target` is enough for `condition`.
+        and `gap_mm` `(b,)`, their distance. All but `target` is enough for `condition`. `known`
+        `(b, h, w)`, levels of the target, below 0 where it is not known, may be left out; only a
+        partially causal net is shown them.
 
     Output shape:
         Mapping of `prediction` `(b, h, w, 3 * prediction_mixtures)` with `linear` `(b, h, w)`, its
@@ -75,6 +80,7 @@ class PixelMiner(keras.Model):
         input_noise: float = 0.0,
         dropout: float = 0.0,
         autoregressive: bool = True,
+        partially_causal: bool = False,
         seed: int = 0,
         **kwargs,
     ):
@@ -91,11 +97,13 @@ class PixelMiner(keras.Model):
             "input_noise": input_noise,
             "dropout": dropout,
             "autoregressive": autoregressive,
+            "partially_causal": partially_causal,
             "seed": seed,
         }
         self.levels = levels
         self.context = context
         self.autoregressive = autoregressive
+        self.partially_causal = partially_causal
         self.difference = levels / DIFFERENCES_PER_RANGE
         layers, policy = keras.layers, self.dtype_policy
 
@@ -127,7 +135,7 @@ class PixelMiner(keras.Model):
     def build(self, input_shape=None):
         config, maps = self.config, (None, None, None)
         width = config["conditioner_filters"]
-        self.acquired.build((*maps, 2 * self.context + 1))
+        self.acquired.build((*maps, 2 * self.context + 1 + 2 * self.partially_causal))
         self.place.build((None, 5 + 2 * self.context))
         self.conditioner.build((*maps, width))
         self.prediction.build((*maps, width))
@@ -152,9 +160,10 @@ class PixelMiner(keras.Model):
         before, after = acquired[..., self.context - 1], acquired[..., self.context]
         linear = before + position[:, None, None] * (after - before)
         differences = ops.arcsinh((acquired - linear[..., None]) / self.difference)
-        x = ops.concatenate(
-            [4 * self._unit(linear)[..., None], differences * present[:, None, None]], axis=-1
-        )
+        maps = [4 * self._unit(linear)[..., None], differences * present[:, None, None]]
+        if self.partially_causal:
+            maps.append(self._told(inputs.get("known"), linear))
+        x = ops.concatenate(maps, axis=-1)
         place = ops.concatenate([position_features(position, gap_mm), present], axis=-1)
         x = self.acquired(x) + self.place(place)[:, None, None]
         features = keras.activations.silu(self.conditioner(x, training=training))
@@ -198,12 +207,19 @@ class PixelMiner(keras.Model):
         return outputs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Mean nats per pixel of the prediction plus, if autoregressive, those of the mixture."""
+        """Mean nats per pixel of the prediction plus, if autoregressive, those of the mixture.
+
+        Of pixels that are not known.
+        """
+        unknown = x["known"] < 0 if "known" in x else ops.ones_like(x["target"])
+        weights = ops.cast(unknown, "float32")
+        weights = weights / ops.maximum(ops.mean(weights), keras.config.epsilon())
 
         def nats(params, center, bits):
             log_prob = logistic_mixture.log_prob(
                 y_pred[params], x["target"], levels=self.levels, center=y_pred[center]
             )
+            log_prob = log_prob * weights
             bits.update_state(bits_per_dim(log_prob))
             return -ops.mean(log_prob)
 
@@ -222,8 +238,17 @@ class PixelMiner(keras.Model):
         reference = ops.stack([self._unit(center), ops.log(spread / self.difference)], axis=-1)
         return ops.concatenate([features, ops.stop_gradient(reference)], axis=-1)
 
+    def _told(self, known, linear):
+        """Two maps of what is known of the target: differences from `linear`, and where."""
+        if known is None:
+            return ops.zeros((*ops.shape(linear), 2), linear.dtype)
+        where = ops.cast(known >= 0, linear.dtype)
+        difference = ops.arcsinh((ops.cast(known, linear.dtype) - linear) / self.difference)
+        return ops.stack([difference * where, where], axis=-1)
+
     def _unit(self, values):
-        return values / (self.levels - 1) - 0.5
+        # Not a division, which a graph compiler would turn into this and round otherwise.
+        return values * (1 / (self.levels - 1)) - 0.5
 
     def get_config(self):
         return self.config
@@ -250,6 +275,7 @@ def pixelminer_from(recipe: PixelMinerRecipe, levels: int, seed: int = 0) -> Pix
         recipe.input_noise,
         recipe.dropout,
         recipe.autoregressive,
+        recipe.partially_causal,
         seed=seed,
         name="pixelminer",
     )

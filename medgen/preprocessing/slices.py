@@ -63,6 +63,22 @@ def turned(slab: Slab) -> list[Slab]:
     return slabs
 
 
+def lines(slab: Slab) -> list[Slab]:
+    """Every slice of a slab as a stack of its rows and as one of its columns, each 1 pixel thick.
+
+    A row of pixels is then what lies between others, as a slice is in a scan.
+    """
+    slices, rows, columns = slab.stack.spacing_mm
+    return [
+        Slab(Stack(f"{slab.stack.name}, {of} of slice {k}", image[:, None], spacing), 0, len(image))
+        for k in range(slab.start, slab.stop)
+        for of, image, spacing in (
+            ("rows", slab.stack.unit[k], (rows, slices, columns)),
+            ("columns", slab.stack.unit[k].T, (columns, slices, rows)),
+        )
+    ]
+
+
 def stack_of(volume: Volume, rule: IntensityRule, name: str, image_size: int | None) -> Stack:
     """Bring a scan to the slices a model sees.
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from medgen.errors import MedgenError
 from medgen.nets.pixelminer import PixelMiner
+from medgen.preprocessing.bands import UNKNOWN
 from medgen.samplers.cached import CachedSampler
-from medgen.samplers.draw import logistic_mixture_draw
+from medgen.samplers.draw import keep_known, logistic_mixture_draw
 from medgen.samplers.fixed_point import FixedPointSampler
 from medgen.samplers.uncertainty import Uncertainty, UncertaintyMeasure
 
@@ -48,7 +49,7 @@ class SliceSampler:
                 raise MedgenError(f"{what} must be one of {', '.join(known)}, got {value!r}.")
         self.net, self.decode, self.method = net, decode, method
         center = net.center if net.autoregressive else lambda linear: linear[..., 0]
-        self._draw = logistic_mixture_draw(net.levels, center, temperature)
+        self._draw = keep_known(logistic_mixture_draw(net.levels, center, temperature))
         self._measure = UncertaintyMeasure(net.levels, jit_compile)
         if net.autoregressive:
             self._cached = CachedSampler(net, self._draw, jit_compile=jit_compile)
@@ -68,7 +69,9 @@ class SliceSampler:
         """Draw slices, several times if wanted, reading the acquired ones once.
 
         Args:
-            inputs: of the net, see `nets.pixelminer.PixelMiner`; `target` is not looked at.
+            inputs: of the net, see `nets.pixelminer.PixelMiner`; `target` is not looked at. What is
+                `known` stays as it is, and all that is drawn after it follows it; it counts on all
+                sides of it if the net is partially causal.
             uniforms: `(b, h, w, 2)` for each time.
             uncertainty: whether to measure it, of the first time.
 
@@ -78,8 +81,14 @@ class SliceSampler:
         """
         parts = [self._read(one) for one in _singly(inputs)]
         known, *prediction = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
+        given = inputs.get("known", np.full(known.shape[:3], UNKNOWN))[..., None]
         drawn = [
-            self._slices(known, prediction, numbers, keep_outputs=uncertainty and i == 0)
+            self._slices(
+                known,
+                prediction,
+                tf.concat([numbers, given.astype(np.float32)], axis=-1),
+                keep_outputs=uncertainty and i == 0,
+            )
             for i, numbers in enumerate(uniforms)
         ]
         slices = np.stack([levels.numpy() for levels, _ in drawn])
@@ -94,7 +103,8 @@ class SliceSampler:
         """Levels `(b, h, w)`, and parameters and centers that they were drawn from, if wanted."""
         params, linear = prediction
         if self.decode == "mean":
-            return tf.cast(self.net.center(known), tf.float32), prediction
+            mean, given = tf.cast(self.net.center(known), tf.float32), uniforms[..., -1]
+            return tf.where(given < 0, mean, given), prediction
         if not self.net.autoregressive:
             return self._draw(params, uniforms, linear[..., None]), prediction
         if self.method == "cached" and not keep_outputs:

@@ -9,13 +9,12 @@ import tensorflow as tf
 
 from medgen.errors import MedgenError
 from medgen.nets.pixelminer_paper import PixelMinerPaper
+from medgen.preprocessing.bands import UNKNOWN
 from medgen.samplers.draw import keep_known, logistic_mixture_draw
 from medgen.samplers.staged import StagedSampler
 
 # Pixels drawn at once: what the outer slices say to the published net takes 20 KB for each.
 PIXELS_AT_ONCE = 2**16
-# Stands for a level that is not known.
-UNKNOWN = -1
 
 Window = tuple[slice, slice]
 

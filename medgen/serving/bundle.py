@@ -25,6 +25,7 @@ from medgen.recipes import (
     recipe_from_json,
     to_json,
 )
+from medgen.samplers.rows import RowSampler
 from medgen.samplers.slices import SliceSampler
 from medgen.samplers.windows import WindowSampler
 
@@ -96,11 +97,12 @@ class PixelModel:
         """Recipe and net by name."""
         return {"pixelminer": (self.recipe, self.net)}
 
-    def sampler(self, **options: object) -> SliceSampler | WindowSampler:
+    def sampler(self, **options: object) -> SliceSampler | RowSampler | WindowSampler:
         """What draws slices from the net; see there for the options."""
         if isinstance(self.net, PixelMinerPaper):
             return WindowSampler(self.net, side=self.recipe.crop, **options)
-        return SliceSampler(self.net, **options)
+        sampler = SliceSampler(self.net, **options)
+        return RowSampler(sampler) if self.recipe.in_plane else sampler
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,10 @@ from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.nets.pixelminer import PixelMiner
 from medgen.nets.pixelminer_paper import PixelMinerPaper
 from medgen.preprocessing.augmentation import Augmentation
+from medgen.preprocessing.bands import around_bands
 from medgen.preprocessing.contexts import context_batch
 from medgen.preprocessing.intensity import IntensityRule
+from medgen.preprocessing.slices import Slab, lines
 from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, to_json
 from medgen.samplers.randomness import uniforms
 from medgen.samplers.slices import SliceSampler, prediction
@@ -64,8 +66,8 @@ def fit_pixelminer(
         start: a PixelMiner whose weights are taken over where the net begins; it may lack parts
             of the net, as one without autoregression lacks the causal trunk.
         resume: continue an interrupted run in `folder`.
-        report: receives a row for each validation, with the values of `measure_likelihood` and
-            `measure_samples`, and `loss`.
+        report: receives a row for each validation, with the values of `measure_likelihood`,
+            `measure_samples` and, if partially causal, `measure_bands`, and `loss`.
         progress: receives step and losses after every step.
 
     Returns:
@@ -89,36 +91,46 @@ def fit_pixelminer(
         **{field.name: getattr(recipe, field.name, field.default) for field in fields(Augmentation)}
     )
 
+    def examples(slabs: Sequence[Slab], **options: object) -> dict[str, np.ndarray]:
+        if not recipe.in_plane:
+            return context_batch(slabs, **options, **shared)
+        inputs = context_batch(
+            [line for slab in slabs for line in lines(slab)], **options, **shared
+        )
+        # A line was extended to a square by repetition.
+        return inputs | {key: inputs[key][:, :1] for key in ("target", "context")}
+
     def batch(step: int) -> dict[str, np.ndarray]:
-        return context_batch(
+        inputs = examples(
             scans.training,
             crop=recipe.crop,
             size=recipe.batch_size,
             augmentation=augmentation,
             step=step,
-            **shared,
         )
+        if recipe.partially_causal:
+            inputs["known"] = around_bands(inputs["target"], seed, step)
+        return inputs
 
     batch(0)  # refuses scans without three slices before anything else is done
     held_out = [
-        context_batch(
-            scans.validation, crop=recipe.crop, size=recipe.batch_size, step=2**31 + i, **shared
-        )
+        examples(scans.validation, crop=recipe.crop, size=recipe.batch_size, step=2**31 + i)
         for i in range(VALIDATION_BATCHES)
     ]
-    windows = context_batch(
+    windows = examples(
         scans.validation,
         crop=SAMPLED_SIDE,
-        size=SAMPLED_WINDOWS,
+        size=SAMPLED_WINDOWS * (SAMPLED_SIDE if recipe.in_plane else 1),
         min_gap_mm=SAMPLED_GAP_MM,
         step=2**32,
-        **shared,
     )
     sampler = untrained.sampler()
     baseline = {"linear_bits_per_dim": linear_bits_per_dim(held_out, scans.rule.levels)}
 
     def validate() -> dict[str, float]:
         row = measure_likelihood(model, held_out) | baseline
+        if recipe.partially_causal:
+            row |= measure_bands(model, held_out, seed)
         row |= measure_samples(model, sampler, windows, scans.rule, seed)
         bits = row["bits_per_dim" if recipe.autoregressive else "prediction_bits_per_dim"]
         return {"loss": bits + float(np.log2(max(row["sampled_crps"], SMALLEST_CRPS))), **row}
@@ -187,6 +199,27 @@ def measure_likelihood(
     return {name: value for name, value in values.items() if name.endswith("bits_per_dim")}
 
 
+def measure_bands(
+    model: PixelMiner, batches: Sequence[dict[str, np.ndarray]], seed: int
+) -> dict[str, float]:
+    """Bits per pixel within bands, given all that is around them, and without.
+
+    Returns:
+        `band_bits_per_dim`, and `band_bits_per_dim_alone` of the same pixels when nothing around
+        the bands is shown, but the earlier pixels as always.
+    """
+    metric = model.bits if model.autoregressive else model.prediction_bits
+    bits = {}
+    for name, shown in (("band_bits_per_dim", True), ("band_bits_per_dim_alone", False)):
+        for i, inputs in enumerate(batches):
+            banded = inputs | {"known": around_bands(inputs["target"], seed, i, all_unknown=0.0)}
+            outputs = model(banded if shown else inputs, training=False)
+            model.compute_loss(x=banded, y_pred=outputs, training=False)
+        bits[name] = float(metric.result())
+        model.reset_metrics()
+    return bits
+
+
 def linear_bits_per_dim(batches: Sequence[dict[str, np.ndarray]], levels: int) -> float:
     """Bits per pixel of a logistic of the best one scale around the linear interpolation."""
     target = np.concatenate([inputs["target"] for inputs in batches])
@@ -222,8 +255,8 @@ def measure_samples(
         `sampled_crps`: the continuous ranked probability score of the two draws,
         E|x - y| - E|x - x'| / 2, same units. `growth_rows` and `growth_columns`: sampled over
         predicted (or else linear) error in the last quarter, over that in the first; 1 without
-        drift. `hf_power_ratio`: high-frequency power in homogeneous tissue over that of
-        the nearest acquired slices, NaN if there is no such tissue.
+        drift, NaN in windows of one row. `hf_power_ratio`: high-frequency power in homogeneous
+        tissue over that of the nearest acquired slices, NaN if there is no such tissue.
     """
     count, rows, cols = windows["target"].shape
     twice = {key: np.concatenate([values, values]) for key, values in windows.items()}
@@ -258,6 +291,8 @@ def _linear(inputs: dict[str, np.ndarray]) -> np.ndarray:
 
 def _growth(errors: np.ndarray, reference: np.ndarray, axis: int) -> float:
     quarter = errors.shape[axis] // 4
+    if not quarter:
+        return float("nan")
     first, last = (
         errors.take(where, axis).mean() / reference.take(where, axis).mean()
         for where in (range(quarter), range(-quarter, 0))

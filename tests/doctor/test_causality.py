@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from medgen.doctor.causality import (
-    changed_by_a_neighbour,
+    changed_by,
     earlier,
     gradients,
     in_double,
@@ -67,7 +67,7 @@ def test_order_neighbourhood_and_reach():
     assert reach(np.zeros((3, 4), bool), (1, 2)) == (0, 0, 0, 0)
 
 
-def test_a_neighbour_is_changed_at_one_place_of_all_slices():
+def test_all_slices_of_a_map_change_at_one_place():
     context = np.zeros((1, 5, 6, 2), int)
     context[..., 1] = 7
 
@@ -75,9 +75,9 @@ def test_a_neighbour_is_changed_at_one_place_of_all_slices():
         both = inputs["context"].sum(-1, keepdims=True).astype(float)
         return np.concatenate([both, np.roll(both, (2, -1), (1, 2))], axis=-1)
 
-    assert not changed_by_a_neighbour(read, {"context": context}, (1, 3)).any()  # 0 + 1, 7 - 1
+    assert not changed_by(["context"], read, {"context": context}, (1, 3)).any()  # 0 + 1, 7 - 1
     context[..., 0] = 3
-    where = changed_by_a_neighbour(read, {"context": context}, (1, 3))
+    where = changed_by(["context"], read, {"context": context}, (1, 3))
     assert np.argwhere(where).tolist() == [[1, 3], [3, 2]]
 
 

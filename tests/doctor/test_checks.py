@@ -158,6 +158,15 @@ def test_acquired_slices_that_are_not_read(net, monkeypatch):
     assert found.detail.endswith("counts 0 up, 0 down, 0 left, 0 right")
 
 
+def test_known_pixels_that_are_not_shown(net):
+    """As of a net that is not partially causal."""
+    found = check_conditioner("net", net, known=True)
+    assert (found.check, found.passed) == ("net known pixels", False)
+    recipe = replace(RECIPE, partially_causal=True)
+    found = check_conditioner("net", in_double(pixelminer_from(recipe, 300)), known=True)
+    assert found.passed
+
+
 def test_a_fast_sampler_that_forgets_the_pixel_to_the_left(net, monkeypatch):
     step = GatedBlock.step
     forget = np.array([[[0.0], [1.0]]])

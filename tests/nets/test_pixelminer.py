@@ -144,6 +144,44 @@ def test_without_autoregression_only_the_prediction_is_left():
     np.testing.assert_array_equal(outputs["prediction"], plain(other)["prediction"])
 
 
+def test_a_known_pixel_counts_on_all_sides_of_it_and_an_unknown_one_does_not():
+    shown = net(partially_causal=True)
+    given = inputs()
+    known = np.full_like(given["target"], -1)
+    before = shown(given)
+    for name, values in shown(given | {"known": known}).items():  # the same as not to say
+        np.testing.assert_array_equal(values, before[name])
+    known[0, 3, 4] = given["target"][0, 3, 4]
+    told = shown(given | {"known": known})
+    known[0, 3, 4] = (known[0, 3, 4] + 20) % LEVELS
+    other = shown(given | {"known": known})
+    for name in ("mixture", "prediction"):
+        for one, two in ((before, told), (told, other)):
+            changed = np.abs(one[name] - two[name]).max(-1) > 0
+            assert changed[0].all()
+            assert not changed[1].any()
+
+
+def test_loss_is_that_of_the_pixels_that_are_not_known():
+    shown = net(partially_causal=True)
+    given = inputs()
+    given["known"] = np.where(np.arange(9) < 6, given["target"], -1)
+    outputs = shown(given)
+    nats = [
+        -logistic_mixture.log_prob(
+            outputs[params], given["target"], levels=LEVELS, center=outputs[center]
+        )
+        .numpy()[..., 6:]
+        .mean()
+        for params, center in (("mixture", "center"), ("prediction", "linear"))
+    ]
+    loss = shown.compute_loss(x=given, y_pred=outputs, training=False)
+    np.testing.assert_allclose(loss, sum(nats), rtol=1e-5)
+    np.testing.assert_allclose(shown.bits.result(), nats[0] / np.log(2), rtol=1e-5)
+    everything = given | {"known": given["target"]}
+    assert float(shown.compute_loss(x=everything, y_pred=outputs, training=False)) == 0
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (8, 3)])
 def test_any_size_of_slice(model, height, width):
     outputs = model(inputs(height=height, width=width))

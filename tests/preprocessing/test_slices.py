@@ -13,6 +13,7 @@ from medgen.preprocessing.slices import (
     Slab,
     Stack,
     axial_square,
+    lines,
     split,
     stack_of,
     turned,
@@ -232,3 +233,16 @@ def test_turned_slabs_hold_the_same_voxels_along_the_other_axes():
 def test_few_or_thick_slices_are_not_turned(spacing, slices):
     unit = np.zeros((slices, 70, 90), np.float32)
     assert turned(Slab(Stack("scan", unit, spacing), 0, slices)) == []
+
+
+def test_lines_are_the_rows_and_the_columns_of_each_slice():
+    unit = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
+    found = lines(Slab(Stack("scan", unit, (4.0, 1.0, 2.0)), 1, 3))
+    assert [slab.stack.name for slab in found] == [
+        f"scan, {of} of slice {k}" for k in (1, 2) for of in ("rows", "columns")
+    ]
+    rows, columns = found[2:]
+    assert (rows.start, rows.stop, rows.stack.spacing_mm) == (0, 3, (1.0, 4.0, 2.0))
+    assert (columns.start, columns.stop, columns.stack.spacing_mm) == (0, 5, (2.0, 4.0, 1.0))
+    np.testing.assert_array_equal(rows.stack.unit, unit[2][:, None])
+    np.testing.assert_array_equal(columns.stack.unit[3], unit[2][None, :, 3])

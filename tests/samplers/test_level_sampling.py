@@ -108,3 +108,31 @@ def test_a_slice_does_not_depend_on_its_batch(model):
     sampler = SliceSampler(model, jit_compile=False)
     drawn = sampler(inputs(), numbers())
     np.testing.assert_array_equal(drawn[1:2], sampler(one, numbers()[1:2]))
+
+
+@pytest.mark.parametrize("options", [{"partially_causal": True}, {}, {"autoregressive": False}])
+def test_known_pixels_stay_and_count(options):
+    """On all sides if partially causal, else on what follows, if that depends on it at all."""
+    sampler = SliceSampler(net(**options), jit_compile=False)
+    free = sampler(inputs(), numbers())
+    known = np.full((3, 5, 6), -1)
+    known[0, 2, 1:5] = (free[0, 2, 1:5] + 60) % LEVELS
+    drawn = sampler(inputs() | {"known": known}, numbers())
+    np.testing.assert_array_equal(drawn[0, 2, 1:5], known[0, 2, 1:5])
+    np.testing.assert_array_equal(drawn[1:], free[1:])
+    assert (drawn[0, :2] != free[0, :2]).any() == ("partially_causal" in options)
+    assert (drawn[0, 3:] != free[0, 3:]).any() == ("autoregressive" not in options)
+
+
+def test_known_pixels_stay_in_full_passes_and_in_the_mean():
+    shown = net(partially_causal=True)
+    known = np.full((3, 5, 6), -1)
+    known[1, :, 2] = 7
+    given = inputs() | {"known": known}
+    cached = SliceSampler(shown, jit_compile=False)(given, numbers())
+    np.testing.assert_array_equal(
+        cached, SliceSampler(shown, method="fixed-point", jit_compile=False)(given, numbers())
+    )
+    mean = SliceSampler(shown, decode="mean", jit_compile=False)(given, numbers())
+    np.testing.assert_array_equal(mean[1, :, 2], 7)
+    np.testing.assert_allclose(mean[0], prediction(shown, given)[0], atol=1e-4)

@@ -9,6 +9,7 @@ from medgen.errors import TrainingError
 from medgen.nets.pixelminer import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
+from medgen.samplers.rows import RowSampler
 from medgen.samplers.slices import SliceSampler
 from medgen.serving.bundle import Bundle, PixelModel
 from medgen.training import fit_pixelminer
@@ -98,6 +99,29 @@ def test_a_run_starts_from_a_net_without_its_trunk(scans):
     wider = pixelminer_from(replace(RECIPE, conditioner_filters=8), 2048)
     with pytest.raises(TrainingError, match="alone has weights pixelminer/"):
         take_over(wider, bundle)
+
+
+@pytest.mark.slow
+def test_a_partially_causal_net_is_measured_within_bands(scans, tmp_path):
+    rows = []
+    recipe = replace(RECIPE, partially_causal=True, steps=4, validate_every=4)
+    bundle = fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
+    (row,) = rows
+    assert bundle.model.net.partially_causal
+    assert row["band_bits_per_dim"] != row["band_bits_per_dim_alone"]
+    # Half of a side at most, in windows that the net has hardly learnt: near all the pixels' bits.
+    assert row["band_bits_per_dim_alone"] == pytest.approx(row["bits_per_dim"], rel=0.2)
+
+
+@pytest.mark.slow
+def test_in_plane_a_line_is_drawn_between_lines(scans, tmp_path):
+    rows = []
+    recipe = replace(RECIPE, in_plane=True, steps=4, validate_every=4)
+    bundle = fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
+    (row,) = rows
+    assert isinstance(bundle.model.sampler(), RowSampler)
+    assert np.isnan(row["growth_rows"])
+    assert np.isfinite([row["loss"], row["sampled_crps"], row["growth_columns"]]).all()
 
 
 def test_slabs_of_two_slices_are_refused(scans, tmp_path):

@@ -1,0 +1,92 @@
+"""Rows missing within each slice, instead of slices: the same models, turned by an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from medgen.errors import BundleError
+from medgen.interpolation.engine import Progress
+from medgen.interpolation.pixelminer import AUTO, PixelMinerInterpolator
+from medgen.interpolation.samples import Filling
+from medgen.volumes.geometry import Geometry
+from medgen.volumes.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class InPlaneInterpolator:
+    """Writes missing rows of every slice, each slice by itself, with a model trained to do so.
+
+    Given an axis within the slices, a scan is a stack of planes that cut across all its slices. In
+    such a plane each slice is a line of pixels, which the model writes given the same slice's lines
+    before and after; lines of other slices do not count, so that a single slice is enough.
+
+    Args:
+        interpolator: of a bundle whose recipe is `in_plane`.
+
+    Raises:
+        BundleError: a temperature to be matched, for which lines show too little.
+    """
+
+    interpolator: PixelMinerInterpolator
+
+    def __post_init__(self) -> None:
+        if self.interpolator.temperature == AUTO:
+            raise BundleError(
+                f"{self.name} writes single rows, whose noise cannot be matched; give the "
+                "temperature as a number."
+            )
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.interpolator.name
+
+    def fill(
+        self, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator[np.ndarray]:
+        """Yield the plane at each of `positions`; see `Interpolator.fill`."""
+        for filling in self.fill_several(stack, positions, progress):
+            yield filling.images[0]
+
+    def fill_several(
+        self,
+        stack: Volume,
+        positions: np.ndarray,
+        progress: Progress,
+        *,
+        samples: int = 1,
+        uncertainty: bool = False,
+    ) -> Iterator[Filling]:
+        """Yield each plane several times; see `samples.SamplingInterpolator.fill_several`."""
+        options = {"samples": samples, "uncertainty": uncertainty}
+        if through_axis(stack) == 1:
+            yield from self.interpolator.fill_several(stack, positions, progress, **options)
+            return
+        for filling in self.interpolator.fill_several(
+            _transposed(stack), positions, progress, **options
+        ):
+            maps = filling.uncertainty
+            yield Filling(
+                filling.images.swapaxes(1, 2),
+                None if maps is None else {name: map_.T for name, map_ in maps.items()},
+            )
+
+
+def through_axis(stack: Volume) -> int:
+    """Which axis of a plane, 1 or 2, runs through the slices: a single pixel, or the coarser one.
+
+    The last one if both are alike.
+    """
+    for axis in (2, 1):
+        if stack.shape[axis] == 1:
+            return axis
+    return 1 if stack.spacing[1] > stack.spacing[2] else 2
+
+
+def _transposed(stack: Volume) -> Volume:
+    array = np.ascontiguousarray(stack.array.swapaxes(1, 2))
+    geometry = Geometry(array.shape, stack.geometry.affine[:, [0, 2, 1, 3]])
+    return Volume(array, geometry, modality=stack.modality, metadata=stack.metadata)
