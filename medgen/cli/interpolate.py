@@ -44,9 +44,9 @@ class Temperature(click.ParamType):
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
 @click.option(
     "--model",
-    required=True,
     metavar="NAME|BUNDLE",
-    help="nearest, linear, bspline, sinc, or a trained model.",
+    help="nearest, linear, bspline, sinc, one of `medgen models`, or the folder of a model of your "
+    "own. By default the released one for the scan's modality.",
 )
 @click.option(
     "--factor",
@@ -138,7 +138,7 @@ class Temperature(click.ParamType):
 def interpolate(
     scan: Path,
     output: Path,
-    model: str,
+    model: str | None,
     factor: int | None,
     spacing: float | None,
     slice_axis: str,
@@ -214,6 +214,7 @@ def interpolate(
             f"--jobs and --scheduler share out a folder of scans, but {scan} is one scan."
         )
     job.require_writable()
+    job = job.with_model()
     interpolator = job.load_interpolator()
     with _shown() as progress:
         outcome = run_job(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import medgen
-from medgen.errors import BundleError, GeometryError, ReadError, WriteError
+from medgen.errors import BundleError, GeometryError, MedgenError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices, stack_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
@@ -26,6 +26,7 @@ from medgen.interpolation.provenance import (
     writes_series,
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
+from medgen.serving.released import default_model
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
 from medgen.volumes.dicom import Series, find_series
 from medgen.volumes.dicom_series import (
@@ -48,7 +49,8 @@ class Job:
         scan: see `read_volume`.
         output: see `write_volume`; without a suffix, a folder for a DICOM series, see
             `write_series`.
-        model: see `interpolator_named`, as for `seed` to `sampler`.
+        model: see `interpolator_named`, as for `seed` to `sampler`; None until `with_model` has
+            chosen one.
         factor: see `interpolate_volume`, as for `spacing_mm` and `slice_axis`; with neither factor
             nor spacing the slices are doubled, and a DICOM series is made finer along its own
             stacking unless an axis is given.
@@ -69,7 +71,7 @@ class Job:
 
     scan: Path
     output: Path
-    model: str
+    model: str | None = None
     factor: int | None = None
     spacing_mm: float | None = None
     slice_axis: int | None = None
@@ -136,6 +138,17 @@ class Job:
         }  # fmt: skip
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
+    def with_model(self) -> Job:
+        """The same job with the default model for the scan's modality, if it names none.
+
+        Raises:
+            MedgenError: the scan cannot be read, or no model is for its modality.
+        """
+        if self.model is not None:
+            return self
+        scan = read_volume(self.scan, volume=self.volume, series=self.series, gaps=self.fill_gaps)
+        return replace(self, model=default_model(scan.modality).name)
+
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
         return interpolator_named(
@@ -189,7 +202,7 @@ def run_job(
     """Read the scan, insert slices, write maps, provenance and finer scan, in this order.
 
     Args:
-        job: what to do.
+        job: what to do, and by which model.
         interpolator: what `job.load_interpolator()` gave before, so that a model is loaded once for
             many scans; loaded here if None.
         progress: see `interpolate_volume`.
@@ -276,10 +289,14 @@ def run_job(
             remove_provenance(output)
         else:
             write_provenance(fields | told, output)
-        if source is not None:
-            _write_series(output, source, after, plan, told, overwrite=job.overwrite)
-        else:
-            write_volume(after, output, overwrite=job.overwrite)
+        try:
+            if source is not None:
+                _write_series(output, source, after, plan, told, overwrite=job.overwrite)
+            else:
+                write_volume(after, output, overwrite=job.overwrite)
+        except MedgenError:
+            remove_provenance(output)
+            raise
         if replaced:
             write_provenance(fields | told, output)
     if partial is not None:

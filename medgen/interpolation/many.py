@@ -78,7 +78,7 @@ def jobs_for(folder: Path, output: Path, options: Job) -> list[Job]:
         BundleError: there is no such model.
     """
     folder, output = folder.absolute(), output.absolute()
-    model = model_folder(options.model)
+    model = options.model and model_folder(options.model)
     if model is not None and Path(options.model).is_dir():
         options = replace(options, model=str(model.absolute()))
     left_out = {output, *([folder / name for name in NOT_RAW] if is_bids(folder) else [])}
@@ -125,7 +125,8 @@ def work_through(
             write to.
     """
     jobs = jobs_for(folder, output, options)
-    _interpolator(options_of(jobs[0]))
+    if options.model is not None:
+        _interpolator(options_of(jobs[0]))
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -239,6 +240,7 @@ def run_jobs_on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Result]
 def attempt(job: Job) -> Result:
     """Do a job unless it is done; whatever goes wrong is a result as well."""
     try:
+        job = job.with_model()
         if is_done(job):
             return Result(job.scan, f"{job.output} is there already.")
         job.output.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +261,7 @@ def options_of(job: Job) -> Job:
     return replace(job, scan=Path(), output=Path(), sidecar=None)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # the default models of CT and MR
 def _interpolator(options: Job) -> Interpolator:
     return options.load_interpolator()
 

@@ -1,0 +1,60 @@
+"""Without --model a scan gets the released model of its modality."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from medgen.cli import main
+from medgen.nets.pixelminer import pixelminer_from
+from medgen.preprocessing.intensity import IntensityRule
+from medgen.recipes import PIXELMINER_RECIPES
+from medgen.serving import released
+from medgen.serving.bundle import Bundle, PixelModel, save_bundle
+from medgen.volumes import write_volume
+from medgen.volumes.phantom import phantom_volume
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """A CT and an MR, and untrained models called ct-tiny and mr-tiny as the released ones."""
+    recipe = replace(PIXELMINER_RECIPES["small"], filters=4, conditioner_filters=4)
+    for modality in ("ct", "mr"):
+        net = pixelminer_from(recipe, 2048)
+        folder = tmp_path / "released" / f"{modality}-tiny"
+        save_bundle(Bundle(IntensityRule(modality), PixelModel(recipe, net)), folder, "card")
+    monkeypatch.setattr(released, "PLACES", (tmp_path / "released",))
+    monkeypatch.setattr(released, "DEFAULT", {"ct": "ct-tiny", "mr": "mr-tiny"})
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for modality in ("ct", "mr"):
+        volume = phantom_volume(modality, (10, 12, 3), (20.0, 20.0, 40.0), seed=1)
+        write_volume(volume, folder / f"{modality}.nii")
+    return folder
+
+
+def test_one_scan_and_a_folder_of_both_modalities(scans, tmp_path):
+    one = CliRunner().invoke(
+        main, ["interpolate", str(scans / "mr.nii"), "-o", f"{tmp_path}/a.nii"]
+    )
+    assert one.exit_code == 0, one.output
+    assert "by mr-tiny, from" in one.output
+    assert json.loads((tmp_path / "a.json").read_text())["model"]["name"] == "mr-tiny"
+    many = CliRunner().invoke(main, ["interpolate", str(scans), "-o", f"{tmp_path}/finer"])
+    assert many.exit_code == 0, many.output
+    for modality in ("ct", "mr"):
+        told = json.loads((tmp_path / "finer" / f"{modality}.json").read_text())
+        assert told["model"]["name"] == f"{modality}-tiny"
+
+
+def test_a_scan_no_model_is_for_is_one_sentence(scans, tmp_path, monkeypatch):
+    monkeypatch.setattr(released, "DEFAULT", {"ct": "ct-tiny"})
+    result = CliRunner().invoke(
+        main, ["interpolate", str(scans / "mr.nii"), "-o", f"{tmp_path}/a.nii"]
+    )
+    assert result.exit_code == 1
+    assert result.output.strip().endswith(
+        "name one with --model: ct-tiny, mr-tiny, a classical method, or a folder of your own."
+    )
+    assert not (tmp_path / "a.nii").exists()
