@@ -76,7 +76,7 @@ def read_request(body: bytes, signatures: Mapping[str, Signature]) -> Request:
         raise RequestError(f"The body must be JSON: {error}.") from error
     if not isinstance(asked, dict) or ("instances" in asked) == ("inputs" in asked):
         raise RequestError('The body must be a JSON object with either "instances" or "inputs".')
-    name = asked.get("signature_name", DEFAULT_SIGNATURE)
+    name = asked.get("signature_name") or DEFAULT_SIGNATURE
     if not isinstance(name, str) or name not in signatures:
         known = ", ".join(signatures)
         raise RequestError(f"The model has no signature {name!r}; it has {known}.")

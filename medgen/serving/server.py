@@ -70,7 +70,7 @@ class ModelServer:
                 Route(place + "/metadata", self.metadata),
                 Route(place, self.status),
             ]
-        handlers = {HTTPException: _http_error, RequestError: _bad_request}
+        handlers = {HTTPException: _http_error, RequestError: _bad_request, Exception: _failure}
         return Starlette(routes=routes, exception_handlers=handlers)
 
     def try_out(self) -> None:
@@ -196,3 +196,8 @@ async def _http_error(request: HTTPRequest, error: HTTPException) -> Response:
 
 async def _bad_request(request: HTTPRequest, error: RequestError) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _failure(request: HTTPRequest, error: Exception) -> Response:
+    """Of a bug; the traceback goes to the server's log."""
+    return JSONResponse({"error": f"The server failed: {type(error).__name__}."}, 500)
