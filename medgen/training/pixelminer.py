@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from medgen.errors import TrainingError
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
-from medgen.likelihoods import bits_per_dim, logistic_mixture
+from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.nets.pixelminer import PixelMiner
 from medgen.nets.pixelminer_paper import PixelMinerPaper
 from medgen.preprocessing.augmentation import Augmentation
@@ -224,13 +224,7 @@ def linear_bits_per_dim(batches: Sequence[dict[str, np.ndarray]], levels: int) -
     """Bits per pixel of a logistic of the best one scale around the linear interpolation."""
     target = np.concatenate([inputs["target"] for inputs in batches])
     linear = np.concatenate([_linear(inputs) for inputs in batches])
-    bits = []
-    for log_scale in np.arange(-1.0, np.log(levels), 0.25, np.float32):
-        params = np.zeros((*target.shape, 3), np.float32)
-        params[..., 2] = log_scale
-        log_prob = logistic_mixture.log_prob(params, target, levels=levels, center=linear)
-        bits.append(float(bits_per_dim(log_prob)))
-    return min(bits)
+    return logistic_bits_per_dim(target, linear, levels)
 
 
 def measure_samples(

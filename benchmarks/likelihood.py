@@ -1,0 +1,101 @@
+"""Bits per pixel that slices of a scan cost, given the slices around them.
+
+    python benchmarks/likelihood.py SCAN [--gap 4] [--model BUNDLE]... [--method NAME]...
+
+As by `medgen evaluate`, slices are taken out of the scan, so that those left lie `--gap` mm apart.
+Each `--model`, a PixelMiner, tells how probable it finds the true levels of what was taken out:
+pixel by pixel, given the true pixels before, and by its prediction, every pixel on its own. Around
+the slices of each `--method` (linear, sinc, a two-stage model ...) a logistic is laid whose one
+scale is the best for the scan. Counted are the interior gaps, within the smallest box that holds
+the patient; all in the levels of the first `--model`. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from medgen.evaluation.protocol import Plan, plan_scan, take_slices
+from medgen.interpolation import interpolate_volume, interpolator_named
+from medgen.interpolation.engine import stack_slices
+from medgen.likelihoods import bits_per_dim, logistic_mixture
+from medgen.likelihoods.baseline import logistic_bits_per_dim
+from medgen.preprocessing.contexts import acquired_around
+from medgen.serving.bundle import load_bundle
+from medgen.volumes import Volume, read_volume
+
+
+def levels_of(volume: Volume, plan: Plan, bundle) -> np.ndarray:
+    """Levels of all slices of the truth, `(n, rows, cols)`."""
+    stack, _ = stack_slices(volume, plan.axis)
+    scale = bundle.rule.scale_for(stack.array)
+    return scale.quantise(stack.array[list(plan.truth)])
+
+
+def model_bits(bundle, levels: np.ndarray, plan: Plan, removed: list[int]) -> dict[str, float]:
+    """Mean bits per pixel of the slices `removed`, by likelihood."""
+    net, step, bits = bundle.model.net, plan.factor, {}
+    for t in removed:
+        before = t - t % step
+        indices, present = acquired_around(before, step, net.context, 0, len(levels))
+        outputs = net(
+            {
+                "target": levels[None, t],
+                "context": np.moveaxis(levels[indices], 0, -1)[None],
+                "present": present[None].astype(np.float32),
+                "position": np.array([t % step / step], np.float32),
+                "gap_mm": np.array([plan.gap_mm], np.float32),
+            }
+        )
+        for params, center in (("prediction", "linear"), ("mixture", "center")):
+            if params in outputs:
+                log_prob = logistic_mixture.log_prob(
+                    outputs[params], levels[None, t], levels=net.levels, center=outputs[center]
+                )
+                bits.setdefault(params, []).append(float(bits_per_dim(log_prob)))
+    return {params: float(np.mean(values)) for params, values in bits.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scan", type=Path)
+    parser.add_argument("--gap", type=float)
+    parser.add_argument("--model", action="append", required=True)
+    parser.add_argument("--method", action="append", default=[])
+    options = parser.parse_args()
+
+    volume = read_volume(options.scan)
+    plan = plan_scan(volume.geometry, gap_mm=options.gap)
+    removed = [t for t in plan.removed if plan.where(t) == "interior"]
+    bundles = {name: load_bundle(Path(name)) for name in options.model}
+    first = next(iter(bundles.values()))
+    levels = levels_of(volume, plan, first)
+    occupied = levels.any(axis=0)
+    box = np.ix_(
+        range(len(levels)), np.flatnonzero(occupied.any(1)), np.flatnonzero(occupied.any(0))
+    )
+
+    bits = {}
+    acquired = take_slices(volume, plan.axis, plan.truth[:: plan.factor])
+    for method in options.method:
+        interpolator = interpolator_named(method)
+        after = interpolate_volume(acquired, interpolator, factor=plan.factor, slice_axis=plan.axis)
+        stack, _ = stack_slices(after, plan.axis)
+        center = first.rule.scale_for(stack.array).quantise(stack.array)
+        bits[f"logistic around {interpolator.name}"] = logistic_bits_per_dim(
+            levels[box][removed], center[box][removed].astype(np.float32), first.rule.levels
+        )
+    for bundle in bundles.values():
+        for likelihood, value in model_bits(bundle, levels[box], plan, removed).items():
+            bits[f"{bundle.name}, {likelihood}"] = value
+    print(f"{options.scan.name}: {len(removed)} slices in gaps of {plan.gap_mm:g} mm")
+    for name, value in sorted(bits.items(), key=lambda item: -item[1]):
+        print(f"  {value:6.3f} bits per pixel: {name}")
+    print(json.dumps(bits))
+
+
+if __name__ == "__main__":
+    main()
