@@ -18,6 +18,7 @@ import numpy as np
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import LPS_TO_RAS, Geometry
 from medgen.volumes.headers import meta_header, nrrd_header
+from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume, last_line
 from medgen.volumes.volume import Volume
 
@@ -72,6 +73,7 @@ def read_itk(path: Path, *, volume: int | None = None) -> Volume:
                 f"{path} needs {needed} bytes of voxels but {header.data_file.name} holds "
                 f"{available}; fetch the file again."
             )
+        require_memory(2 * needed, f"Reading {path}")
         image = reader.Execute()
     except (OSError, ValueError, zlib.error, RuntimeError) as error:
         raise ReadError(
@@ -139,7 +141,9 @@ def write_itk(volume: Volume, path: Path) -> None:
     try:
         sitk.WriteImage(image, str(path), True)
     except RuntimeError as error:
-        raise WriteError(f"SimpleITK cannot write the scan ({last_line(error)}).") from error
+        raise WriteError(
+            f"Cannot write the scan with SimpleITK ({last_line(error)}); is there room on the disk?"
+        ) from error
 
 
 def exact_physical(volume: Volume) -> np.ndarray:
