@@ -41,5 +41,9 @@ class EvaluationError(MedgenError):
     """A comparison or measurement that has nothing to work on."""
 
 
+class ResourceError(MedgenError):
+    """Work that needs more memory than there is."""
+
+
 class RequestError(MedgenError):
     """A request to a served model that it cannot answer."""

@@ -161,18 +161,23 @@ def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:
     Raises:
         IntensityError: a voxel is NaN or infinite.
     """
-    values = np.ascontiguousarray(np.moveaxis(volume.physical(), axis, 0))
-    broken = values.size - np.count_nonzero(np.isfinite(values))
+    acquired = np.moveaxis(volume.array, axis, 0)
+    values = np.empty(acquired.shape, np.float32)
+    padding = np.zeros(values.shape, bool)
+    air = AIR_HU if volume.modality == "ct" else 0.0
+    broken = 0
+    for image, stored, padded in zip(values, acquired, padding, strict=True):
+        image[...] = volume.physical_of(stored)
+        broken += image.size - np.count_nonzero(np.isfinite(image))
+        if "padding_value" in volume.metadata:
+            padded |= image == np.float32(volume.metadata["padding_value"])
+        if volume.modality == "ct":
+            padded |= image < AIR_HU
+        image[padded] = air
     if broken:
         raise IntensityError(
             f"Of {values.size} voxels {broken} are NaN or infinite; replace them by numbers first."
         )
-    padding = np.zeros(values.shape, bool)
-    if "padding_value" in volume.metadata:
-        padding |= values == np.float32(volume.metadata["padding_value"])
-    if volume.modality == "ct":
-        padding |= values < AIR_HU
-    values[padding] = AIR_HU if volume.modality == "ct" else 0.0
     order = [axis, *(other for other in range(3) if other != axis)]
     geometry = Geometry(values.shape, volume.geometry.affine[:, [*order, 3]])
     return Volume(values, geometry, modality=volume.modality, metadata=volume.metadata), padding

@@ -21,6 +21,7 @@ import numpy as np
 
 from medgen.errors import MedgenError, ReadError
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume, last_line
 from medgen.volumes.stacking import Frame, arrange
 from medgen.volumes.volume import Volume
@@ -69,6 +70,8 @@ def read_dicom(
     frames, first = found.frames, next(iter(found.headers.values()))
     with pydicom_errors(path, "has a malformed DICOM header"):
         tag, padding = str(first.get("Modality") or ""), padding_of(first)
+    voxels = sum(frame.size[0] * frame.size[1] for frame in frames)
+    require_memory(2 * voxels * int(first.BitsAllocated) // 8, f"Reading {path}")
     array, slope, intercept = stored_values(frames)
 
     metadata: dict[str, object] = {

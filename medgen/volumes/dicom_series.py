@@ -1,9 +1,9 @@
 """A finer scan written as a derived DICOM series, one file for each slice.
 
 Acquired slices leave with the stored values they came with (decompressed, where they were
-compressed; bits beyond BitsStored, once used for overlays, are cleared). All slices are uncompressed, explicit value representation, little endian. Nothing in
-a file depends on the time: the same scan and options give the same bytes, unique identifiers
-included.
+compressed; bits beyond BitsStored, once used for overlays, are cleared). All slices are
+uncompressed, explicit value representation, little endian. Nothing in a file depends on the time:
+the same scan and options give the same bytes, unique identifiers included.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume, first_line
 from medgen.volumes.volume import Volume
 
@@ -102,6 +103,7 @@ def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage, count: int)
         size = os.path.getsize(holder.filename)
         if needed > size * LARGEST_GZIP_RATIO:
             raise EOFError(f"its header tells of {needed} bytes of voxels, but the file has {size}")
+        require_memory(2 * needed, f"Reading {path}")
         array = np.empty(count, dtype)
         view, filled = memoryview(array.view(np.uint8)), 0
         with holder.get_prepare_fileobj("rb") as file:

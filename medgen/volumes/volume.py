@@ -76,9 +76,16 @@ class Volume:
 
     def physical(self) -> np.ndarray:
         """Voxel values in physical units, float32 `(i, j, k)`."""
+        values = np.empty_like(self.array, np.float32)
+        for k in range(self.shape[2]):  # through float64, but not all of it at once
+            values[..., k] = self.physical_of(self.array[..., k])
+        return values
+
+    def physical_of(self, stored: np.ndarray) -> np.ndarray:
+        """Physical units, float32, of values of any shape that are stored as this volume's are."""
         if not self.is_scaled:
-            return self.array.astype(np.float32)
-        return (self.array * np.float64(self.slope) + self.intercept).astype(np.float32)
+            return stored.astype(np.float32)
+        return (stored * np.float64(self.slope) + self.intercept).astype(np.float32)
 
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Bring physical `values` of any shape to this volume's stored dtype.
