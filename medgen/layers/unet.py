@@ -82,7 +82,7 @@ class ResidualUNet(keras.layers.Layer):
         self.grow = [
             layers.Dense(self.widths[s], dtype=policy, name=f"grow_{s}") for s in range(stages)
         ]
-        self.double = layers.UpSampling2D(dtype=policy, name="double")
+        self.upsample = layers.UpSampling2D(dtype=policy, name="upsample")
         self.ascent = [stage(self.widths[s], f"ascent_{s}") for s in range(stages)]
 
     def build(self, input_shape):
@@ -107,7 +107,7 @@ class ResidualUNet(keras.layers.Layer):
         for block in self.bottom:
             x = block(x, training=training)
         for blocks, grow, skip in reversed(list(zip(self.ascent, self.grow, skips, strict=True))):
-            x = skip + self.double(grow(x))
+            x = skip + self.upsample(grow(x))
             for block in blocks:
                 x = block(x, training=training)
         return x[:, : shape[1], : shape[2]]

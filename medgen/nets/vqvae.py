@@ -142,7 +142,7 @@ class VQVAE(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Nats per pixel of the logistic likelihood, plus the commitment."""
-        scaled = (x - y_pred) * ops.exp(-self.log_scale)
+        scaled = ops.subtract(x, y_pred) * ops.exp(-self.log_scale)
         # -log of the logistic density: z + 2·softplus(-z) + log s
         nll = ops.mean(scaled + 2 * ops.softplus(-scaled)) + self.log_scale
         commitment = sum(self.losses)
