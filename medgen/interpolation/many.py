@@ -229,7 +229,7 @@ def run_jobs_on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Result]
         ) from error
     with client:
         futures = {client.submit(attempt, job, pure=False): job for job in jobs}
-        for future in distributed.as_completed(futures):
+        for future in distributed.as_completed(futures, loop=client.loop):
             if future.status == "finished":
                 yield future.result()
             else:
