@@ -12,9 +12,9 @@ from medgen.errors import BundleError, GeometryError
 from medgen.interpolation.engine import Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.samples import Filling
+from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import categorical_draw
 from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.wavefront import WavefrontSampler
 from medgen.serving.bundle import Bundle
 from medgen.volumes.volume import Volume
 
@@ -46,7 +46,7 @@ class TwoStage:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
-    _sampler: WavefrontSampler = field(init=False, repr=False)
+    _sampler: CachedSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         model = self.bundle.code_model
@@ -56,7 +56,7 @@ class TwoStage:
                 "one with medgen train-prior."
             )
         draw = categorical_draw(self.temperature, self.top_k, self.top_p)
-        object.__setattr__(self, "_sampler", WavefrontSampler(model.prior, draw))
+        object.__setattr__(self, "_sampler", CachedSampler(model.prior, draw))
 
     @property
     def name(self) -> str:

@@ -7,8 +7,8 @@ import math
 import tensorflow as tf
 
 from medgen.likelihoods import categorical
+from medgen.samplers.cached import CachedSampler
 from medgen.samplers.randomness import uniforms
-from medgen.samplers.wavefront import WavefrontSampler
 from medgen.serving.bundle import Bundle
 from medgen.serving.graph import GraphScale, each, require
 from medgen.serving.signatures import AT_ONCE, SLICES, ServedModel
@@ -124,7 +124,7 @@ class ServedTwoStage(ServedCodes):
         )
         shape = tf.shape(codes)
         numbers = uniforms(seed, places, (shape[1], shape[2], 1))
-        drawn = WavefrontSampler(self.prior, _code_draw(temperature))(conditioning, numbers)
+        drawn = CachedSampler(self.prior, _code_draw(temperature))(conditioning, numbers)
 
         def decode(codes):
             unit = self.vqvae.decode(codes[None])[0, : tf.shape(stack)[1], : tf.shape(stack)[2], 0]
