@@ -33,6 +33,11 @@ class ItkInterpolator:
     code: int
     spline_order: int = 0
 
+    @property
+    def bytes_per_voxel(self) -> int:
+        """Memory for each voxel of the stack: ITK's copy, or float64, ITK's copy, coefficients."""
+        return 24 if self.spline_order else 4
+
     def fill(
         self, stack: Volume, positions: np.ndarray, progress: Progress
     ) -> Iterator[np.ndarray]:
@@ -76,6 +81,7 @@ class WindowedSinc:
     """
 
     name: str = "sinc"
+    bytes_per_voxel: int = 0
 
     def fill(
         self, stack: Volume, positions: np.ndarray, progress: Progress

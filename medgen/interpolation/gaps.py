@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from medgen.interpolation.engine import Interpolator, Progress
+from medgen.interpolation.needs import MODEL_BYTES
 from medgen.interpolation.plan import SlicePlan
 from medgen.interpolation.samples import Filling
 from medgen.volumes.geometry import Geometry
@@ -56,6 +57,11 @@ class AcrossGaps:
     def name(self) -> str:
         """That of the interpolator within."""
         return self.interpolator.name
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        """Those of the interpolator within, and the copy it is shown."""
+        return getattr(self.interpolator, "bytes_per_voxel", MODEL_BYTES) + 4
 
     @property
     def temperature(self) -> float:

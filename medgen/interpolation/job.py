@@ -12,6 +12,7 @@ from medgen.errors import BundleError, GeometryError, MedgenError, ReadError, Wr
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices, stack_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
+from medgen.interpolation.needs import bytes_needed
 from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.interpolation.provenance import (
@@ -27,7 +28,7 @@ from medgen.interpolation.provenance import (
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
 from medgen.serving.released import default_model
-from medgen.volumes import Geometry, Volume, read_volume, write_volume
+from medgen.volumes import Geometry, Volume, itk, read_volume, write_volume
 from medgen.volumes.dicom import Series, find_series
 from medgen.volumes.dicom_series import (
     STACKING_AXIS,
@@ -37,8 +38,10 @@ from medgen.volumes.dicom_series import (
     write_series,
 )
 from medgen.volumes.files import require_writable, suffix_of
+from medgen.volumes.memory import require_memory
 
 NIFTI = (".nii", ".nii.gz")
+ITK_BYTES = 16  # for each voxel while NRRD or MetaImage is written: physical values and ITK's copy
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,15 @@ def run_job(
     else:
         plan = _finer(job, before.geometry)
     source = _source_series(job, before, plan) if as_series else None
+    needed = bytes_needed(
+        before,
+        plan,
+        interpolator,
+        samples=job.samples,
+        uncertainty=job.uncertainty is not None,
+        writing_bytes=ITK_BYTES * (suffix_of(job.output) in itk.WRITABLE),
+    )
+    require_memory(needed, f"Making {plan.geometry.summary} of {job.scan}")
     temperature = None
     if job.temperature == AUTO:
         stack, _ = stack_slices(before, plan.axis)

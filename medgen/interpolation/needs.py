@@ -1,0 +1,43 @@
+"""Memory that filling in slices takes: a scan is refused before the work, not killed in it."""
+
+from __future__ import annotations
+
+import math
+
+from medgen.interpolation.engine import Interpolator
+from medgen.interpolation.plan import SlicePlan
+from medgen.volumes.volume import Volume
+
+# Of `stack_slices`: float32 and a flag for padding.
+STACK_BYTES = 5
+# Of the stack's levels or codes in a model, and of what finding its scale takes.
+MODEL_BYTES = 10
+# Of the uncertainty: four maps in float32, and the scan in it.
+MAPS_BYTES = 16
+# Whatever the size of the scan: libraries, a batch of slices, a model's layers.
+ALWAYS = 2**29
+
+
+def bytes_needed(
+    volume: Volume,
+    plan: SlicePlan,
+    interpolator: Interpolator,
+    *,
+    samples: int = 1,
+    uncertainty: bool = False,
+    writing_bytes: int = 0,
+) -> int:
+    """Upper bound of the memory for finer scans of a volume that is in memory already.
+
+    Args:
+        volume: the scan.
+        plan: of the finer one.
+        interpolator: may have `bytes_per_voxel`, what its `fill` takes for each voxel of the stack.
+        samples: see `insert_samples`.
+        uncertainty: likewise.
+        writing_bytes: for each voxel of a finer scan while it is written.
+    """
+    voxels, finer = math.prod(volume.shape), math.prod(plan.geometry.shape)
+    of_stack = STACK_BYTES + getattr(interpolator, "bytes_per_voxel", MODEL_BYTES)
+    of_finer = samples * volume.array.itemsize + MAPS_BYTES * uncertainty + writing_bytes
+    return voxels * of_stack + finer * of_finer + ALWAYS
