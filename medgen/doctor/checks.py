@@ -117,13 +117,13 @@ def check_codebook(stage: str, quantizer: VectorQuantizer) -> Finding:
 
 def check_normalisation(stage: str, net: Generative) -> Finding:
     """Probabilities over all codes or levels sum to 1, in every likelihood of the net."""
-    outputs = net(_inputs(net, 6, 7))
+    outputs = net(_inputs(net, 4, 5))
     if isinstance(net, PixelCNN):
-        worst, what = _furthest_from_1(outputs, net.config["num_embeddings"], {}), "codes"
+        worst, what = _furthest_from_1(outputs, net.config["num_embeddings"]), "codes"
     else:
         pairs = {"mixture": "center", "prediction": "linear"}
         worst = max(
-            _furthest_from_1(outputs[name], net.levels, {"center": outputs[center]})
+            _furthest_from_1(outputs[name], net.levels, outputs[center])
             for name, center in pairs.items()
             if name in outputs
         )
@@ -233,15 +233,15 @@ def _inputs(net: Generative, height: int, width: int) -> Inputs:
     }
 
 
-def _furthest_from_1(params, count: int, given: dict) -> float:
-    total = 0.0
-    for value in range(count):
-        if "center" in given:
-            filled = tf.fill(tf.shape(given["center"]), value)
-            log_prob = logistic_mixture.log_prob(params, filled, levels=count, **given)
-        else:
-            log_prob = categorical.log_prob(params, tf.fill(tf.shape(params)[:-1], value))
-        total = total + np.exp(np.asarray(log_prob, np.float64))
+def _furthest_from_1(params, count: int, center=None) -> float:
+    values = tf.range(count)  # all of them at each position
+    params = tf.repeat(params[..., None, :], count, axis=-2)
+    values = tf.broadcast_to(values, params.shape[:-1])
+    if center is None:
+        log_prob = categorical.log_prob(params, values)
+    else:
+        log_prob = logistic_mixture.log_prob(params, values, levels=count, center=center[..., None])
+    total = np.exp(np.asarray(log_prob, np.float64)).sum(-1)
     return float(np.abs(total - 1).max())
 
 
