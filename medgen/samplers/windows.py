@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,8 @@ class WindowSampler:
     Windows advance by half their side [1]. Of each, what earlier windows have drawn is known, is
     shown to the net and stays as it is: three quarters of an inner window. Where half a side is
     left over at the end, the last window knows more. Windows of one anti-diagonal do not depend on
-    each other; they are drawn together, for all slices.
+    each other; they are drawn together, for all slices. Windows in which both neighbours are at the
+    lowest level throughout are at that level.
 
     The net has no prediction beside what it draws from, so that there is no mean to decode and no
     interval to give.
@@ -70,7 +71,7 @@ class WindowSampler:
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
-        uniforms: Sequence[tf.Tensor],
+        uniforms: Iterable[tf.Tensor],
         uncertainty: bool = False,
     ) -> tuple[np.ndarray, None]:
         """Draw slices, several times if wanted; as `slices.SliceSampler.fill`.
@@ -100,7 +101,14 @@ class WindowSampler:
         if "known" in inputs:
             levels[:] = inputs["known"]
         for wave in waves(tuple(shape), self.side):
-            pieces = [(i, *window) for i in range(count) for window in wave]
+            pieces = []
+            for piece in [(i, *window) for i in range(count) for window in wave]:
+                if inputs["context"][piece].any():
+                    pieces.append(piece)
+                else:
+                    levels[piece] = np.maximum(levels[piece], 0)
+            if not pieces:
+                continue
             at_once = max(1, PIXELS_AT_ONCE // levels[pieces[0]].size)
             for start in range(0, len(pieces), at_once):
                 part = pieces[start : start + at_once]

@@ -35,3 +35,6 @@ def test_no_model(tmp_path):
     result = CliRunner().invoke(main, ["doctor", str(tmp_path)])
     assert result.exit_code == 1
     assert result.output == (f"Error: {tmp_path} is no complete model: recipe.json is missing.\n")
+    result = CliRunner().invoke(main, ["doctor", "linear"])
+    assert result.exit_code == 1
+    assert result.output == "Error: linear is a classical method; give a trained model.\n"

@@ -95,6 +95,22 @@ def test_a_few_at_a_time_draw_the_same(net, monkeypatch):
     np.testing.assert_array_equal(WindowSampler(net, side=8)(given, random), slices[0])
 
 
+def test_windows_in_air_are_air(net, monkeypatch):
+    given, random = inputs(2, 8, 16), numbers(2, 8, 16)
+    given["context"][0] = 0
+    given["context"][1, :, 8:] = 0
+    given["known"] = np.full((2, 8, 16), -1)
+    given["known"][0, 2, 3] = 9
+    drawn = WindowSampler(net, side=8)(given, random)
+    assert drawn[0, 2, 3] == 9
+    assert np.count_nonzero(drawn[0]) == 1
+    assert not drawn[1, :, 12:].any()  # what the window in the middle has not drawn
+    assert np.count_nonzero(drawn[1, :, :12]) > 80
+    given["context"][:] = 0
+    monkeypatch.setattr(StagedSampler, "__call__", None)
+    assert np.count_nonzero(WindowSampler(net, side=8)(given, random)) == 1
+
+
 def test_what_the_published_net_lacks(net):
     with pytest.raises(MedgenError, match="has only decode sample, got 'mean'"):
         WindowSampler(net, decode="mean")
