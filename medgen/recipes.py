@@ -141,7 +141,7 @@ class PixelMinerRecipe(_Checked):
     batch_size: int = 8
     steps: int = 8000
     learning_rate: float = 1e-3
-    validate_every: int = 500
+    validate_every: int = 200
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -219,6 +219,7 @@ PRIOR_RECIPES = {
 }
 PIXELMINER_RECIPES = {
     "default": PixelMinerRecipe(),
+    "no-autoregression": PixelMinerRecipe(autoregressive=False, steps=4200, validate_every=300),
     "small": PixelMinerRecipe(
         context=2,
         filters=12,
@@ -232,7 +233,7 @@ PIXELMINER_RECIPES = {
         learning_rate=3e-3,
         validate_every=50,
     ),
-    "in-plane": PixelMinerRecipe(in_plane=True, max_gap_mm=4.0, other_axes=0.0, batch_size=256),
+    "in-plane": PixelMinerRecipe(in_plane=True, max_gap_mm=4.0, other_axes=0.0, batch_size=128),
     "pixelminer-paper": PixelMinerPaperRecipe(),
 }
 
