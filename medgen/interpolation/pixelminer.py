@@ -19,7 +19,7 @@ from medgen.interpolation.samples import UNCERTAINTY, Filling
 from medgen.preprocessing.contexts import inputs_between
 from medgen.preprocessing.intensity import Scale
 from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.slices import DECODE, SliceSampler
+from medgen.samplers.slices import ALIKE, DECODE, SliceSampler
 from medgen.samplers.uncertainty import Uncertainty
 from medgen.samplers.windows import WindowSampler
 from medgen.serving.bundle import Bundle, PixelModel
@@ -43,9 +43,9 @@ class PixelMinerInterpolator:
 
     Args:
         bundle: a PixelMiner.
-        seed: the same seed gives the same slice at the same position, whatever else is sampled (but
-            for float32 rounding, which can move a pixel to the next level, and then those it leads
-            to, when another number of slices is drawn).
+        seed: the same seed gives the same slice at the same position, whatever else is sampled (in
+            slices of more than 512 x 512 pixels but for float32 rounding, which can move a pixel to
+            the next level, and then those it leads to, when another number of slices is drawn).
         temperature: see `logistic_mixture_draw`; `auto` for the one at which a scan's synthetic
             slices are as noisy as its own, see `settled`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
@@ -139,6 +139,7 @@ class PixelMinerInterpolator:
         levels, scale = self._levels(stack)
         box = _occupied(levels)
         at_once = max(1, PIXELS_AT_ONCE // max(1, levels[0][box].size))
+        at_once = max(at_once - at_once % ALIKE, min(at_once, ALIKE))
         batches = np.split(positions, range(at_once, len(positions), at_once))
         drawn = _in_order(
             lambda batch: settled.levels_at(

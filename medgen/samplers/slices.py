@@ -15,6 +15,10 @@ from medgen.samplers.draw import keep_known, logistic_mixture_draw
 from medgen.samplers.fixed_point import FixedPointSampler
 from medgen.samplers.uncertainty import Uncertainty, UncertaintyMeasure
 
+# Slices drawn at once come in multiples of this: XLA's matrix products then round every row alike,
+# wherever it stands and however many there are. Not above so many pixels a slice, for memory.
+ALIKE = 8
+LARGEST_ALIKE = 512 * 512
 DECODE = ("sample", "mean")
 METHODS = ("cached", "fixed-point")
 
@@ -79,8 +83,7 @@ class SliceSampler:
             Levels `(times, b, h, w)`, int32, or float32 from `decode` mean; and the uncertainty, or
             None.
         """
-        parts = [self._read(one) for one in _singly(inputs)]
-        known, *prediction = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
+        known, *prediction = self._read(inputs)
         given = inputs.get("known", np.full(known.shape[:3], UNKNOWN))[..., None]
         drawn = [
             self._slices(
@@ -94,10 +97,13 @@ class SliceSampler:
         slices = np.stack([levels.numpy() for levels, _ in drawn])
         return slices, self._measure(drawn[0][1], prediction) if uncertainty else None
 
-    def _read(self, one):
-        """Conditioning of a slice; parameters of its prediction and what they are relative to."""
-        features, params, linear = self.net.read(one)
-        return self.net.conditioning(features, params, linear), params, linear
+    def _read(self, inputs):
+        """Conditioning, and parameters of the prediction with what they are relative to."""
+        parts = []
+        for one in _singly(inputs):
+            features, params, linear = self.net.read(one)
+            parts.append((self.net.conditioning(features, params, linear), params, linear))
+        return [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
 
     def _slices(self, known, prediction, uniforms, keep_outputs):
         """Levels `(b, h, w)`, and parameters and centers that they were drawn from, if wanted."""
@@ -107,11 +113,13 @@ class SliceSampler:
             return tf.where(given < 0, mean, given), prediction
         if not self.net.autoregressive:
             return self._draw(params, uniforms, linear[..., None]), prediction
-        if self.method == "cached" and not keep_outputs:
-            return self._cached(known, uniforms), None
         if self.method == "cached":
-            levels, params = self._cached.with_outputs(known, uniforms)
-            return levels, (params, self.net.center(known))
+            count = len(known)
+            filled_up = [_filled_up(x) for x in (known, uniforms)]
+            if not keep_outputs:
+                return self._cached(*filled_up)[:count], None
+            levels, outputs = self._cached.with_outputs(*filled_up)
+            return levels[:count], (outputs[:count], self.net.center(known))
         start = tf.round(linear)
         slices = [  # one at a time, as a full pass takes far more memory than its conditioning
             self._fixed_point.with_outputs(known[i : i + 1], uniforms[i : i + 1], start[i : i + 1])
@@ -125,6 +133,13 @@ def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mean level `(b, h, w)` float32 of the prediction: every pixel on its own, in one pass."""
     slices = [net.center(net.condition(one))[0].numpy() for one in _singly(inputs)]
     return np.stack(slices).astype(np.float32)
+
+
+def _filled_up(maps: tf.Tensor) -> tf.Tensor:
+    """`(b, h, w, c)` with empty maps behind, up to a multiple of `ALIKE`."""
+    _, rows, columns, _ = maps.shape
+    missing = -len(maps) % ALIKE if rows * columns <= LARGEST_ALIKE else 0
+    return tf.pad(maps, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else maps
 
 
 def _singly(inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
