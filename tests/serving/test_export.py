@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from medgen.interpolation import engine, interpolate_volume
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.interpolation.two_stage import TwoStage
+from medgen.likelihoods.distribution import DiscretizedLogisticMixture
 from medgen.nets.pixelminer import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
@@ -156,6 +158,18 @@ def test_equals_interpolate_in_a_process_with_tensorflow_alone(bundles, folders,
         np.testing.assert_array_equal(answers[key], values, err_msg=key)
 
 
+def test_needs_no_compiler_and_no_operations_of_python(folders):
+    for folder in folders.values():
+        saved = saved_model_pb2.SavedModel()
+        saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+        functions = saved.meta_graphs[0].graph_def.library.function
+        nodes = [node for function in functions for node in function.node_def]
+        operations = {node.op for node in nodes}
+        assert "While" in operations or "StatelessWhile" in operations
+        assert not {op for op in operations if "Xla" in op or "PyFunc" in op}
+        assert not any(node.attr["_XlaMustCompile"].b for node in nodes)
+
+
 @pytest.mark.parametrize("name", ["codes", "mr", "direct"])
 def test_seed_temperature_position_and_gap_count(loaded, name):
     request = pairs(2)
@@ -206,8 +220,6 @@ def test_deviation_of_a_pixelminer(loaded, pixelminer):
             "gap_mm": request["gap_mm"],
         }
     )
-    from medgen.likelihoods.distribution import DiscretizedLogisticMixture
-
     mixture = DiscretizedLogisticMixture(outputs["mixture"], levels=2048, center=outputs["center"])
     # Voxels beyond the range are not what was drawn; those after them in reach do not tell.
     np.testing.assert_allclose(
