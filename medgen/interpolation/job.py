@@ -29,7 +29,7 @@ from medgen.interpolation.provenance import (
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
 from medgen.serving.released import default_model
 from medgen.volumes import Geometry, Volume, itk, read_volume, write_volume
-from medgen.volumes.dicom import Series, find_series
+from medgen.volumes.dicom import Series, find_series, pydicom_errors
 from medgen.volumes.dicom_series import (
     STACKING_AXIS,
     Derivation,
@@ -404,7 +404,8 @@ def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
             ".nii.gz."
         )
     source = find_series(job.scan, job.series, gaps=job.fill_gaps)
-    sop_class_of(next(iter(source.headers.values())))
+    with pydicom_errors(job.scan, "has a malformed DICOM header"):
+        sop_class_of(next(iter(source.headers.values())))
     return source
 
 

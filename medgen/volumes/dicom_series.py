@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -100,9 +101,10 @@ def write_series(
                 unfinished = Path(temporary) / "unfinished"
                 unfinished.mkdir()
                 for number, dataset in enumerate(slices, start=1):
-                    dataset.save_as(
-                        unfinished / SLICE_FILE.format(number), enforce_file_format=True
-                    )
+                    # In one piece, since pydicom wraps a full disk's error into many lines.
+                    encoded = BytesIO()
+                    dataset.save_as(encoded, enforce_file_format=True)
+                    (unfinished / SLICE_FILE.format(number)).write_bytes(encoded.getvalue())
                 replace_folder(unfinished, folder, Path(temporary) / "replaced")
         except OSError as error:
             raise WriteError(f"Cannot write {folder}: {error.strerror or error}.") from error
