@@ -410,7 +410,7 @@ def test_a_failure_on_the_way_leaves_the_old_series(scan, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     "name",
     [
-        "ct_siemens_2mm_overlap_j2k",
+        pytest.param("ct_siemens_2mm_overlap_j2k", marks=pytest.mark.slow),
         "ct_ricord_jpegll_signed_pad",
         "mr_ge_pd_7mm_jitter",
         "mr_sagittal_plain",
