@@ -27,7 +27,7 @@ models: $(VENV)/installed
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-pixelminer --start trained/ct-prediction \
 		--steps 2000 --learning-rate 7e-4
 	echo '{"autoregressive": false, "steps": 2000, "validate_every": 500, "conditioner_filters": 32}' > trained/mr-prediction.json
-	echo '{"filters": 24, "conditioner_filters": 32, "steps": 900, "validate_every": 150}' > trained/mr.json
+	echo '{"filters": 24, "conditioner_filters": 32, "steps": 600, "validate_every": 150}' > trained/mr.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/mr-prediction.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-prediction \
 		--recipe trained/mr.json --learning-rate 7e-4
