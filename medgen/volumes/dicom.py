@@ -70,8 +70,9 @@ def read_dicom(
     frames, first = found.frames, next(iter(found.headers.values()))
     with pydicom_errors(path, "has a malformed DICOM header"):
         tag, padding = str(first.get("Modality") or ""), padding_of(first)
+        bits = int(first.BitsAllocated)
     voxels = sum(frame.size[0] * frame.size[1] for frame in frames)
-    require_memory(2 * voxels * int(first.BitsAllocated) // 8, f"Reading {path}")
+    require_memory(2 * voxels * bits // 8, f"Reading {path}")
     array, slope, intercept = stored_values(frames)
 
     metadata: dict[str, object] = {
@@ -258,8 +259,8 @@ def frames_of(file: Path, header: Dataset) -> list[Frame]:
     described = len(header.get("PerFrameFunctionalGroupsSequence") or ())
     if count < 1 or count > max(described, 1):
         raise ReadError(
-            f"{file} has no ImagePositionPatient for each of its {count} frames, so its voxels have "
-            "no place in the patient; give the series as the scanner sent it."
+            f"{file} has no ImagePositionPatient for each of its {count} frames, so its voxels "
+            "have no place in the patient; give the series as the scanner sent it."
         )
     frames = []
     for index in range(count):
@@ -400,28 +401,32 @@ def jpeg_streams(file: Path, dataset: Dataset) -> list[bytes]:
     count = int(dataset.get("NumberOfFrames") or 1)
     streams = list(generate_frames(dataset.PixelData, number_of_frames=count))
     for stream in streams:
-        if (told := jpeg_size(stream)) != size:
+        *told, bits = jpeg_size(stream)
+        if tuple(told) != size or not 1 < bits <= dataset.BitsAllocated:
             raise ReadError(
-                f"{file} holds a compressed image of {told} rows, columns and colours where its "
-                f"header tells {size}; fetch the file again."
+                f"{file} holds a compressed image of {tuple(told)} rows, columns and colours and "
+                f"{bits} bits where its header tells {size} and {dataset.BitsAllocated}; fetch the "
+                "file again."
             )
     return streams
 
 
-def jpeg_size(stream: bytes) -> tuple[int, int, int]:
-    """Rows, columns and components that a JPEG, JPEG-LS or JPEG 2000 stream tells.
+def jpeg_size(stream: bytes) -> tuple[int, int, int, int]:
+    """Rows, columns, components and bits that a JPEG, JPEG-LS or JPEG 2000 stream tells.
 
     Raises:
         ValueError: it is none of these, or ends before it tells.
     """
     if stream.startswith(JPEG_2000):
         right, lower, left, upper = struct.unpack_from(">4I", stream, 8)
-        return lower - upper, right - left, *struct.unpack_from(">H", stream, 40)
+        components, bits = struct.unpack_from(">HB", stream, 40)
+        return lower - upper, right - left, components, (bits & 0x7F) + 1
     place = 2
     while stream[place : place + 1] == b"\xff":
         marker, length = struct.unpack_from(">xBH", stream, place)
         if marker in JPEG_FRAMES:
-            return struct.unpack_from(">HHB", stream, place + 5)
+            bits, rows, columns, components = struct.unpack_from(">BHHB", stream, place + 4)
+            return rows, columns, components, bits
         place += 1 if marker == 0xFF else 2 + length
     raise ValueError("no JPEG stream")
 

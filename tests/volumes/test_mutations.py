@@ -100,17 +100,27 @@ def test_a_dicom_of_billions_of_frames(tmp_path):
 def test_compressed_voxels_of_another_size(kind, tmp_path):
     for path in write_valid(kind, tmp_path):
         header = pydicom.dcmread(path)
-        header.Rows = header.Columns = 65535
+        header.Rows = header.Columns = 8192
         header.save_as(path)
-    with pytest.raises(ReadError, match="tells of 8589672450 bytes of voxels but holds"):
+    with pytest.raises(ReadError, match="tells of 134217728 bytes of voxels but holds"):
         read_volume(tmp_path)
     if kind != "dcm-rle":
         for path in tmp_path.iterdir():
             header = pydicom.dcmread(path)
             header.Rows = header.Columns = 33
             header.save_as(path)
-        with pytest.raises(ReadError, match=r"image of \(32, 40, 1\).*header tells \(33, 33, 1\)"):
+        with pytest.raises(
+            ReadError, match=r"image of \(32, 40, 1\).*header tells \(33, 33, 1\) and 16"
+        ):
             read_volume(tmp_path)
+
+
+def test_a_jpeg_of_more_bits_than_there_are(tmp_path):
+    """GDCM writes past its buffers on such a stream."""
+    path, *_ = write_valid("dcm-JPEG", tmp_path)
+    edit(path, b"\xff\xc3\x00\x0b\x10", b"\xff\xc3\x00\x0b\x87")
+    with pytest.raises(ReadError, match=r"and 135 bits where its header tells .* and 16"):
+        read_volume(path)
 
 
 # === Text headers that ITK's parsers do not survive ===
