@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from medgen.volumes.volume import Volume
 
 # Percentiles of a whole MR volume between which its levels lie.
 MR_PERCENTILES = (0.5, 99.9)
+MOST_LEVELS = 65536
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class IntensityRule:
 
     Args:
         modality: `ct` or `mr`.
-        levels: number of levels, at least 2.
+        levels: number of levels, 2 to 65536.
         low_hu: HU of level 0 (CT only).
         high_hu: HU of the last level (CT only).
     """
@@ -72,10 +74,11 @@ class IntensityRule:
     def __post_init__(self) -> None:
         if self.modality not in ("ct", "mr"):
             raise IntensityError(f"A model is for ct or mr, got {self.modality!r}.")
-        if self.levels < 2 or not self.low_hu < self.high_hu:
+        whole = type(self.levels) is int and 2 <= self.levels <= MOST_LEVELS
+        if not whole or not -math.inf < self.low_hu < self.high_hu < math.inf:
             raise IntensityError(
-                f"Levels must be at least 2 and low_hu below high_hu, got {self.levels}, "
-                f"{self.low_hu}, {self.high_hu}."
+                f"Levels must be from 2 to {MOST_LEVELS} and low_hu below high_hu, got "
+                f"{self.levels}, {self.low_hu}, {self.high_hu}."
             )
 
     def scale_for(self, physical: np.ndarray) -> Scale:

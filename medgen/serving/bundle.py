@@ -28,6 +28,7 @@ from medgen.recipes import (
 from medgen.samplers.rows import RowSampler
 from medgen.samplers.slices import SliceSampler
 from medgen.samplers.windows import WindowSampler
+from medgen.serving.weights import check_weights, load_weights
 
 FORMAT_VERSION = 1
 PIXEL_RECIPES = {"pixelminer": PixelMinerRecipe, "pixelminer-paper": PixelMinerPaperRecipe}
@@ -36,6 +37,7 @@ RECIPE = "recipe.json"
 INTENSITY = "intensity.json"
 METRICS = "metrics.json"
 CARD = "README.md"
+LONGEST_JSON = 1 << 24  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +161,11 @@ def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle; nothing in it is executed.
+    """Read a bundle; nothing in it is executed, and nothing outside it is read.
 
     Raises:
         BundleError: not a folder, a missing or damaged file, an unknown format version or kind, or
-            weights that do not fit the recipe.
+            weights that do not fit the recipe or are no plain numbers.
     """
     if not folder.is_dir():
         raise BundleError(f"There is no model folder {folder}; give the path of a trained bundle.")
@@ -178,23 +180,42 @@ def load_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder} holds a model of unknown kind {recipe.get('kind')!r}.")
     try:
         rule = IntensityRule(**_read_json(folder / INTENSITY))
-        model = _untrained(recipe, rule)
+        recipes = _recipes(recipe)
     except (MedgenError, TypeError, ValueError) as error:
         raise BundleError(f"The description in {folder} is damaged: {error}") from error
+    metrics = _read_json(folder / METRICS)
+    if not all(isinstance(values, dict) for values in metrics.values()):
+        raise BundleError(f"{folder / METRICS} is damaged: expected an object for each stage.")
+    # A net takes memory as soon as it is built, so its weights are looked at before.
+    for stage, stage_recipe in recipes.items():
+        check_weights(_weights(folder, stage), stage_recipe)
+    try:
+        model = _untrained(recipes, rule)
+    except (MedgenError, TypeError, ValueError) as error:
+        raise BundleError(f"The description in {folder} makes no net: {error}") from error
     for stage, (_, net) in model.stages.items():
-        _load_weights(net, _weights(folder, stage))
-    return Bundle(rule, model, metrics=_read_json(folder / METRICS), name=folder.resolve().name)
+        load_weights(net, _weights(folder, stage))
+    return Bundle(rule, model, metrics=metrics, name=folder.resolve().name)
 
 
-def _untrained(recipe: Mapping[str, object], rule: IntensityRule) -> CodeModel | PixelModel:
-    """The nets that `recipe.json` describes."""
-    if recipe["kind"] in PIXEL_RECIPES:
-        pixels = recipe_from_json(PIXEL_RECIPES[recipe["kind"]], recipe.get("pixelminer"))
-        return untrained_pixel_model(pixels, rule.levels)
-    first = recipe_from_json(VQVAERecipe, recipe.get("vqvae"))
-    if recipe["kind"] == "vqvae":
+def _recipes(values: Mapping[str, object]) -> dict[str, Recipe]:
+    """Recipes by stage, from what `recipe.json` holds."""
+    if values["kind"] in PIXEL_RECIPES:
+        kinds = {"pixelminer": PIXEL_RECIPES[values["kind"]]}
+    else:
+        kinds = {"vqvae": VQVAERecipe, "prior": PriorRecipe}
+        if values["kind"] == "vqvae":
+            del kinds["prior"]
+    return {stage: recipe_from_json(kind, values.get(stage)) for stage, kind in kinds.items()}
+
+
+def _untrained(recipes: Mapping[str, Recipe], rule: IntensityRule) -> CodeModel | PixelModel:
+    """The nets that recipes describe."""
+    if "pixelminer" in recipes:
+        return untrained_pixel_model(recipes["pixelminer"], rule.levels)
+    first, second = recipes["vqvae"], recipes.get("prior")
+    if second is None:
         return CodeModel(first, vqvae_from(first))
-    second = recipe_from_json(PriorRecipe, recipe.get("prior"))
     return CodeModel(first, vqvae_from(first), second, pixelcnn_from(second, first))
 
 
@@ -211,29 +232,17 @@ def _weights(folder: Path, stage: str) -> Path:
     return folder / f"{stage}.weights.h5"
 
 
-def _load_weights(model: keras.Model, path: Path) -> None:
-    if not path.is_file():
-        raise BundleError(f"The bundle lacks {path.name}; copy it again in whole.")
-    try:
-        model.load_weights(path)
-    except Exception as error:
-        # h5py and Keras raise many kinds for a truncated file or arrays of another shape.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BundleError(
-            f"{path} is damaged or does not fit its recipe ({reason}); copy it again in whole."
-        ) from error
-
-
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def _read_json(path: Path) -> dict:
+    if not path.is_file():
+        raise BundleError(f"{path.parent} is no complete model: {path.name} is missing.")
     try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise BundleError(f"{path.parent} is no complete model: {path.name} is missing.") from None
-    except (OSError, ValueError) as error:
+        with open(path, encoding="utf-8") as file:
+            values = json.loads(file.read(LONGEST_JSON))
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} is damaged ({error}); copy the bundle again.") from error
     if not isinstance(values, dict):
         raise BundleError(f"{path} is damaged: expected an object of fields.")
