@@ -91,18 +91,21 @@ def fit_pixelminer(
         **{field.name: getattr(recipe, field.name, field.default) for field in fields(Augmentation)}
     )
 
-    def examples(slabs: Sequence[Slab], **options: object) -> dict[str, np.ndarray]:
-        if not recipe.in_plane:
-            return context_batch(slabs, **options, **shared)
-        inputs = context_batch(
-            [line for slab in slabs for line in lines(slab)], **options, **shared
+    training, validation = scans.training, scans.validation
+    if recipe.in_plane:
+        training, validation = (
+            [line for slab in slabs for line in lines(slab)] for slabs in (training, validation)
         )
-        # A line was extended to a square by repetition.
-        return inputs | {key: inputs[key][:, :1] for key in ("target", "context")}
+
+    def examples(slabs: Sequence[Slab], **options: object) -> dict[str, np.ndarray]:
+        inputs = context_batch(slabs, **options, **shared)
+        if recipe.in_plane:  # a line was extended to a square by repetition
+            inputs |= {key: inputs[key][:, :1] for key in ("target", "context")}
+        return inputs
 
     def batch(step: int) -> dict[str, np.ndarray]:
         inputs = examples(
-            scans.training,
+            training,
             crop=recipe.crop,
             size=recipe.batch_size,
             augmentation=augmentation,
@@ -114,11 +117,11 @@ def fit_pixelminer(
 
     batch(0)  # refuses scans without three slices before anything else is done
     held_out = [
-        examples(scans.validation, crop=recipe.crop, size=recipe.batch_size, step=2**31 + i)
+        examples(validation, crop=recipe.crop, size=recipe.batch_size, step=2**31 + i)
         for i in range(VALIDATION_BATCHES)
     ]
     windows = examples(
-        scans.validation,
+        validation,
         crop=SAMPLED_SIDE,
         size=SAMPLED_WINDOWS * (SAMPLED_SIDE if recipe.in_plane else 1),
         min_gap_mm=SAMPLED_GAP_MM,

@@ -81,6 +81,8 @@ def test_the_published_model_is_trained_examined_and_fills_in_slices(tmp_path, m
     examined = run("doctor", model)
     assert examined.exit_code == 0, examined.output
     assert len(examined.output.splitlines()) == 5
+    # The whole of the map looked at: what layers at full resolution reach is all seen.
+    assert "at least 14 rows up, at least 14 columns left, at least 14 right" in examined.output
 
     out = tmp_path / "out.nii.gz"
     filled = run("interpolate", scan, "-o", out, "--model", model)

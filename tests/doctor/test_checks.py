@@ -14,12 +14,10 @@ from medgen.doctor.checks import (
     check_conditioner,
     check_normalisation,
     check_samplers,
-    examine_net,
 )
 from medgen.layers.causal import CausalInput, GatedBlock
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer import pixelminer_from
-from medgen.nets.pixelminer_paper import PixelMinerPaper
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.serving.bundle import Bundle, PixelModel
@@ -176,14 +174,3 @@ def test_a_fast_sampler_that_forgets_the_pixel_to_the_left(net, monkeypatch):
     found = check_samplers("net", net)
     assert not found.passed
     assert "fast and raster sampler differ in" in found.detail
-
-
-@pytest.mark.slow
-def test_the_published_net():
-    net = PixelMinerPaper(32, filters=3, mixtures=2, dropout=0.0)
-    net.build()
-    found = list(examine_net("paper", net))
-    assert [finding.passed for finding in found] == [True] * 4
-    assert found[2].detail.endswith(
-        "at least 14 rows up, at least 14 columns left, at least 14 right"
-    )
