@@ -52,6 +52,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except MedgenError as error:
             raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(
+                "There is not enough memory for this; end other programs, take a larger machine, "
+                "or work on a part of it."
+            ) from error
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

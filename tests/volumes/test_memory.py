@@ -123,3 +123,18 @@ def test_the_work_is_refused_before_it_starts(machine):
     (machine / "meminfo").write_text(f"MemAvailable: {ALWAYS // 1024 + 1000} kB\n")
     run_job(Job(scan, out, "linear"))
     assert out.exists()
+
+
+def test_memory_that_ends_all_the_same(machine, monkeypatch):
+    def insert_slices(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("medgen.interpolation.job.insert_slices", insert_slices)
+    out = machine / "out.nii"
+    shown = CliRunner().invoke(
+        main, ["interpolate", str(scan_of(machine, ".nii")), "-o", str(out), "--model", "sinc"]
+    )
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith("Error: There is not enough memory for this; ")
+    assert shown.stderr.count("\n") == 1
+    assert not out.exists()
