@@ -89,9 +89,9 @@ class Temperature(click.ParamType):
 )
 @click.option(
     "--sampler",
-    type=click.Choice(["cached", "fixed-point"]),
-    help="Of a PixelMiner: pixel by pixel (the default), or in passes over whole slices, for GPUs; "
-    "the slices are the same.",
+    type=click.Choice(["cached", "fixed-point", "wavefront"]),
+    help="Of a PixelMiner: pixel by pixel (the default), in passes over whole slices, for GPUs, or "
+    "in slanting fronts, as an exported model does; the slices are the same.",
 )
 @click.option(
     "--samples",

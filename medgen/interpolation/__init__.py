@@ -40,7 +40,7 @@ def interpolator_named(
         top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
         decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
-        sampler: `cached` or `fixed-point`, None for `cached`; of a PixelMiner only.
+        sampler: `cached`, `fixed-point` or `wavefront`, None for `cached`; of a PixelMiner only.
 
     Raises:
         BundleError: nothing goes by that name, the model cannot fill in slices, or an option is

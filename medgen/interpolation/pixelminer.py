@@ -49,7 +49,7 @@ class PixelMinerInterpolator:
         temperature: see `logistic_mixture_draw`; `auto` for the one at which a scan's synthetic
             slices are as noisy as its own, see `settled`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
-        sampler: `cached` or `fixed-point`, see `samplers.slices.SliceSampler`.
+        sampler: `cached`, `fixed-point` or `wavefront`, see `samplers.slices.SliceSampler`.
 
     Raises:
         BundleError: the bundle is of another kind, `decode` unknown, or `auto` of what is not

@@ -14,13 +14,14 @@ from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import keep_known, logistic_mixture_draw
 from medgen.samplers.fixed_point import FixedPointSampler
 from medgen.samplers.uncertainty import Uncertainty, UncertaintyMeasure
+from medgen.samplers.wavefront import WavefrontSampler
 
 # Slices drawn at once come in multiples of this: XLA's matrix products then round every row alike,
 # wherever it stands and however many there are. Not above so many pixels a slice, for memory.
 ALIKE = 8
 LARGEST_ALIKE = 512 * 512
 DECODE = ("sample", "mean")
-METHODS = ("cached", "fixed-point")
+METHODS = ("cached", "fixed-point", "wavefront")
 
 
 class SliceSampler:
@@ -31,8 +32,9 @@ class SliceSampler:
         temperature: see `logistic_mixture_draw`.
         decode: `sample`; or `mean` for the mean of the prediction, which is smooth and takes one
             pass.
-        method: `cached` for `CachedSampler`, or `fixed-point` for `FixedPointSampler`, started from
-            the linear interpolation: the same levels (but for float32 rounding).
+        method: `cached` for `CachedSampler`; `fixed-point` for `FixedPointSampler`, started from
+            the linear interpolation; or `wavefront` for `WavefrontSampler`, which an exported model
+            has inside. The same levels (but for float32 rounding).
         jit_compile: whether XLA compiles the loop over positions: seconds once for each shape, then
             several times as fast.
 
@@ -58,6 +60,7 @@ class SliceSampler:
         if net.autoregressive:
             self._cached = CachedSampler(net, self._draw, jit_compile=jit_compile)
             self._fixed_point = FixedPointSampler(net, self._draw)
+            self._wavefront = WavefrontSampler(net, self._draw)
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
@@ -120,13 +123,18 @@ class SliceSampler:
                 return self._cached(*filled_up)[:count], None
             levels, outputs = self._cached.with_outputs(*filled_up)
             return levels[:count], (outputs[:count], self.net.center(known))
-        start = tf.round(linear)
         slices = [  # one at a time, as a full pass takes far more memory than its conditioning
-            self._fixed_point.with_outputs(known[i : i + 1], uniforms[i : i + 1], start[i : i + 1])
+            self._alone(*(x[i : i + 1] for x in (known, uniforms, linear)))
             for i in range(len(known))
         ]
         levels, params = (tf.concat(part, axis=0) for part in zip(*slices, strict=True))
         return levels, (params, self.net.center(known))
+
+    def _alone(self, known, uniforms, linear):
+        """Levels of one slice, and the parameters that they were drawn from."""
+        if self.method == "wavefront":
+            return self._wavefront.with_outputs(known, uniforms)
+        return self._fixed_point.with_outputs(known, uniforms, tf.round(linear))
 
 
 def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

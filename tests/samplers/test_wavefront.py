@@ -9,6 +9,7 @@ from medgen.nets.pixelminer import PixelMiner
 from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import categorical_draw, logistic_mixture_draw
 from medgen.samplers.randomness import uniforms
+from medgen.samplers.slices import SliceSampler
 from medgen.samplers.wavefront import WavefrontSampler
 
 
@@ -57,3 +58,5 @@ def test_equal_levels_of_a_pixelminer():
     levels = CachedSampler(net, draw)(conditioning, numbers)
     np.testing.assert_array_equal(WavefrontSampler(net, draw)(conditioning, numbers), levels)
     assert len(np.unique(levels)) > 8
+    whole = SliceSampler(net, method="wavefront", jit_compile=False)
+    np.testing.assert_array_equal(whole(inputs, numbers), levels)
