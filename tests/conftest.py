@@ -1,10 +1,16 @@
 """Fixtures shared by all tests."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_runtest_setup() -> None:
+    """Nets that tests build start from the same weights in every run: Keras draws their seeds."""
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

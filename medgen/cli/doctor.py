@@ -7,7 +7,7 @@ import click
 from medgen.cli.export import trained_model
 
 
-@click.command(short_help="Check that a trained model is sound: causality, likelihood, sampler.")
+@click.command(short_help="Check causality, likelihood and sampler of a model.")
 @click.argument("model", metavar="NAME|BUNDLE")
 @click.pass_context
 def doctor(ctx: click.Context, model: str) -> None:

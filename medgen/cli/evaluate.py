@@ -19,7 +19,7 @@ OPTIONS = {
 }
 
 
-@click.command(short_help="Compare interpolation methods on scans whose truth is known.")
+@click.command(short_help="Compare interpolation methods where the truth is known.")
 @click.argument(
     "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
 )

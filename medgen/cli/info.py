@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Show what a scan is: grid, place, kind and range of values.")
+@click.command(short_help="Show what a scan is: grid, kind, range of values.")
 @click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
 @click.option("--volume", type=click.IntRange(0), metavar="N", help="Volume of a 4-D file, from 0.")
 @click.option("--series", metavar="UID", help="Series, where a DICOM folder holds several.")

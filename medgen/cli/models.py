@@ -7,7 +7,7 @@ import click
 from medgen.errors import BundleError
 
 
-@click.command(short_help="List the models that come with medgen, or show the card of one.")
+@click.command(short_help="List the models that come with medgen.")
 @click.argument("name", required=False)
 def models(name: str | None) -> None:
     """List the models that come with medgen, or print the card of the one called NAME.

@@ -102,8 +102,8 @@ def test_a_slice_belongs_to_its_position_whatever_else_is_drawn(bundle, monkeypa
 def test_the_net_is_told_levels_places_and_which_slices_there_are(bundle, monkeypatch):
     told = []
     net = bundle.model.net
-    condition = net.condition
-    monkeypatch.setattr(net, "condition", lambda inputs: told.append(inputs) or condition(inputs))
+    read = net.read
+    monkeypatch.setattr(net, "read", lambda inputs: told.append(inputs) or read(inputs))
     fill(PixelMinerInterpolator(bundle), slices_first(hu()), [0.25, 1.5, 2.75])
     levels = slices_first(hu()).astype(int) + 1024
     for inputs, acquired, present, position in zip(

@@ -112,7 +112,7 @@ def test_a_scan_of_the_other_modality_is_refused():
     ("values", "words"),
     [
         (("pet",), "for ct or mr, got 'pet'"),
-        (("ct", 1), "at least 2"),
+        (("ct", 1), "from 2 to 65536"),
         (("ct", 9, 50.0, 50.0), "low_hu below high_hu"),
         (("ct", 9, float("nan")), "low_hu below high_hu"),
     ],

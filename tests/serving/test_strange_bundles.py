@@ -239,7 +239,7 @@ for seed in range(count):
 """
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_damaged_weights(folder, count):
     """In a process of its own, for HDF5 is written in C."""
     mutations = Path(__file__).parents[1] / "volumes"
