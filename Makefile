@@ -23,20 +23,20 @@ demo: $(VENV)/installed
 # The pixel-level models, in some hours on two cores: the prediction first, then the causal trunk.
 models: $(VENV)/installed
 	mkdir -p trained
-	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe no-autoregression
+	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe no-autoregression --steps 4200
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-pixelminer --start trained/ct-prediction \
 		--steps 2000 --learning-rate 7e-4
 	echo '{"autoregressive": false, "steps": 2000, "validate_every": 500, "conditioner_filters": 32}' > trained/mr-prediction.json
-	echo '{"filters": 24, "conditioner_filters": 32, "steps": 600, "validate_every": 150}' > trained/mr.json
+	echo '{"filters": 24, "conditioner_filters": 32, "steps": 2400, "validate_every": 300}' > trained/mr.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/mr-prediction.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-prediction \
 		--recipe trained/mr.json --learning-rate 7e-4
 
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-all: $(VENV)/installed
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -32,8 +32,10 @@ class ServedCodes(ServedModel):
         low, high = tf.constant(low, tf.float64), tf.constant(high, tf.float64)
 
         def encode(slices):
-            require(tf.reduce_all(tf.math.is_finite(slices)), "slices must have finite values only")
-            self._require_size(slices)
+            slices = require(
+                slices, tf.math.is_finite(slices), "slices must have finite values only"
+            )
+            slices = self._of_my_size(slices)
 
             def one(image):
                 image = self._shown(image)
@@ -47,7 +49,7 @@ class ServedCodes(ServedModel):
         def decode(codes, low=low, high=high):
             count = tf.shape(codes)[0]
             known = (codes >= 0) & (codes < self.vqvae.config["num_embeddings"])
-            require(tf.reduce_all(known), "codes must be those of the codebook")
+            codes = require(codes, known, "codes must be those of the codebook")
             scales = each(low, count, "low"), each(high, count, "high")
 
             def one(example):
@@ -68,7 +70,6 @@ class ServedCodes(ServedModel):
     @tf.function(autograph=False, input_signature=[SLICES])
     def reconstruct(self, slices):
         """What the codes keep of `slices` `(b, rows, cols)`, in the same units."""
-        self._require_size(slices)
         encoded = self.encode(slices)
         shape = tf.shape(slices)
         decoded = self.decode(encoded["codes"], encoded["low"], encoded["high"])["slice"]
@@ -78,11 +79,15 @@ class ServedCodes(ServedModel):
         """Codes `(h, w)` of a slice."""
         return self.vqvae.encode(scale.to_unit(image)[None, ..., None])[0]
 
-    def _require_size(self, slices):
-        if self.image_size is not None:
-            size = self.image_size
-            fits = tf.reduce_all(tf.shape(slices)[1:] == size)
-            require(fits, f"this model works on slices of {size} x {size} pixels only")
+    def _of_my_size(self, slices):
+        size = self.image_size
+        if size is None:
+            return slices
+        return require(
+            slices,
+            tf.shape(slices)[1:] == size,
+            f"this model works on slices of {size} x {size} pixels only",
+        )
 
 
 class ServedTwoStage(ServedCodes):
@@ -102,7 +107,7 @@ class ServedTwoStage(ServedCodes):
         return {**super(ServedCodes, self).signatures(), **codes}
 
     def _draw(self, stack, scale, before, weights, places, gap_mm, seed, temperature):
-        self._require_size(stack)
+        stack = self._of_my_size(stack)
         codes = tf.map_fn(
             lambda image: self._encode(image, scale),
             stack,

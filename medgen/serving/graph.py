@@ -119,14 +119,20 @@ def occupied(levels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cond(tf.size(pixels) > 0, box, lambda: (tf.zeros(2, tf.int32), tf.zeros(2, tf.int32)))
 
 
-def require(condition: tf.Tensor, sentence: str) -> None:
-    """Fail the request with `sentence` where `condition` does not hold."""
-    tf.Assert(condition, [sentence])
+def require(values: tf.Tensor, condition: tf.Tensor, sentence: str) -> tf.Tensor:
+    """`values`, or the request fails with `sentence` unless `condition` holds everywhere.
+
+    What is computed from the result waits for the check, and so cannot fail before it in words of
+    its own.
+    """
+    with tf.control_dependencies([tf.Assert(tf.reduce_all(condition), [sentence])]):
+        return tf.identity(values)
 
 
 def each(values: tf.Tensor, count: tf.Tensor, name: str) -> tf.Tensor:
     """One number for each of `count` slices, from as many or from one."""
     values = tf.reshape(values, [-1])
     fits = (tf.size(values) == 1) | (tf.size(values) == count)
-    with tf.control_dependencies([tf.Assert(fits, [f"{name} must be one number or one a slice"])]):
-        return tf.broadcast_to(values, [count])
+    return tf.broadcast_to(
+        require(values, fits, f"{name} must be one number or one a slice"), [count]
+    )

@@ -99,8 +99,9 @@ class ServedModel:
         Returns:
             `slice` and its standard deviation `std`, `(b, rows, cols)` in physical units.
         """
+        alike = tf.shape(previous) == tf.shape(next)
+        previous = require(previous, alike, "previous and next must be of one shape")
         shape = tf.shape(previous)
-        require(tf.reduce_all(shape == tf.shape(next)), "previous and next must be of one shape")
         position, gap_mm, seed, temperature = (
             each(values, shape[0], name)
             for values, name in (
@@ -110,7 +111,8 @@ class ServedModel:
                 (temperature, "temperature"),
             )
         )
-        require(tf.reduce_all((position > 0) & (position < 1)), "position must lie between 0 and 1")
+        between = (position > 0) & (position < 1)
+        position = require(position, between, "position must lie between 0 and 1")
 
         def one(example):
             previous, following, position, *numbers = example
@@ -149,7 +151,9 @@ class ServedModel:
         """
         last = tf.cast(tf.shape(acquired)[0] - 1, tf.float64)
         inside = (positions > 0) & (positions < last)
-        require(tf.reduce_all(inside), "positions must lie between the first and the last slice")
+        positions = require(
+            positions, inside, "positions must lie between the first and the last slice"
+        )
         gap_mm, seed, temperature = (
             each(values, 1, name)[0]
             for values, name in ((gap_mm, "gap_mm"), (seed, "seed"), (temperature, "temperature"))
@@ -200,10 +204,15 @@ class ServedModel:
     # A function of its own, so that `serve` and `fill` share one graph of the sampler.
     @tf.function(autograph=False, input_signature=[SLICES, POSITIONS, NUMBER, INTEGER, NUMBER])
     def _fill(self, acquired, positions, gap_mm, seed, temperature):
-        require(tf.reduce_all(tf.math.is_finite(acquired)), "slices must have finite values only")
-        require((gap_mm > 0) & tf.math.is_finite(gap_mm), "gap_mm must be above 0")
-        require(seed >= 0, "seed must be 0 or more")
-        require((temperature >= 0) & (temperature < math.inf), "temperature must be 0 or more")
+        is_finite = tf.math.is_finite
+        acquired = require(acquired, is_finite(acquired), "slices must have finite values only")
+        gap_mm = require(gap_mm, (gap_mm > 0) & is_finite(gap_mm), "gap_mm must be above 0")
+        seed = require(seed, seed >= 0, "seed must be 0 or more")
+        temperature = require(
+            temperature,
+            (temperature >= 0) & (temperature < math.inf),
+            "temperature must be 0 or more",
+        )
         padding = self._is_padding(acquired)
         stack = self._shown(acquired)
         scale = self._scale(stack)

@@ -73,7 +73,7 @@ def test_slices_drawn_at_it_are_as_noisy_as_their_neighbours():
 
     def ratio(temperature: float) -> float:
         drawn, _ = SliceSampler(net, temperature, jit_compile=False).fill(known, numbers)
-        return np.mean([high_frequency_power_ratio(levels[:2], one) for one, in drawn])
+        return np.mean([high_frequency_power_ratio(levels[:2], one) for (one,) in drawn])
 
     assert ratio(found) == pytest.approx(1, abs=0.1)
     assert ratio(2 * found) > 1.5

@@ -29,7 +29,7 @@ def test_all_models_of_the_checkout_are_found():
 def test_a_model_goes_by_its_name_wherever_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert interpolator_named("mr-two-stage").name == "mr-two-stage"
-    with pytest.raises(BundleError, match="'mr-2'.*linear.*ct-two-stage"):
+    with pytest.raises(BundleError, match=r"'mr-2'.*linear.*ct-two-stage"):
         interpolator_named("mr-2")
     (tmp_path / "mr-two-stage").mkdir()  # a folder of one's own comes first
     with pytest.raises(BundleError, match="no complete model"):

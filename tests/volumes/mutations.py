@@ -39,11 +39,11 @@ HEADER = 1000  # bytes at the start of a file, of which most damage is done
 # fmt: off
 WORDS = [
     "0", "-1", "1", "2", "7", "11", "300", "65536", "2147483647", "-2147483648", "4294967296",
-    "99999999999999999999", "nan", "inf", "-inf", "1e308", "1e-320", "0.0", "-0.0", "1e39", "9e99", "x",
-    "0x7f", "1_0", "none", "???", "MET_FLOAT", "MET_CHAR_ARRAY", "MET_ULONG_LONG", "MET_STRING",
-    "double", "int8", "block", "gzip", "True", "False", "LOCAL", "LIST", "../../../../etc/passwd",
-    "/dev/zero", "%s%n%n", "%d", "", "()", "(1,0,0)", "(nan,0,0)", "\0", "A" * 5000, "A" * 1900,
-    "1 " * 400, "4 4 4", "\xff\xfe",
+    "99999999999999999999", "nan", "inf", "-inf", "1e308", "1e-320", "0.0", "-0.0", "1e39", "9e99",
+    "x", "1_0", "none", "???", "MET_FLOAT", "MET_CHAR_ARRAY", "MET_ULONG_LONG", "MET_STRING",
+    "0x7f", "double", "int8", "block", "gzip", "True", "False", "LOCAL", "LIST",
+    "../../../../etc/passwd", "/dev/zero", "%s%n%n", "%d", "", "()", "(1,0,0)", "(nan,0,0)", "\0",
+    "A" * 5000, "A" * 1900, "1 " * 400, "4 4 4", "\xff\xfe",
 ]
 # fmt: on
 NUMBERS = [
