@@ -60,10 +60,12 @@ def test_what_is_installed_has_the_models_inside(tmp_path):
 
 def test_models_are_listed_and_their_cards_shown():
     listed = CliRunner().invoke(main, ["models"]).output.splitlines()
-    assert [line.split()[0] for line in listed] == list(released_models())
-    assert listed[0].split()[1:5] == ["ct", "two-stage", "7.6", "MB"]
+    rows = {line.split()[0]: line.split(maxsplit=5)[1:] for line in listed}
+    assert list(rows) == list(released_models())
+    assert rows["ct-two-stage"] == ["ct", "two-stage", "7.6", "MB"]
+    assert rows["ct-pixelminer"] == ["ct", "pixelminer", "4.2", "MB", "default for CT"]
     card = CliRunner().invoke(main, ["models", "oasis-80"]).output
     assert card.rstrip() == (ROOT / "models/oasis-80/README.md").read_text().rstrip()
     wrong = CliRunner().invoke(main, ["models", "oasis"])
     assert wrong.exit_code == 1
-    assert wrong.output.startswith("Error: No model is called 'oasis'; there are ct-two-stage")
+    assert wrong.output.startswith("Error: No model is called 'oasis'; there are ct-pixelminer")
