@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from medgen.interpolation.samples import Samples, SamplingInterpolator
+    from medgen.volumes import Volume
 
 # Options of a method, and how their text is read.
 OPTIONS = {
@@ -122,7 +127,7 @@ def evaluate(
         thickness_mm=thickness_mm,
         seed=seed,
     )
-    methods = recreators(method_names, seed)
+    methods = recreators(method_names, seed, intervals=True)
     with shown_progress() as progress:
         study = run_study(
             scans,
@@ -141,23 +146,39 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def recreators(methods: tuple[str, ...], seed: int) -> dict[str, Callable]:
-    """Name -> function that inserts slices, for each method once; all classical ones by default."""
+def recreators(
+    methods: tuple[str, ...], seed: int, *, intervals: bool = False
+) -> dict[str, Callable]:
+    """Name -> function that inserts slices, for each method once; all classical ones by default.
+
+    With `intervals`, models that tell their uncertainty do.
+    """
     from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
 
-    interpolators, names = {}, {}
+    functions, names = {}, {}
     for method in dict.fromkeys(methods or CLASSICAL):
         model, options = parsed(method)
         interpolator = interpolator_named(model, seed=seed, **options)
-        interpolators[method] = interpolator
+        tells = intervals and getattr(interpolator, "tells_uncertainty", False)
+        function = with_interval if tells else interpolate_volume
+        functions[method] = partial(function, interpolator=interpolator)
         names[method] = interpolator.name + method.removeprefix(model)
     short = list(names.values())
     return {
-        method if short.count(names[method]) > 1 else names[method]: partial(
-            interpolate_volume, interpolator=interpolator
-        )
-        for method, interpolator in interpolators.items()
+        method if short.count(names[method]) > 1 else names[method]: function
+        for method, function in functions.items()
     }
+
+
+def with_interval(
+    volume: Volume, interpolator: SamplingInterpolator, *, factor: int, slice_axis: int
+) -> Samples:
+    """As `interpolate_volume`, with the model's uncertainty."""
+    from medgen.interpolation.plan import plan_slices
+    from medgen.interpolation.samples import insert_samples
+
+    plan = plan_slices(volume.geometry, factor=factor, slice_axis=slice_axis)
+    return insert_samples(volume, interpolator, plan, uncertainty=True)
 
 
 def parsed(method: str) -> tuple[str, dict[str, object]]:
@@ -193,12 +214,20 @@ def echo_summary(summary: dict, output: Path) -> None:
             click.echo(f"Warning: {scan['name']}: {method} failed: {text}", err=True)
     for name, text in summary["failed"].items():
         click.echo(f"Warning: {name} failed: {text}", err=True)
-    columns = {"psnr_db": "PSNR", "ssim": "SSIM", "mae": "MAE", "edge_accuracy": "edges",
-               "noise_deviation_ratio": "noise"}  # fmt: skip
+    table = summary["metrics"][summary["where"]]
+    names = {"psnr_db": "PSNR", "ssim": "SSIM", "mae": "MAE", "edge_accuracy": "edges",
+             "noise_deviation_ratio": "noise", "interval_coverage": "coverage"}  # fmt: skip
+    columns = {
+        title: [table[name][method]["mean"] for method in summary["methods"]]
+        for name, title in names.items()
+    }
+    if summary["texture"] is not None:
+        columns["texture"] = list(summary["texture"]["nrmse_mean"].values())
+    if set(columns["coverage"]) == {None}:
+        del columns["coverage"]
     width = max(len(method) for method in summary["methods"])
-    click.echo(f"{'':{width}}" + "".join(f"{title:>9}" for title in columns.values()))
-    for method in summary["methods"]:
-        means = [summary["metrics"][summary["where"]][name][method]["mean"] for name in columns]
+    click.echo(f"{'':{width}}" + "".join(f"{title:>9}" for title in columns))
+    for method, *means in zip(summary["methods"], *columns.values(), strict=True):
         cells = "".join(f"{'–' if mean is None else format(mean, '.4g'):>9}" for mean in means)
         click.echo(f"{method:{width}}{cells}")
     click.echo(f"Report written to {output}.")

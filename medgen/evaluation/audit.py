@@ -155,7 +155,7 @@ def interval_coverage(
         at_most, at_least = np.zeros(true.shape, np.int16), np.zeros(true.shape, np.int16)
         first = None
         for number, draw in enumerate(draws, start=1):
-            sample = recreated(draw, acquired, plan, truth.shape, f"draw {number}")
+            sample, *_ = recreated(draw, acquired, plan, truth.shape, f"draw {number}")
             values = sample[plan.removed][inside]
             at_most += values <= true
             at_least += values >= true

@@ -13,6 +13,7 @@ from medgen.errors import EvaluationError, MedgenError
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
 from medgen.evaluation.similarity import SSIM_SIDE
+from medgen.interpolation.samples import Samples
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
@@ -23,7 +24,8 @@ CT_RANGE = 4095.0
 AHEAD = 16
 
 # `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours.
-Recreate = Callable[..., Volume]
+# `Samples` bring the model's intervals along.
+Recreate = Callable[..., Volume | Samples]
 Progress = Callable[[str, int, int], None]
 
 
@@ -246,11 +248,13 @@ def evaluate_scan(
             "with --mask."
         )
     total = len(methods) + len(scored)
-    tests, failures = {}, {}
+    tests, intervals, failures = {}, {}, {}
     acquired = take_slices(volume, plan.axis, plan.truth[:: plan.factor])
     for done, (method, recreate) in enumerate(methods.items(), start=1):
         try:
-            tests[method] = recreated(recreate, acquired, plan, truth.shape, method)
+            tests[method], *interval = recreated(recreate, acquired, plan, truth.shape, method)
+            if interval:
+                intervals[method] = interval
         except MedgenError as error:
             failures[method] = str(error)
         progress(name, done, total)
@@ -269,6 +273,7 @@ def evaluate_scan(
             where=plan.where(t),
             true=truth[t],
             tests={method: stack[t] for method, stack in tests.items()},
+            intervals={method: (low[t], high[t]) for method, (low, high) in intervals.items()},
             neighbours=truth[[before, before + plan.factor]],
             region=regions[t],
             lower=lower,
@@ -320,14 +325,22 @@ def in_order(executor: Executor | None, function: Callable, tasks: Iterable) -> 
 
 def recreated(
     recreate: Recreate, acquired: Volume, plan: Plan, shape: tuple[int, ...], method: str
-) -> np.ndarray:
-    """What one method makes of the acquired slices, float32 `shape` in physical units."""
-    result = stack_of(recreate(acquired, factor=plan.factor, slice_axis=plan.axis), plan.axis)
-    if result.shape != shape:
-        raise EvaluationError(f"{method} gave slices of shape {result.shape}, expected {shape}.")
-    if not np.isfinite(result).all():
-        raise EvaluationError(f"{method} gave NaN or infinite values; it is left out.")
-    return result
+) -> list[np.ndarray]:
+    """What one method makes of the acquired slices, float32 `shape` in physical units.
+
+    From `Samples` that tell their uncertainty, the first one, and both ends of its 90 % interval.
+    """
+    result = recreate(acquired, factor=plan.factor, slice_axis=plan.axis)
+    volumes = [result]
+    if isinstance(result, Samples):
+        volumes = [result.volumes[0], result.uncertainty["low"], result.uncertainty["high"]]
+    stacks = [stack_of(volume, plan.axis) for volume in volumes]
+    for stack in stacks:
+        if stack.shape != shape:
+            raise EvaluationError(f"{method} gave slices of shape {stack.shape}, expected {shape}.")
+        if not np.isfinite(stack).all():
+            raise EvaluationError(f"{method} gave NaN or infinite values; it is left out.")
+    return stacks
 
 
 def stack_of(volume: Volume, axis: int) -> np.ndarray:

@@ -52,6 +52,7 @@ METRICS = (
     Metric("mae", "MAE", "low", 1),
     Metric("rmse", "RMSE", "low", 1),
     Metric("mae_region", "MAE in the region", "low", 1),
+    Metric("interval_coverage", "Truth in the 90 % interval", 0.9, 1),
     Metric("edge_accuracy", "Edges kept", "high", 2),
     Metric("edge_robustness", "Edges not invented", "high", 2),
     Metric("edge_seed_compatible", "Edge count ratio of the published script", 0.5, 2),
@@ -88,6 +89,7 @@ class SliceTask:
         data_range: span of the possible values.
         binning: grey levels for texture, or None to leave texture out.
         mapped: whether to compare maps of texture features too, which takes seconds a method.
+        intervals: method -> low and high, each like `true`; of those that tell a 90 % interval.
     """
 
     index: int
@@ -101,6 +103,7 @@ class SliceTask:
     data_range: float
     binning: Binning | None = None
     mapped: bool = False
+    intervals: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def score_slice(task: SliceTask) -> list[SliceScore]:
             task.position_mm,
             task.where,
             method,
-            {} if method == TRUTH else slice_metrics(task, image),
+            {} if method == TRUTH else slice_metrics(task, image, task.intervals.get(method)),
             features_of(image, task) if textured else {},
             mapped.get(method, {}),
         )
@@ -146,7 +149,9 @@ def score_slice(task: SliceTask) -> list[SliceScore]:
     ]
 
 
-def slice_metrics(task: SliceTask, image: np.ndarray) -> dict[str, float]:
+def slice_metrics(
+    task: SliceTask, image: np.ndarray, interval: tuple[np.ndarray, np.ndarray] | None = None
+) -> dict[str, float]:
     """Value of each of `METRICS` for one re-created slice `(rows, cols)` in physical units."""
     true, test, neighbours = (
         np.asarray(each, np.float64) - task.lower for each in (task.true, image, task.neighbours)
@@ -159,6 +164,7 @@ def slice_metrics(task: SliceTask, image: np.ndarray) -> dict[str, float]:
         "mae": mae(true, test),
         "rmse": rmse(true, test),
         "mae_region": mae(true[region], test[region]) if has_region else float("nan"),
+        "interval_coverage": float("nan") if interval is None else coverage(task, *interval),
         "edge_accuracy": edge_preservation_ratio(true, test, data_range=data_range),
         "edge_robustness": edge_preservation_ratio(true, test, data_range=data_range, over="test"),
         "edge_seed_compatible": edge_preservation_ratio(
@@ -168,6 +174,17 @@ def slice_metrics(task: SliceTask, image: np.ndarray) -> dict[str, float]:
         "noise_deviation_ratio": noise.local_deviation_ratio(neighbours, test),
         "spectrum_distance_db": noise.power_spectrum_distance(true, test),
     }
+
+
+def coverage(task: SliceTask, low: np.ndarray, high: np.ndarray) -> float:
+    """Share of the pixels of the removed slice that lie between `low` and `high`.
+
+    Pixels where it and both neighbours are at the smallest possible value, as around a patient, do
+    not count: there is nothing to know. NaN if there are no others.
+    """
+    counted = (task.true > task.lower) | (task.neighbours > task.lower).any(axis=0)
+    held = (low <= task.true) & (task.true <= high)
+    return float(held[counted].mean()) if counted.any() else float("nan")
 
 
 def features_of(image: np.ndarray, task: SliceTask) -> dict[str, float]:

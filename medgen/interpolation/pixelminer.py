@@ -86,6 +86,11 @@ class PixelMinerInterpolator:
         """The bundle's name."""
         return self.bundle.name
 
+    @property
+    def tells_uncertainty(self) -> bool:
+        """Whether `fill_several` can measure it: not with the published net."""
+        return isinstance(self._sampler, SliceSampler)
+
     def settled(
         self, stack: Volume, positions: np.ndarray, note: Callable[[str], None] | None = None
     ) -> PixelMinerInterpolator:

@@ -40,7 +40,7 @@ def test_writes_a_report_of_the_classical_methods(scans, tmp_path):
     code, output = run(scans / "ct.nii", "-o", tmp_path / "report")
     assert code == 0
     lines = output.splitlines()
-    assert lines[0].split() == ["PSNR", "SSIM", "MAE", "edges", "noise"]
+    assert lines[0].split() == ["PSNR", "SSIM", "MAE", "edges", "noise", "texture"]
     assert [line.split()[0] for line in lines[1:5]] == ["nearest", "linear", "bspline", "sinc"]
     assert lines[-1] == f"Report written to {tmp_path / 'report'}."
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
@@ -200,3 +200,9 @@ def test_one_model_with_two_sets_of_options_is_two_methods(scans, tmp_path):
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     mae = summary["metrics"]["interior"]["mae"]
     assert mae["tiny"] != mae["tiny:decode=mean"] == mae["tiny:decode=mean,temperature=0"]
+    assert output.splitlines()[0].split()[-2:] == ["coverage", "texture"]
+    covered = {
+        cell["mean"] for cell in summary["metrics"]["interior"]["interval_coverage"].values()
+    }
+    assert len(covered) == 1  # the prediction's interval, whatever is decoded
+    assert 0 < covered.pop() < 1

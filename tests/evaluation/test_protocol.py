@@ -13,6 +13,7 @@ from medgen.evaluation.protocol import (
 )
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import METRICS, TRUTH, Binning
+from medgen.interpolation.samples import Samples
 from medgen.volumes import Geometry, Volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -188,7 +189,31 @@ def test_padding_below_air_does_not_count(ct):
     padded = ct.with_array(padded, ct.geometry)
     clipped = ct.with_array(np.where(ct.array < -950, -1024, ct.array), ct.geometry)
     first, second = (evaluate(scan, {"repeat": repeat}) for scan in (padded, clipped))
-    assert [s.metrics for s in first.scores] == [s.metrics for s in second.scores]
+    assert repr([s.metrics for s in first.scores]) == repr([s.metrics for s in second.scores])
+
+
+def test_coverage_is_the_share_of_pixels_that_are_not_blank_within_the_interval(ct):
+    """An interval of 60 HU around the truth in the right half, and beside it in the left."""
+    truth = ct.array.astype(np.float32).clip(-1024, None)
+    truth[:6] = -1024  # blank in all slices: counts for nothing, though the interval misses it
+    scan = ct.with_array(truth, ct.geometry)
+    middle = truth.shape[0] // 2
+
+    def knowing(volume, *, factor, slice_axis):
+        low, high = truth - 30, truth + 30
+        low[:middle] += 40
+        high[:6] = low[:6] = 0
+        ends = (scan.with_array(end, ct.geometry) for end in (low, high))
+        return Samples((scan,), dict(zip(("low", "high"), ends, strict=True)))
+
+    result = evaluate(scan, {"knowing": knowing, "repeat": repeat})
+    for score in result.scores:
+        if score.method == "knowing":
+            assert score.metrics["mae"] == 0
+            expected = (truth.shape[0] - middle) / (truth.shape[0] - 6)
+            assert score.metrics["interval_coverage"] == pytest.approx(expected, abs=0.03)
+        elif score.method == "repeat":
+            assert np.isnan(score.metrics["interval_coverage"])
 
 
 def test_mr_is_scored_on_its_own_range(ct):
