@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -87,16 +88,21 @@ def _shown(steps: int) -> Iterator[dict[str, Callable]]:
         yield {"progress": progress, "report": report}
 
 
-def _finish(bundle, scans, command: str, options: dict[str, object]) -> None:
+def _finish(bundle, scans, command: str, options: dict[str, object], workers=None) -> None:
     from medgen.serving.bundle import save_bundle
     from medgen.serving.card import command_line, model_card
     from medgen.training.loop import discard_checkpoints
 
     options = {key: value for key, value in options.items() if key != "resume"}
-    card = model_card(bundle, command_line(command, options), scans.describe())
-    save_bundle(bundle, options["output"], card)
-    discard_checkpoints(options["output"])
-    click.echo(f"Model written to {options['output']}.")
+    call = command_line(command, options)
+    if workers is not None and workers.count > 1:
+        call += f"  # by each of {workers.count} workers of TF_CONFIG"
+    if workers is None or workers.is_chief:
+        save_bundle(bundle, options["output"], model_card(bundle, call, scans.describe()))
+        discard_checkpoints(options["output"])
+        click.echo(f"Model written to {options['output']}.")
+    if workers is not None:
+        workers.wait()
 
 
 @click.command("train-vqvae", short_help="Train the first stage: slices to codes and back.")
@@ -104,6 +110,11 @@ def _finish(bundle, scans, command: str, options: dict[str, object]) -> None:
 def train_vqvae(**options) -> None:
     """Train a VQ-VAE on the slices of DATA, files and folders of scans of one modality."""
     output = options["output"]
+    if os.environ.get("TF_CONFIG"):
+        raise TrainingError(
+            "A codebook is learnt by one process; unset TF_CONFIG, and use it with train-prior and "
+            "train-pixelminer."
+        )
     _check_output(output)
     recipe = _tell(VQVAE_RECIPES, options)
 
@@ -147,6 +158,10 @@ def train_prior(**options) -> None:
     _check_output(output)
     recipe = _tell(PRIOR_RECIPES, options)
 
+    from medgen.training.workers import join_workers
+
+    workers = join_workers()
+
     from medgen.serving.bundle import load_bundle
     from medgen.training import fit_prior
     from medgen.training.scans import gather_scans
@@ -163,9 +178,9 @@ def train_prior(**options) -> None:
     with _shown(recipe.steps) as shown:
         bundle = fit_prior(
             scans, first_stage, recipe, output, seed=options["seed"], resume=options["resume"],
-            **shown,
+            workers=workers, **shown,
         )  # fmt: skip
-    _finish(bundle, scans, "train-prior", options)
+    _finish(bundle, scans, "train-prior", options, workers)
 
 
 @click.command(
@@ -184,6 +199,10 @@ def train_pixelminer(**options) -> None:
     _check_output(output)
     recipe = _tell(PIXELMINER_RECIPES, options)
 
+    from medgen.training.workers import join_workers
+
+    workers = join_workers()
+
     from medgen.serving.bundle import load_bundle
     from medgen.training import fit_pixelminer
     from medgen.training.scans import gather_scans
@@ -201,6 +220,6 @@ def train_pixelminer(**options) -> None:
     with _shown(recipe.steps) as shown:
         bundle = fit_pixelminer(
             scans, recipe, output, seed=options["seed"], start=start, resume=options["resume"],
-            **shown,
+            workers=workers, **shown,
         )  # fmt: skip
-    _finish(bundle, scans, "train-pixelminer", options)
+    _finish(bundle, scans, "train-pixelminer", options, workers)

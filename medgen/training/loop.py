@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from medgen.errors import TrainingError
+from medgen.training.workers import ALONE, Workers
 
 CHECKPOINT = "checkpoint.npz"
 BEST = "best.npz"
@@ -58,6 +60,7 @@ def fit(
     resume: bool = False,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+    workers: Workers = ALONE,
 ) -> list[dict[str, float]]:
     """Train `model` and leave it with the weights that validated best.
 
@@ -70,6 +73,8 @@ def fit(
         resume: continue from the checkpoint in `run.folder` if there is one.
         report: receives every row of `metrics.csv`.
         progress: receives the step and the latest training values after every step.
+        workers: who trains it together; in step n, worker k of m takes batch n m + k. All need the
+            same `run.folder`, where the chief writes.
 
     Returns:
         Rows of `metrics.csv`.
@@ -89,19 +94,24 @@ def fit(
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
-    start, rows = _open(model, run, resume)
+    start, rows = _open(model, run, resume, workers)
     if start == 0:
         prepare()
+    take_step = workers.step_of(model)
+
+    def own_batch(step: int) -> Any:
+        return batch_at(step * workers.count + workers.rank)
+
     best = min((row["loss"] for row in rows), default=np.inf)
 
-    with SummaryWriter(str(run.folder / "logs")) as writer, ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(batch_at, start)
+    with _summary_writer(run, workers) as writer, ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(own_batch, start)
         sums, since = {}, time.monotonic()
         for step in range(start + 1, run.steps + 1):
             batch = coming.result()
             if step < run.steps:
-                coming = pool.submit(batch_at, step)
-            logs = model.train_on_batch(batch, return_dict=True)
+                coming = pool.submit(own_batch, step)
+            logs = take_step(batch)
             model.reset_metrics()
             if not np.isfinite(logs["loss"]):
                 raise TrainingError(
@@ -111,7 +121,7 @@ def fit(
             for key, value in logs.items():
                 sums[key] = sums.get(key, 0.0) + float(value)
             progress(step, logs)
-            if step % run.validate_every and step != run.steps:
+            if not workers.is_chief or (step % run.validate_every and step != run.steps):
                 continue
 
             done = (step - 1) % run.validate_every + 1
@@ -135,7 +145,10 @@ def fit(
             report(row)
             sums, since = {}, time.monotonic()
 
+    workers.wait()  # until the chief has written the best
     _restore(model.variables, run.folder / BEST)
+    rows = _read_rows(run.folder / METRICS)
+    workers.wait()  # until all have read it, as it may be removed then
     model.optimizer = None  # or Keras would save its state with the weights
     return rows
 
@@ -151,27 +164,33 @@ def _schedule(run: Run) -> keras.optimizers.schedules.LearningRateSchedule:
     )
 
 
-def _open(model: keras.Model, run: Run, resume: bool) -> tuple[int, list[dict[str, float]]]:
+def _open(
+    model: keras.Model, run: Run, resume: bool, workers: Workers
+) -> tuple[int, list[dict[str, float]]]:
     """Step to go on from and the rows so far."""
     checkpoint = run.folder / CHECKPOINT
+    identity = run.identity | ({"workers": workers.count} if workers.count > 1 else {})
     if not checkpoint.exists():
-        run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / RUN).write_text(json.dumps(run.identity, indent=1))
+        if workers.is_chief:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            (run.folder / RUN).write_text(json.dumps(identity, indent=1))
         return 0, []
     if not resume:
         raise TrainingError(
             f"{run.folder} holds an unfinished run; continue it with --resume, or choose another "
             "output."
         )
-    if json.loads((run.folder / RUN).read_text()) != json.loads(json.dumps(run.identity)):
+    if json.loads((run.folder / RUN).read_text()) != json.loads(json.dumps(identity)):
         raise TrainingError(
-            f"The run in {run.folder} was started with another recipe, seed or other data; repeat "
-            "its options to resume it, or choose another output."
+            f"The run in {run.folder} was started with another recipe, seed, number of workers or "
+            "other data; repeat its options to resume it, or choose another output."
         )
     step = _restore([*model.variables, *model.optimizer.variables], checkpoint)
-    with open(run.folder / METRICS, newline="") as file:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return step, [row | {"step": int(row["step"])} for row in rows if row["step"] <= step]
+    return step, [row for row in _read_rows(run.folder / METRICS) if row["step"] <= step]
+
+
+def _summary_writer(run: Run, workers: Workers) -> SummaryWriter | nullcontext:
+    return SummaryWriter(str(run.folder / "logs")) if workers.is_chief else nullcontext()
 
 
 class _averaged:
@@ -213,6 +232,12 @@ def _restore(variables: Sequence[keras.Variable], path: Path) -> int:
         for i, variable in enumerate(variables):
             variable.assign(stored[f"arr_{i}"])
         return int(stored["step"])
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    with open(path, newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return [row | {"step": int(row["step"])} for row in rows]
 
 
 def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:

@@ -27,6 +27,7 @@ from medgen.samplers.windows import WindowSampler
 from medgen.serving.bundle import Bundle, PixelModel, untrained_pixel_model
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
+from medgen.training.workers import ALONE, Workers
 
 VALIDATION_BATCHES = 4
 # Windows that every validation draws, twice each. Nearer slices than 3 mm share their noise, so
@@ -48,6 +49,7 @@ def fit_pixelminer(
     resume: bool = False,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+    workers: Workers = ALONE,
 ) -> Bundle:
     """Train a PixelMiner on slices left out between others at random distances.
 
@@ -69,6 +71,7 @@ def fit_pixelminer(
         report: receives a row for each validation, with the values of `measure_likelihood`,
             `measure_samples` and, if partially causal, `measure_bands`, and `loss`.
         progress: receives step and losses after every step.
+        workers: see `loop.fit`.
 
     Returns:
         The bundle, with the metrics of its best validation.
@@ -158,6 +161,7 @@ def fit_pixelminer(
         resume=resume,
         report=report,
         progress=progress,
+        workers=workers,
     )
     best = min(rows, key=lambda row: row["loss"])
     kept = [key for key in best if not key.startswith("train_") and key not in ("loss", "seconds")]

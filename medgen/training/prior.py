@@ -18,6 +18,7 @@ from medgen.recipes import PriorRecipe, to_json
 from medgen.serving.bundle import Bundle, CodeModel
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
+from medgen.training.workers import ALONE, Workers
 
 VALIDATION_BATCHES = 8
 
@@ -32,6 +33,7 @@ def fit_prior(
     resume: bool = False,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+    workers: Workers = ALONE,
 ) -> Bundle:
     """Train a conditional PixelCNN over the codes that the VQ-VAE of `first_stage` gives.
 
@@ -49,6 +51,7 @@ def fit_prior(
             `bits_per_code_shuffled` (neighbours taken from another triplet) and `unigram_bits` (the
             entropy of the validation codes without any context).
         progress: receives step and losses after every step.
+        workers: see `loop.fit`.
 
     Returns:
         A two-stage bundle, with the metrics of its best validation.
@@ -102,6 +105,7 @@ def fit_prior(
         resume=resume,
         report=report,
         progress=progress,
+        workers=workers,
     )
     best = min(rows, key=lambda row: row["loss"])
     kept = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")

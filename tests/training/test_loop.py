@@ -158,7 +158,7 @@ def test_another_run_in_the_folder(run):
         train(run, progress=stop_at(5))
     with pytest.raises(TrainingError, match="holds an unfinished run; continue it with --resume"):
         train(run)
-    with pytest.raises(TrainingError, match="started with another recipe, seed or other data"):
+    with pytest.raises(TrainingError, match="started with another recipe, seed, number of workers"):
         train(replace(run, identity={"seed": (1, 3)}), resume=True)
     discard_checkpoints(run.folder)
     assert sorted(path.name for path in run.folder.iterdir()) == ["logs", "metrics.csv"]
