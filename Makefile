@@ -17,20 +17,25 @@ demo: $(VENV)/installed
 	mkdir -p demo
 	scan=$$($(BIN)/python -c 'from nibabel.testing import data_path; print(data_path)')/example4d.nii.gz && \
 	$(BIN)/medgen info $$scan --volume 0 && \
-	$(BIN)/medgen interpolate $$scan --volume 0 -o demo/finer.nii.gz --model models/mr-two-stage --overwrite && \
+	$(BIN)/medgen interpolate $$scan --volume 0 -o demo/finer.nii.gz --overwrite && \
 	$(BIN)/medgen info demo/finer.nii.gz
 
-# The pixel-level models, in some hours on two cores: the prediction first, then the causal trunk.
+# The pixel-level models, in some hours on two cores: the prediction; the causal trunk with much noise
+# on what it sees, which teaches it to heed the acquired slices; then with little, for the texture.
+MR_NET = "conditioner_filters": 32
 models: $(VENV)/installed
 	mkdir -p trained
-	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe no-autoregression --steps 4200
-	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-pixelminer --start trained/ct-prediction \
+	echo '{"steps": 1200, "learning_rate": 7e-4, "input_noise": 0.1}' > trained/ct.json
+	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe no-autoregression
+	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-noisy --start trained/ct-prediction \
 		--steps 2000 --learning-rate 7e-4
-	echo '{"autoregressive": false, "steps": 2000, "validate_every": 500, "conditioner_filters": 32}' > trained/mr-prediction.json
-	echo '{"filters": 24, "conditioner_filters": 32, "steps": 2400, "validate_every": 300}' > trained/mr.json
-	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/mr-prediction.json
-	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-prediction \
-		--recipe trained/mr.json --learning-rate 7e-4
+	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-pixelminer --start trained/ct-noisy --recipe trained/ct.json
+	echo '{$(MR_NET), "autoregressive": false, "steps": 2000, "validate_every": 500}' > trained/prediction.json
+	echo '{$(MR_NET), "filters": 24, "steps": 2400, "learning_rate": 7e-4, "validate_every": 300}' > trained/noisy.json
+	echo '{$(MR_NET), "filters": 24, "steps": 1200, "learning_rate": 7e-4, "validate_every": 300, "input_noise": 0.1}' > trained/mr.json
+	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/prediction.json
+	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-noisy --start trained/mr-prediction --recipe trained/noisy.json
+	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-noisy --recipe trained/mr.json
 
 test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile

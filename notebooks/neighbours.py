@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from nibabel.testing import data_path
 
 from medgen.interpolation import interpolate_volume, interpolator_named
@@ -19,22 +20,29 @@ AXIS, REMOVED = 2, 13
 
 
 def main() -> None:
-    model = sys.argv[1] if len(sys.argv) > 1 else HERE.parent / "models" / "mr-two-stage"
+    model = sys.argv[1] if len(sys.argv) > 1 else "mr-pixelminer"
     truth = read_volume(Path(data_path) / "example4d.nii.gz", volume=0)
     kept = truth.array[:, :, ::2]
     thick = truth.with_array(
         kept, truth.geometry.resliced(AXIS, kept.shape[AXIS], 2 * truth.spacing[AXIS])
     )
+
+    def written(name: str, **options: str) -> np.ndarray:
+        interpolator = interpolator_named(name, **options)
+        finer = interpolate_volume(thick, interpolator, factor=2, slice_axis=AXIS)
+        return finer.array[:, :, REMOVED]
+
     panels = {
         "acquired, before": truth.array[:, :, REMOVED - 1],
-        "acquired, after": truth.array[:, :, REMOVED + 1],
         "removed (the truth)": truth.array[:, :, REMOVED],
+        "acquired, after": truth.array[:, :, REMOVED + 1],
+        "two-stage": written("mr-two-stage"),
+        "linear": written("linear"),
+        "windowed sinc": written("sinc"),
+        "PixelMiner, mean": written(model, decode="mean"),
+        "PixelMiner, drawn": written(model),
     }
-    for title, name in (("linear", "linear"), ("windowed sinc", "sinc"), ("two-stage", model)):
-        finer = interpolate_volume(thick, interpolator_named(str(name)), factor=2, slice_axis=AXIS)
-        panels[title] = finer.array[:, :, REMOVED]
-
-    figure, axes = plt.subplots(2, 3, figsize=(9, 5), dpi=80, layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(12, 5), dpi=80, layout="constrained")
     high = truth.array.max() * 0.7
     for axis, (title, image) in zip(axes.flat, panels.items(), strict=True):
         axis.imshow(image.T, cmap="gray", vmin=0, vmax=high, origin="lower")

@@ -63,6 +63,7 @@ def test_models_are_listed_and_their_cards_shown():
     rows = {line.split()[0]: line.split(maxsplit=5)[1:] for line in listed}
     assert list(rows) == list(released_models())
     assert rows["ct-two-stage"] == ["ct", "two-stage", "7.6", "MB"]
+    assert rows["mr-pixelminer"][4] == "default for MR"
     assert rows["ct-pixelminer"] == ["ct", "pixelminer", "4.2", "MB", "default for CT"]
     card = CliRunner().invoke(main, ["models", "oasis-80"]).output
     assert card.rstrip() == (ROOT / "models/oasis-80/README.md").read_text().rstrip()
