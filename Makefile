@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 	$(BIN)/medgen info demo/finer.nii.gz
 
 # The pixel-level models, in some hours on two cores: the prediction; the causal trunk with much noise
-# on what it sees, which teaches it to heed the acquired slices; then with little, for the texture.
+# on what it sees, which teaches it to heed the acquired slices; for CT then with little, for the texture.
 MR_NET = "conditioner_filters": 32
 models: $(VENV)/installed
 	mkdir -p trained
@@ -31,11 +31,9 @@ models: $(VENV)/installed
 		--steps 2000 --learning-rate 7e-4
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-pixelminer --start trained/ct-noisy --recipe trained/ct.json
 	echo '{$(MR_NET), "autoregressive": false, "steps": 2000, "validate_every": 500}' > trained/prediction.json
-	echo '{$(MR_NET), "filters": 24, "steps": 2400, "learning_rate": 7e-4, "validate_every": 300}' > trained/noisy.json
-	echo '{$(MR_NET), "filters": 24, "steps": 1200, "learning_rate": 7e-4, "validate_every": 300, "input_noise": 0.1}' > trained/mr.json
+	echo '{$(MR_NET), "filters": 24, "steps": 2400, "learning_rate": 7e-4, "validate_every": 300}' > trained/mr.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/prediction.json
-	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-noisy --start trained/mr-prediction --recipe trained/noisy.json
-	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-noisy --recipe trained/mr.json
+	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-prediction --recipe trained/mr.json
 
 test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile

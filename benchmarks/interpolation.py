@@ -1,6 +1,6 @@
 """Time and memory of `medgen interpolate` on a 512 x 512 x 50 CT, by a model and by linear.
 
-    python benchmarks/interpolation.py [--model models/ct-two-stage] [--scan SCAN]
+    python benchmarks/interpolation.py [--model ct-pixelminer] [--scan SCAN]
 
 Every run is a process of its own, from start to written file. Without a scan a phantom is used; of
 a scan, the first 50 slices along its slice axis.
@@ -47,7 +47,7 @@ def measured(*words: object) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="models/ct-two-stage")
+    parser.add_argument("--model", default="ct-pixelminer")
     parser.add_argument("--scan", type=Path)
     options = parser.parse_args()
     volume = (

@@ -1,6 +1,6 @@
 """Bits per pixel that slices of a scan cost, given the slices around them.
 
-    python benchmarks/likelihood.py SCAN [--gap 4] [--model BUNDLE]... [--method NAME]...
+    python benchmarks/likelihood.py SCAN [--gap 4] [--model NAME|BUNDLE]... [--method NAME]...
 
 As by `medgen evaluate`, slices are taken out of the scan, so that those left lie `--gap` mm apart.
 Each `--model`, a PixelMiner, tells how probable it finds the true levels of what was taken out:
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from medgen.evaluation.protocol import Plan, plan_scan, take_slices
-from medgen.interpolation import interpolate_volume, interpolator_named
+from medgen.interpolation import interpolate_volume, interpolator_named, model_folder
 from medgen.interpolation.engine import stack_slices
 from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.likelihoods.baseline import logistic_bits_per_dim
@@ -70,7 +70,7 @@ def main() -> None:
     volume = read_volume(options.scan)
     plan = plan_scan(volume.geometry, gap_mm=options.gap)
     removed = [t for t in plan.removed if plan.where(t) == "interior"]
-    bundles = {name: load_bundle(Path(name)) for name in options.model}
+    bundles = {name: load_bundle(model_folder(name)) for name in options.model}
     first = next(iter(bundles.values()))
     levels = levels_of(volume, plan, first)
     occupied = levels.any(axis=0)

@@ -1,6 +1,6 @@
 """Times of `medgen export` and `medgen serve`, and a load test over the loopback.
 
-    python benchmarks/serving.py [--model models/ct-two-stage] [--side 512] [--requests 200]
+    python benchmarks/serving.py [--model models/ct-pixelminer] [--side 512] [--requests 200]
 
 The export, its first answer after loading and a warmed answer are compared with interpolating the
 same gap in one process. Then a server gets `--requests` small requests, first from few
@@ -131,7 +131,7 @@ def load_test(served: Served, body: bytes, clients: int, requests: int) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=Path("models/ct-two-stage"))
+    parser.add_argument("--model", type=Path, default=Path("models/ct-pixelminer"))
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--requests", type=int, default=200)
     options = parser.parse_args()
