@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from medgen.interpolation.samples import Samples, SamplingInterpolator
+    from medgen.interpolation.samples import SamplingInterpolator
     from medgen.volumes import Volume
 
 # Options of a method, and how their text is read.
@@ -172,13 +172,14 @@ def recreators(
 
 def with_interval(
     volume: Volume, interpolator: SamplingInterpolator, *, factor: int, slice_axis: int
-) -> Samples:
-    """As `interpolate_volume`, with the model's uncertainty."""
+) -> tuple[Volume, Volume, Volume]:
+    """As `interpolate_volume`, with both ends of the model's 90 % interval."""
     from medgen.interpolation.plan import plan_slices
     from medgen.interpolation.samples import insert_samples
 
     plan = plan_slices(volume.geometry, factor=factor, slice_axis=slice_axis)
-    return insert_samples(volume, interpolator, plan, uncertainty=True)
+    samples = insert_samples(volume, interpolator, plan, uncertainty=True)
+    return samples.volumes[0], samples.uncertainty["low"], samples.uncertainty["high"]
 
 
 def parsed(method: str) -> tuple[str, dict[str, object]]:

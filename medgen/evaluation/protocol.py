@@ -13,7 +13,6 @@ from medgen.errors import EvaluationError, MedgenError
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
 from medgen.evaluation.similarity import SSIM_SIDE
-from medgen.interpolation.samples import Samples
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
@@ -23,9 +22,9 @@ CT_RANGE = 4095.0
 # Slices handed to other processes before the first comes back.
 AHEAD = 16
 
-# `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours.
-# `Samples` bring the model's intervals along.
-Recreate = Callable[..., Volume | Samples]
+# `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours. A method
+# that tells its uncertainty gives three such scans, both ends of a 90 % interval behind the first.
+Recreate = Callable[..., Volume | tuple[Volume, Volume, Volume]]
 Progress = Callable[[str, int, int], None]
 
 
@@ -328,12 +327,10 @@ def recreated(
 ) -> list[np.ndarray]:
     """What one method makes of the acquired slices, float32 `shape` in physical units.
 
-    From `Samples` that tell their uncertainty, the first one, and both ends of its 90 % interval.
+    One stack, and behind it both ends of the interval from a method that tells it.
     """
     result = recreate(acquired, factor=plan.factor, slice_axis=plan.axis)
-    volumes = [result]
-    if isinstance(result, Samples):
-        volumes = [result.volumes[0], result.uncertainty["low"], result.uncertainty["high"]]
+    volumes = (result,) if isinstance(result, Volume) else result
     stacks = [stack_of(volume, plan.axis) for volume in volumes]
     for stack in stacks:
         if stack.shape != shape:

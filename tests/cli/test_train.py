@@ -185,7 +185,10 @@ def test_an_interrupted_run_continues(work, vqvae_run, tmp_path, monkeypatch):
     assert interrupted.exit_code == 1
     assert interrupted.stderr.strip() == "Aborted!"
     assert_refused(run(*command), "unfinished run; continue it with --resume")
-    assert_refused(run(*command, "--resume", "--seed", 1), "another recipe, seed or other data")
+    assert_refused(
+        run(*command, "--resume", "--seed", 1),
+        "another recipe, seed, number of workers or other data",
+    )
     resumed = succeed(*command, "--resume")
     assert [line.split()[1] for line in resumed.stdout.splitlines()[:-1]] == ["12"]
     a, b = load_bundle(work / "vqvae"), load_bundle(tmp_path)

@@ -13,7 +13,6 @@ from medgen.evaluation.protocol import (
 )
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import METRICS, TRUTH, Binning
-from medgen.interpolation.samples import Samples
 from medgen.volumes import Geometry, Volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -203,8 +202,7 @@ def test_coverage_is_the_share_of_pixels_that_are_not_blank_within_the_interval(
         low, high = truth - 30, truth + 30
         low[:middle] += 40
         high[:6] = low[:6] = 0
-        ends = (scan.with_array(end, ct.geometry) for end in (low, high))
-        return Samples((scan,), dict(zip(("low", "high"), ends, strict=True)))
+        return scan, scan.with_array(low, ct.geometry), scan.with_array(high, ct.geometry)
 
     result = evaluate(scan, {"knowing": knowing, "repeat": repeat})
     for score in result.scores:

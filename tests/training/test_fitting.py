@@ -83,7 +83,9 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
         fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", progress=stop_after(33))
     model = replace(first_stage.model, vqvae=vqvae_from(VQVAE_RECIPE, seed=9))
     another = replace(first_stage, model=model)
-    with pytest.raises(TrainingError, match="another recipe, seed or other data"):
+    with pytest.raises(
+        TrainingError, match="another recipe, seed, number of workers or other data"
+    ):
         fit_prior(scans, another, PRIOR_RECIPE, tmp_path / "b", resume=True)
     resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
     for a, b in zip(weights(whole.model.prior), weights(resumed.model.prior), strict=True):
