@@ -22,8 +22,8 @@ CT_RANGE = 4095.0
 # Slices handed to other processes before the first comes back.
 AHEAD = 16
 
-# `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours. A method
-# that tells its uncertainty gives three such scans, both ends of a 90 % interval behind the first.
+# `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours.
+# A method that tells its uncertainty gives three scans: the ends of a 90 % interval behind the first.
 Recreate = Callable[..., Volume | tuple[Volume, Volume, Volume]]
 Progress = Callable[[str, int, int], None]
 
