@@ -23,7 +23,7 @@ CT_RANGE = 4095.0
 AHEAD = 16
 
 # `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours.
-# A method that tells its uncertainty gives three scans: the ends of a 90 % interval behind the first.
+# A method that tells its uncertainty gives three scans, the ends of a 90 % interval behind.
 Recreate = Callable[..., Volume | tuple[Volume, Volume, Volume]]
 Progress = Callable[[str, int, int], None]
 
