@@ -35,8 +35,9 @@ def interpolator_named(
         name: `nearest`, `linear`, `bspline` or `sinc`, the folder of a two-stage model or a
             PixelMiner, or the name of one that comes with medgen.
         seed: of a model's random choices; the classical methods make none.
-        temperature: of a model's sampling, None for 1; classical methods have none. `auto`, of a
-            PixelMiner only, for the one at which a scan's synthetic slices are as noisy as its own.
+        temperature: of a model's sampling; classical methods have none. `auto`, of a PixelMiner
+            only, gives what is drawn the texture of the scan's own slices, see `match_texture`.
+            None for `auto` where a PixelMiner draws slices, else for 1.
         top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
         decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
@@ -74,10 +75,13 @@ def interpolator_named(
         {option: value for option, value in given.items() if option in lacks},
         f"The {bundle.model.kind} model {name!r}",
     )
-    interpolator = kind(bundle, seed=seed, **given)
-    if isinstance(bundle.model, PixelModel) and bundle.model.recipe.in_plane:
-        return InPlaneInterpolator(interpolator)
-    return interpolator
+    if kind is TwoStage:
+        return TwoStage(bundle, seed=seed, **given)
+    if bundle.model.recipe.in_plane:
+        return InPlaneInterpolator(PixelMinerInterpolator(bundle, seed=seed, **given))
+    if decode != "mean":
+        given.setdefault("temperature", AUTO)
+    return PixelMinerInterpolator(bundle, seed=seed, **given)
 
 
 def model_folder(name: str) -> Path | None:

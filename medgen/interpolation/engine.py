@@ -13,7 +13,7 @@ from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
 AIR_HU = -1024.0
-# Stands for the temperature at which synthetic slices are as noisy as their neighbours.
+# Stands for a temperature: slices are drawn and given the texture of their neighbours.
 AUTO = "auto"
 
 Progress = Callable[[int, int], None]

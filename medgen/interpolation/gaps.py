@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -62,18 +62,6 @@ class AcrossGaps:
     def bytes_per_voxel(self) -> int:
         """Those of the interpolator within, and the copy it is shown."""
         return getattr(self.interpolator, "bytes_per_voxel", MODEL_BYTES) + 4
-
-    @property
-    def temperature(self) -> float:
-        """That of the interpolator within."""
-        return self.interpolator.temperature
-
-    def settled(
-        self, stack: Volume, positions: np.ndarray, note: Callable[[str], None] | None = None
-    ) -> AcrossGaps:
-        """The same with a temperature found in the first of `stacks`."""
-        among, wanted, _ = next(self.stacks(stack, positions))
-        return replace(self, interpolator=self.interpolator.settled(among, wanted, note))
 
     def fill(
         self, stack: Volume, positions: np.ndarray, progress: Progress

@@ -10,7 +10,7 @@ from pathlib import Path
 import medgen
 from medgen.errors import BundleError, GeometryError, MedgenError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
-from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices, stack_slices
+from medgen.interpolation.engine import Interpolator, Progress, insert_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.needs import bytes_needed
 from medgen.interpolation.partial import KeepingInterpolator, Partial
@@ -175,7 +175,6 @@ class Outcome:
         before: grid of the scan.
         after: grid of the finer scan.
         notes: sentences on what was odd about the scan.
-        temperature: the one found, if it was to be found.
     """
 
     outputs: tuple[Path, ...]
@@ -183,16 +182,12 @@ class Outcome:
     before: Geometry
     after: Geometry
     notes: tuple[str, ...] = ()
-    temperature: float | None = None
 
     @property
     def line(self) -> str:
         """One line for the user."""
-        at = "" if self.temperature is None else f" at temperature {self.temperature:g}"
-        return (
-            f"{', '.join(map(str, self.outputs))}: {self.after.summary} by {self.interpolator}"
-            f"{at}, from {self.before.summary}"
-        )
+        outputs = ", ".join(map(str, self.outputs))
+        return f"{outputs}: {self.after.summary} by {self.interpolator}, from {self.before.summary}"
 
 
 def run_job(
@@ -248,12 +243,6 @@ def run_job(
         writing_bytes=ITK_BYTES * (suffix_of(job.output) in itk.WRITABLE),
     )
     require_memory(needed, f"Making {plan.geometry.summary} of {job.scan}")
-    temperature = None
-    if job.temperature == AUTO:
-        stack, _ = stack_slices(before, plan.axis)
-        interpolator = interpolator.settled(stack, plan.positions[plan.synthetic], note)
-        temperature = interpolator.temperature
-    settled = {} if temperature is None else {"temperature": temperature, "temperature_asked": AUTO}
     facts = [
         provenance(
             scan=job.scan,
@@ -261,7 +250,7 @@ def run_job(
             output=output,
             model=interpolator.name,
             model_folder=model_folder(job.model),
-            options=job.options | {"seed": job.seed + k} | settled,
+            options=job.options | {"seed": job.seed + k},
             plan=plan,
         )
         for k, output in enumerate(job.outputs)
@@ -313,9 +302,7 @@ def run_job(
             write_provenance(fields | told, output)
     if partial is not None:
         partial.remove()
-    return Outcome(
-        job.outputs, interpolator.name, before.geometry, plan.geometry, notes, temperature
-    )
+    return Outcome(job.outputs, interpolator.name, before.geometry, plan.geometry, notes)
 
 
 def state_of(scan: Path) -> dict[str, tuple[int, int]]:
@@ -342,9 +329,6 @@ def is_done(job: Job) -> bool:
         if not all(isinstance(facts.get(name), dict) for name in ("options", "model", "input")):
             return False
         options = job.options | {"seed": job.seed + k}
-        if job.temperature == AUTO:
-            found = facts["options"].get("temperature")
-            options |= {"temperature": found, "temperature_asked": AUTO}
         name, parts_told = (facts["model"].get(key) for key in ("name", "sha256"))
         if (facts["medgen"], facts["options"], parts_told) != (medgen.__version__, options, parts):
             return False

@@ -1,131 +1,120 @@
-"""The temperature at which a PixelMiner draws slices as noisy as the acquired ones beside them."""
+"""Drawn slices with the texture of the acquired ones beside them."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-import tensorflow as tf
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
-from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
-from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer import PixelMiner
-from medgen.nets.pixelminer_paper import PixelMinerPaper
-from medgen.preprocessing.contexts import inputs_between
-from medgen.samplers.cached import CachedSampler
-from medgen.samplers.draw import Draw
-from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.staged import StagedSampler
-
-# Tried all at once; between them the noise is interpolated.
-TEMPERATURES = np.geomspace(0.4, 2.0, 9)
-# Windows drawn, and their sides in pixels.
-WINDOWS = 6
-SIDE = 48
-# Borders of a window are left out: the high-pass filter reaches so far.
-MARGIN = 4
-# Fewest pixels of homogeneous tissue in a window that tell anything.
-ENOUGH = 64
-
-Window = tuple[slice, slice]
+# Bands of frequency lie between Gaussian means of these sigmas, in pixels; below the last there is
+# structure, which stays.
+BAND_SIGMAS = (1.0, 2.0, 4.0)
+# Of these means, the one that tells what tissue a pixel belongs to.
+TISSUE = 1
+# Tissues told apart: at most so many, and of so many pixels at least.
+TISSUES = 24
+PIXELS = 1000
+# A pixel is within the range of the neighbours' pixels in a square of this side around it.
+REACH = 9
+# What is smoother than this, in pixels, comes from the reference.
+REFERENCE_SIGMA = 8.0
+# The bands of a sum of matched bands are nearly, but not quite, the matched ones.
+ROUNDS = 2
 
 
-def matching_temperature(
-    net: PixelMiner | PixelMinerPaper,
-    levels: np.ndarray,
-    positions: np.ndarray,
-    gap_mm: float,
-    seed: int,
-) -> float | None:
-    """Temperature at which drawn noise has the power of the acquired noise.
+def match_texture(
+    image: np.ndarray, neighbours: np.ndarray, reference: np.ndarray | None = None
+) -> np.ndarray:
+    """Give a slice the texture of the acquired slices beside it, tissue by tissue.
 
-    Draws a window in the most homogeneous part of up to six of the slices wanted, at nine
-    temperatures with the same random numbers. The high-frequency power in homogeneous tissue (see
-    `evaluation.noise`), over that of both acquired neighbours, grows with the temperature;
-    where it passes 1 is the temperature looked for.
+    A model's noise is that of the scanners it learnt from, give or take what it learnt badly. The
+    acquired neighbours show what noise and fine structure there are in this scan. So the slice is
+    parted into bands of frequency, and of each band the values in pixels of like mean intensity (a
+    tissue) are mapped, in their order, to the distribution that the band has in the neighbours
+    where they have that mean intensity: histogram matching in a pyramid [1], conditional on the
+    tissue. Where things are is left to the slice, how strongly they stand out is the neighbours'.
+    Values outside the range that both neighbours have nearby are brought to its ends.
 
     Args:
-        net: what draws.
-        levels: of all acquired slices, `(n, rows, cols)`.
-        positions: of the slices wanted, see `Interpolator.fill`.
-        gap_mm: spacing of the acquired slices.
-        seed: of the draws.
+        image: `(rows, cols)`, the slice.
+        neighbours: `(n, rows, cols)`, acquired slices, in the same units.
+        reference: `(rows, cols)`, what the slice would be but for chance. Its means over some
+            pixels stand in for the slice's, which wander when pixels are drawn one by one. None to
+            keep the slice's own.
 
     Returns:
-        A number of three decimals between 0.4 and 2, an end of that range where noise cannot be
-        matched within it; None where no window has homogeneous tissue with noise in it.
+        `(rows, cols)` float64. Constant where the neighbours are, in any square of 9 x 9 pixels.
+
+    References:
+        [1] Heeger and Bergen, Pyramid-based texture analysis/synthesis, SIGGRAPH 1995.
     """
-    chosen = np.unique(np.linspace(0, len(positions) - 1, WINDOWS).round().astype(int))
-    positions, windows, tissues, acquired = positions[chosen], [], [], []
-    for position in positions:
-        neighbours = levels[int(position) : int(position) + 2].astype(np.float32)
-        tissue = homogeneous_tissue(neighbours)
-        window = _fullest(tissue)
-        windows.append(window)
-        tissues.append(_inner(tissue[window]))
-        acquired.append(neighbours[(slice(None), *window)])
-    useful = [i for i, tissue in enumerate(tissues) if np.count_nonzero(tissue) >= ENOUGH]
-    if not useful:
-        return None
-    positions, windows = positions[useful], [windows[i] for i in useful]
-    inputs = inputs_between(levels, positions, gap_mm, windows, net.context)
-    drawn = _drawn(net, inputs, positions, seed)
-
-    def power(images: np.ndarray, tissue: np.ndarray) -> float:
-        return float(np.mean([high_frequency_power(image, tissue) for image in images]))
-
-    wanted = sum(power(acquired[i], tissues[i]) for i in useful)
-    if wanted == 0:
-        return None
-    powers = [
-        sum(power(images[t : t + 1], tissues[i]) for images, i in zip(drawn, useful, strict=True))
-        for t in range(len(TEMPERATURES))
+    image, neighbours = (np.asarray(values, np.float64) for values in (image, neighbours))
+    low = np.min([minimum_filter(one, REACH) for one in neighbours], axis=0)
+    high = np.max([maximum_filter(one, REACH) for one in neighbours], axis=0)
+    varies = low < high
+    if not varies.any():
+        return low
+    bands, means = zip(*map(_bands, neighbours), strict=True)
+    tissue_means = np.stack(means)[:, varies].ravel()
+    count = int(np.clip(tissue_means.size // PIXELS, 1, TISSUES))
+    limits = np.unique(np.quantile(tissue_means, np.linspace(0, 1, count + 1)[1:-1]))
+    limits = limits[limits < tissue_means.max()]
+    tissues = np.searchsorted(limits, tissue_means)
+    wanted = [
+        _Distributions(values[:, varies].ravel(), tissues, len(limits) + 1)
+        for values in np.stack(bands, axis=1)
     ]
-    # Noise of few pixels may dip where it should grow; logarithms, as both span decades.
-    ratios = np.maximum.accumulate(np.log(np.maximum(powers, 1e-12) / wanted))
-    return round(float(np.exp(np.interp(0.0, ratios, np.log(TEMPERATURES)))), 3)
+    for _ in range(ROUNDS):
+        image = _centred(np.clip(image, low, high), reference)
+        bands, mean = _bands(image)
+        tissues = np.searchsorted(limits, mean[varies])
+        for band, distributions in zip(bands[:, varies], wanted, strict=True):
+            image[varies] += distributions.mapped(band, tissues) - band
+    return np.clip(_centred(image, reference), low, high)
 
 
-def _drawn(net, inputs, positions: np.ndarray, seed: int) -> np.ndarray:
-    """Levels `(b, temperatures, h, w)`."""
-    count, shape = len(positions), inputs["context"].shape[1:3]
-    temperatures = tf.constant(np.tile(TEMPERATURES, count), tf.float32)
-    places = tf.constant(np.rint(positions * PLACES), tf.int64)
-    numbers = tf.repeat(uniforms(seed, places, (*shape, 2)), len(TEMPERATURES), axis=0)
-    if not getattr(net, "autoregressive", True):
-        _, *prediction = net.read(inputs)
-        params, linear = (tf.repeat(x, len(TEMPERATURES), axis=0) for x in prediction)
-        draw = _tempered(net.levels, lambda known: known, temperatures[:, None, None])
-        drawn = draw(params, numbers, linear)
-    else:
-        sampler = StagedSampler if isinstance(net, PixelMinerPaper) else CachedSampler
-        known = tf.repeat(net.condition(inputs), len(TEMPERATURES), axis=0)
-        drawn = sampler(net, _tempered(net.levels, net.center, temperatures))(known, numbers)
-    return drawn.numpy().reshape(count, len(TEMPERATURES), *shape)
+class _Distributions:
+    """Values in groups, each sorted.
+
+    Args:
+        values: `(n,)`.
+        groups: int `(n,)`, of every value.
+        count: number of groups.
+    """
+
+    def __init__(self, values: np.ndarray, groups: np.ndarray, count: int):
+        self.values = values[np.lexsort((values, groups))]
+        self.sizes = np.bincount(groups, minlength=count)
+        self.starts = np.cumsum(self.sizes) - self.sizes
+
+    def mapped(self, values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Other values, of whom each becomes the quantile that it is in its group."""
+        order = np.lexsort((values, groups))
+        group = groups[order]
+        sizes = np.bincount(groups, minlength=len(self.sizes))
+        rank = np.arange(len(values)) - (np.cumsum(sizes) - sizes)[group]
+        place = (rank + 0.5) / sizes[group] * self.sizes[group] - 0.5
+        place = np.clip(place, 0, self.sizes[group] - 1)
+        below = place.astype(int)
+        above = np.minimum(below + 1, self.sizes[group] - 1)
+        start, share = self.starts[group], place - below
+        mapped = np.empty_like(values)
+        mapped[order] = (1 - share) * self.values[start + below] + share * self.values[
+            start + above
+        ]
+        return mapped
 
 
-def _tempered(levels: int, center, temperatures: tf.Tensor) -> Draw:
-    """As `logistic_mixture_draw`, at a temperature for each map of the batch."""
-
-    def draw(params: tf.Tensor, uniform: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
-        params = logistic_mixture.temper(params, temperatures)
-        return logistic_mixture.sample(params, uniform, levels=levels, center=center(conditioning))
-
-    return draw
+def _bands(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bands `(bands, rows, cols)`, the finest first, and the mean that tells the tissue."""
+    means = [gaussian_filter(image, sigma) for sigma in BAND_SIGMAS]
+    bands = [finer - coarser for finer, coarser in pairwise([image, *means])]
+    return np.stack(bands), means[TISSUE]
 
 
-def _fullest(tissue: np.ndarray) -> Window:
-    """The window with most tissue, of those at steps of a quarter of their side."""
-    sides = [min(SIDE, n) for n in tissue.shape]
-    candidates = [
-        (slice(row, row + sides[0]), slice(column, column + sides[1]))
-        for row in range(0, tissue.shape[0] - sides[0] + 1, SIDE // 4)
-        for column in range(0, tissue.shape[1] - sides[1] + 1, SIDE // 4)
-    ]
-    return max(candidates, key=lambda window: np.count_nonzero(_inner(tissue[window])))
-
-
-def _inner(tissue: np.ndarray) -> np.ndarray:
-    """`tissue` without the borders of the window."""
-    inner = np.zeros_like(tissue)
-    inside = (slice(MARGIN, -MARGIN),) * 2
-    inner[inside] = tissue[inside]
-    return inner
+def _centred(image: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
+    """`image` with the means of `reference`."""
+    if reference is None:
+        return image
+    return image - gaussian_filter(image - reference, REFERENCE_SIGMA)

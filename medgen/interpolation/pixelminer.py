@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -14,12 +14,12 @@ import tensorflow as tf
 from medgen.errors import BundleError
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
-from medgen.interpolation.matching import matching_temperature
+from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import UNCERTAINTY, Filling
 from medgen.preprocessing.contexts import inputs_between
 from medgen.preprocessing.intensity import Scale
 from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.slices import ALIKE, DECODE, SliceSampler
+from medgen.samplers.slices import ALIKE, DECODE, Drawn, SliceSampler
 from medgen.samplers.uncertainty import Uncertainty
 from medgen.samplers.windows import WindowSampler
 from medgen.serving.bundle import Bundle, PixelModel
@@ -29,6 +29,8 @@ from medgen.volumes.volume import Volume
 # holds up to a gigabyte of conditioning.
 WORKERS = 2
 PIXELS_AT_ONCE = 2**21
+# What `auto` draws at.
+AUTO_TEMPERATURE = 1.0
 
 Batch, Result = TypeVar("Batch"), TypeVar("Result")
 
@@ -46,8 +48,8 @@ class PixelMinerInterpolator:
         seed: the same seed gives the same slice at the same position, whatever else is sampled (in
             slices of more than 512 x 512 pixels but for float32 rounding, which can move a pixel to
             the next level, and then those it leads to, when another number of slices is drawn).
-        temperature: see `logistic_mixture_draw`; `auto` for the one at which a scan's synthetic
-            slices are as noisy as its own, see `settled`.
+        temperature: see `logistic_mixture_draw`; `auto` to draw at `AUTO_TEMPERATURE` and give what
+            is drawn the texture of the acquired slices beside it, see `match_texture`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
         sampler: `cached`, `fixed-point` or `wavefront`, see `samplers.slices.SliceSampler`.
 
@@ -75,7 +77,7 @@ class PixelMinerInterpolator:
         if self.temperature == AUTO and self.decode == "mean":
             raise BundleError("The mean has no temperature; leave it out, or decode samples.")
         sampler = self.bundle.model.sampler(
-            temperature=1.0 if self.temperature == AUTO else self.temperature,
+            temperature=AUTO_TEMPERATURE if self.temperature == AUTO else self.temperature,
             decode=self.decode,
             method=self.sampler,
         )
@@ -90,30 +92,6 @@ class PixelMinerInterpolator:
     def tells_uncertainty(self) -> bool:
         """Whether `fill_several` can measure it: not with the published net."""
         return isinstance(self._sampler, SliceSampler)
-
-    def settled(
-        self, stack: Volume, positions: np.ndarray, note: Callable[[str], None] | None = None
-    ) -> PixelMinerInterpolator:
-        """The same with a number for `auto`, for one scan.
-
-        Args:
-            stack: see `Interpolator.fill`.
-            positions: likewise.
-            note: called with a sentence where there is no noise to match.
-
-        Returns:
-            With the temperature that `matching_temperature` finds, or 1 where it finds none.
-        """
-        if self.temperature != AUTO:
-            return self
-        self.bundle.rule.require_modality(stack)
-        levels, _ = self._levels(stack)
-        found = matching_temperature(
-            self.bundle.model.net, levels, positions, stack.spacing[0], self.seed
-        )
-        if found is None and note:
-            note("No homogeneous tissue with noise to match; the temperature is 1.")
-        return replace(self, temperature=1.0 if found is None else found)
 
     def fill(
         self, stack: Volume, positions: np.ndarray, progress: Progress
@@ -140,26 +118,22 @@ class PixelMinerInterpolator:
         if self.decode == "mean" and samples > 1:
             raise BundleError("The mean does not vary; ask for one sample, or decode samples.")
         self.bundle.rule.require_modality(stack)
-        settled = self.settled(stack, positions)
         levels, scale = self._levels(stack)
         box = _occupied(levels)
         at_once = max(1, PIXELS_AT_ONCE // max(1, levels[0][box].size))
         at_once = max(at_once - at_once % ALIKE, min(at_once, ALIKE))
         batches = np.split(positions, range(at_once, len(positions), at_once))
-        drawn = _in_order(
-            lambda batch: settled.levels_at(
-                levels, batch, stack.spacing[0], box, samples, uncertainty
-            ),
-            batches,
-        )
+
+        def fillings(batch: np.ndarray) -> list[Filling]:
+            drawn = self.levels_at(levels, batch, stack.spacing[0], box, samples, uncertainty)
+            return [self._filling(drawn, i, stack, p, scale, box) for i, p in enumerate(batch)]
+
         done = 0
-        for batch, (slices, measured) in zip(batches, drawn, strict=True):
-            for i, position in enumerate(batch):
-                images = [_in_slice(values[i], stack, position, scale, box) for values in slices]
-                maps = _maps(measured, i, stack, position, scale, box) if uncertainty else None
+        for filled in _in_order(fillings, batches):
+            for filling in filled:
                 done += 1
                 progress(done, len(positions))
-                yield Filling(np.stack(images), maps)
+                yield filling
 
     def levels_at(
         self,
@@ -169,7 +143,7 @@ class PixelMinerInterpolator:
         box: tuple[slice, slice],
         samples: int = 1,
         uncertainty: bool = False,
-    ) -> tuple[np.ndarray, Uncertainty | None]:
+    ) -> Drawn:
         """Levels of the slices at `positions` within `box`.
 
         Args:
@@ -179,16 +153,13 @@ class PixelMinerInterpolator:
             box: rows and columns.
             samples: how often to draw them.
             uncertainty: whether to measure it.
-
-        Returns:
-            `(samples, len(positions), ...)`, int32, or float32 from `decode` mean; and the
-            uncertainty within `box`, or None.
         """
         rows, cols = levels.shape[1:]
         shape = (len(positions), *levels[0][box].shape)
         if 0 in shape:
             nothing = np.zeros(shape, np.float32)
-            return np.zeros((samples, *shape), np.int32), Uncertainty(*[nothing] * 4)
+            measured = Uncertainty(*[nothing] * 4) if uncertainty else None
+            return Drawn(np.zeros((samples, *shape), np.int32), nothing, measured)
         context = self.bundle.model.net.context
         inputs = inputs_between(levels, positions, gap_mm, [box] * len(positions), context)
         places = tf.constant(np.rint(positions * PLACES), tf.int64)
@@ -197,6 +168,29 @@ class PixelMinerInterpolator:
             for k in range(samples)
         )
         return self._sampler.fill(inputs, numbers, uncertainty)
+
+    def _filling(
+        self,
+        drawn: Drawn,
+        i: int,
+        stack: Volume,
+        position: float,
+        scale: Scale,
+        box: tuple[slice, slice],
+    ) -> Filling:
+        """Slice `i` of what was drawn, whole and in physical units."""
+        images = [_in_slice(levels[i], stack, position, scale, box) for levels in drawn.levels]
+        if self.temperature == AUTO and images[0][box].size:
+            neighbours = stack.array[(slice(int(position), int(position) + 2), *box)]
+            reference = None
+            if drawn.prediction is not None:
+                reference = _in_slice(drawn.prediction[i], stack, position, scale, box)[box]
+            for image in images:
+                image[box] = match_texture(image[box], neighbours, reference)
+        maps = None
+        if drawn.uncertainty is not None:
+            maps = _maps(drawn.uncertainty, i, stack, position, scale, box)
+        return Filling(np.stack(images), maps)
 
     def _levels(self, stack: Volume) -> tuple[np.ndarray, Scale]:
         """Levels of the acquired slices in the smallest dtype that holds them, and their scale."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from medgen.samplers.slices import SliceSampler
+from medgen.samplers.slices import Drawn, SliceSampler
 from medgen.samplers.uncertainty import Uncertainty
 
 MAPS = ("context", "known")
@@ -25,15 +25,14 @@ class RowSampler:
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
-        (slices,), _ = self.fill(inputs, [uniforms])
-        return slices
+        return self.fill(inputs, [uniforms]).levels[0]
 
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
         uniforms: Iterable[tf.Tensor],
         uncertainty: bool = False,
-    ) -> tuple[np.ndarray, Uncertainty | None]:
+    ) -> Drawn:
         """As `slices.SliceSampler.fill`, with no row depending on another."""
         count, rows, columns = inputs["context"].shape[:3]
         apart = {
@@ -41,13 +40,11 @@ class RowSampler:
             for key, x in inputs.items()
             if key != "target"
         }
-        levels, measured = self.sampler.fill(
-            apart, (_apart(numbers) for numbers in uniforms), uncertainty
-        )
-        shape = (count, rows, columns)
+        drawn = self.sampler.fill(apart, (_apart(numbers) for numbers in uniforms), uncertainty)
+        shape, measured = (count, rows, columns), drawn.uncertainty
         if uncertainty:
             measured = Uncertainty(*(np.reshape(x, shape) for x in vars(measured).values()))
-        return levels.reshape(-1, *shape), measured
+        return Drawn(drawn.levels.reshape(-1, *shape), drawn.prediction.reshape(shape), measured)
 
 
 def _apart(maps):

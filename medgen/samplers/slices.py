@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,22 @@ ALIKE = 8
 LARGEST_ALIKE = 512 * 512
 DECODE = ("sample", "mean")
 METHODS = ("cached", "fixed-point", "wavefront")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Slices from a PixelMiner.
+
+    Args:
+        levels: `(times, b, h, w)`, int32, or float32 from `decode` mean.
+        prediction: `(b, h, w)` float32, mean level of every pixel given the acquired slices alone;
+            None from a net that makes none.
+        uncertainty: None if not asked for.
+    """
+
+    levels: np.ndarray
+    prediction: np.ndarray | None
+    uncertainty: Uncertainty | None = None
 
 
 class SliceSampler:
@@ -64,15 +81,14 @@ class SliceSampler:
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
-        (slices,), _ = self.fill(inputs, [uniforms])
-        return slices
+        return self.fill(inputs, [uniforms]).levels[0]
 
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
         uniforms: Iterable[tf.Tensor],
         uncertainty: bool = False,
-    ) -> tuple[np.ndarray, Uncertainty | None]:
+    ) -> Drawn:
         """Draw slices, several times if wanted, reading the acquired ones once.
 
         Args:
@@ -82,9 +98,6 @@ class SliceSampler:
             uniforms: `(b, h, w, 2)` for each time.
             uncertainty: whether to measure it, of the first time.
 
-        Returns:
-            Levels `(times, b, h, w)`, int32, or float32 from `decode` mean; and the uncertainty, or
-            None.
         """
         known, *prediction = self._read(inputs)
         given = inputs.get("known", np.full(known.shape[:3], UNKNOWN))[..., None]
@@ -97,8 +110,11 @@ class SliceSampler:
             )
             for i, numbers in enumerate(uniforms)
         ]
-        slices = np.stack([levels.numpy() for levels, _ in drawn])
-        return slices, self._measure(drawn[0][1], prediction) if uncertainty else None
+        return Drawn(
+            np.stack([levels.numpy() for levels, _ in drawn]),
+            self.net.center(known).numpy(),
+            self._measure(drawn[0][1], prediction) if uncertainty else None,
+        )
 
     def _read(self, inputs):
         """Conditioning, and parameters of the prediction with what they are relative to."""

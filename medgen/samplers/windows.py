@@ -11,6 +11,7 @@ from medgen.errors import MedgenError
 from medgen.nets.pixelminer_paper import PixelMinerPaper
 from medgen.preprocessing.bands import UNKNOWN
 from medgen.samplers.draw import keep_known, logistic_mixture_draw
+from medgen.samplers.slices import Drawn
 from medgen.samplers.staged import StagedSampler
 
 # Pixels drawn at once: what the outer slices say to the published net takes 20 KB for each.
@@ -65,15 +66,14 @@ class WindowSampler:
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
-        (slices,), _ = self.fill(inputs, [uniforms])
-        return slices
+        return self.fill(inputs, [uniforms]).levels[0]
 
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
         uniforms: Iterable[tf.Tensor],
         uncertainty: bool = False,
-    ) -> tuple[np.ndarray, None]:
+    ) -> Drawn:
         """Draw slices, several times if wanted; as `slices.SliceSampler.fill`.
 
         Args:
@@ -81,9 +81,6 @@ class WindowSampler:
                 that stay as they are, below 0 where one is to be drawn.
             uniforms: `(b, h, w, 2)` for each time.
             uncertainty: False.
-
-        Returns:
-            Levels `(times, b, h, w)` int32, and None.
 
         Raises:
             MedgenError: uncertainty is asked for.
@@ -93,7 +90,9 @@ class WindowSampler:
                 "The published PixelMiner has no prediction to take an uncertainty from; leave it "
                 "out or use a model of another recipe."
             )
-        return np.stack([self._slices(inputs, np.asarray(numbers)) for numbers in uniforms]), None
+        return Drawn(
+            np.stack([self._slices(inputs, np.asarray(numbers)) for numbers in uniforms]), None
+        )
 
     def _slices(self, inputs: Mapping[str, np.ndarray], uniforms: np.ndarray) -> np.ndarray:
         count, *shape = inputs["context"].shape[:3]

@@ -1,79 +1,99 @@
-"""The temperature that gives drawn slices the noise of acquired ones."""
+"""Texture of the acquired neighbours, given to a drawn slice."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from scipy.ndimage import gaussian_filter
 
-from medgen.evaluation.noise import high_frequency_power_ratio
-from medgen.interpolation.matching import matching_temperature
-from medgen.nets.pixelminer import PixelMiner
-from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.slices import SliceSampler
-
-LEVELS = 400
-POSITIONS = np.array([0.5, 1.25, 2.75])
+from medgen.evaluation.noise import high_frequency_power_ratio, power_spectrum_distance
+from medgen.interpolation.matching import REACH, match_texture
 
 
-class PlainNoise:
-    """A net that draws every pixel from one logistic around level 200."""
-
-    autoregressive, context, levels = False, 1, LEVELS
-
-    def __init__(self, deviation: float):
-        self.scale = deviation * np.sqrt(3) / np.pi
-
-    def read(self, inputs):
-        shape = inputs["context"].shape[:3]
-        params = np.tile(np.float32([0, 0, np.log(self.scale)]), (*shape, 1))
-        return None, tf.constant(params), tf.fill(shape, 200.0)
+def noise(seed: int, shape, deviation=1.0, sigma=0.0) -> np.ndarray:
+    values = gaussian_filter(np.random.default_rng(seed).standard_normal(shape), sigma)
+    return deviation * values / values.std()
 
 
-def acquired(deviation: float, shape=(4, 60, 70)) -> np.ndarray:
-    """A dark margin around tissue at level 200 with noise of this standard deviation."""
-    levels = np.full(shape, 20)
-    noise = np.random.default_rng(1).normal(0, deviation, shape)
-    levels[:, 5:-4, 3:-6] = np.rint(200 + noise)[:, 5:-4, 3:-6]
-    return levels.clip(0, LEVELS - 1)
+def two_tissues(seed: int, left: float, right: float, sigma=0.0) -> np.ndarray:
+    """Noise of two deviations around 0 and 400."""
+    image = noise(seed, (96, 96), 1.0, sigma)
+    image[:, :48] *= left
+    image[:, 48:] *= right
+    image[:, 48:] += 400
+    return image
 
 
-@pytest.mark.parametrize("expected", [0.5, 1.0, 1.6])
-def test_it_is_the_ratio_of_the_noise(expected):
-    net = PlainNoise(10 / expected)
-    found = matching_temperature(net, acquired(10), POSITIONS, 4.0, seed=3)
-    assert found == pytest.approx(expected, rel=0.06)
-    assert found == round(found, 3)
-    assert found == matching_temperature(net, acquired(10), POSITIONS, 4.0, seed=3)
-    assert found != matching_temperature(net, acquired(10), POSITIONS, 4.0, seed=4)
+NEIGHBOURS = np.stack([two_tissues(seed, 10, 30) for seed in (1, 2)])
 
 
-@pytest.mark.parametrize(("deviation", "end"), [(60, 0.4), (1, 2.0)])
-def test_what_cannot_be_matched_is_an_end_of_the_range(deviation, end):
-    assert matching_temperature(PlainNoise(deviation), acquired(10), POSITIONS, 4.0, 3) == end
+def test_what_has_their_texture_stays():
+    image = NEIGHBOURS[0]
+    np.testing.assert_allclose(match_texture(image, np.stack([image, image])), image, atol=1e-9)
 
 
-@pytest.mark.parametrize("levels", [np.full((4, 60, 70), 200), acquired(10)[:, :12, :9]])
-def test_none_without_noise_in_homogeneous_tissue(levels):
-    assert matching_temperature(PlainNoise(10), levels, POSITIONS, 4.0, 3) is None
+@pytest.mark.parametrize("deviation", [6, 15, 25])
+def test_every_tissue_gets_its_own_noise(deviation):
+    drawn = two_tissues(3, deviation, deviation)
+    matched = match_texture(drawn, NEIGHBOURS)
+    for columns, wanted in ((slice(8, 40), 10), (slice(56, 88), 30)):
+        assert matched[:, columns].std() == pytest.approx(wanted, rel=0.1)
+        # The same noise, stronger or weaker.
+        assert np.corrcoef(matched[:, columns].ravel(), drawn[:, columns].ravel())[0, 1] > 0.7
 
 
-def test_slices_drawn_at_it_are_as_noisy_as_their_neighbours():
-    net = PixelMiner(LEVELS, 1, 4, 2, 2, 4, 1, 2)
-    net.build()
-    levels = acquired(40)
-    found = matching_temperature(net, levels, POSITIONS, 4.0, seed=3)
-    assert 0.4 < found < 2
-    known = {
-        "context": levels[[[0, 1]]].transpose(0, 2, 3, 1),
-        "present": np.ones((1, 2)),
-        "position": np.array([0.5]),
-        "gap_mm": np.array([4.0]),
-    }
-    place = tf.constant([PLACES // 2], tf.int64)
-    numbers = [uniforms(seed, place, (60, 70, 2)) for seed in range(8, 14)]
+def test_every_frequency_gets_its_own_noise():
+    neighbours = np.stack([noise(seed, (96, 96), 10, sigma=1.0) for seed in (1, 2)])
+    drawn = noise(3, (96, 96), 10)
+    matched = match_texture(drawn, neighbours)
+    much, little = (high_frequency_power_ratio(neighbours, one) for one in (drawn, matched))
+    assert much - 1 > 5 * abs(little - 1)
+    far, near = (power_spectrum_distance(neighbours[0], one) for one in (drawn, matched))
+    assert near < far - 2
 
-    def ratio(temperature: float) -> float:
-        drawn, _ = SliceSampler(net, temperature, jit_compile=False).fill(known, numbers)
-        return np.mean([high_frequency_power_ratio(levels[:2], one) for (one,) in drawn])
 
-    assert ratio(found) == pytest.approx(1, abs=0.1)
-    assert ratio(2 * found) > 1.5
+def test_an_edge_stays_where_it_was_drawn():
+    drawn = np.roll(two_tissues(3, 15, 15), 5, axis=1)
+    matched = match_texture(drawn, NEIGHBOURS)[:, 8:]
+    assert ((matched[:, :42] < 200).mean(), (matched[:, 49:] > 200).mean()) == (1, 1)
+
+
+def test_nothing_the_neighbours_have_not_nearby():
+    drawn = two_tissues(3, 10, 30)
+    drawn[20, 20], drawn[60, 70] = 900, -900
+    matched = match_texture(drawn, NEIGHBOURS)
+    for row, column in ((20, 20), (60, 70)):
+        around = NEIGHBOURS[:, row - REACH // 2 :, column - REACH // 2 :][:, :REACH, :REACH]
+        assert around.min() <= matched[row, column] <= around.max()
+
+
+def test_constant_where_the_neighbours_are():
+    neighbours = NEIGHBOURS.copy()
+    neighbours[:, :30, :30] = -1024
+    matched = match_texture(two_tissues(3, 10, 30), neighbours)
+    assert (matched[: 30 - REACH // 2, : 30 - REACH // 2] == -1024).all()
+    np.testing.assert_array_equal(match_texture(noise(3, (9, 8)), np.full((2, 9, 8), 7.0)), 7)
+
+
+def test_means_come_from_the_reference():
+    drawn = two_tissues(3, 10, 30)
+    drifting = drawn + np.linspace(-30, 30, 96)[:, None]
+    reference = two_tissues(4, 0, 0)
+
+    def drift(image):
+        smooth = gaussian_filter(image - reference, 8.0)[8:-8]
+        return np.ptp(smooth.mean(axis=1))
+
+    without, with_reference = (
+        drift(match_texture(drifting, NEIGHBOURS, given)) for given in (None, reference)
+    )
+    assert with_reference < without / 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (3, 2), (5, 7)])
+def test_small_slices(shape):
+    neighbours = np.stack(
+        [noise(seed, shape) if np.prod(shape) > 1 else [[seed]] for seed in (1, 2)]
+    )
+    matched = match_texture(np.full(shape, 9.0), neighbours)
+    assert matched.shape == shape
+    assert (neighbours.min() <= matched).all()
+    assert (matched <= neighbours.max()).all()

@@ -14,7 +14,7 @@ from medgen.interpolation.two_stage import TwoStage
 from medgen.nets.pixelminer import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.samplers.slices import SliceSampler
+from medgen.samplers.slices import Drawn, SliceSampler
 from medgen.serving.bundle import Bundle, PixelModel
 from medgen.volumes import Geometry, Volume
 
@@ -159,7 +159,7 @@ def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
         PixelMinerInterpolator,
         "levels_at",
         lambda self, levels, batch, gap, box, samples, uncertainty: (
-            started.append(batch) or (np.zeros((1, 1, *levels[0][box].shape), int), None)
+            started.append(batch) or Drawn(np.zeros((1, 1, *levels[0][box].shape), int), None)
         ),
     )
     stack = Volume(

@@ -27,7 +27,8 @@ def test_every_row_is_drawn_as_it_would_be_alone():
     given["known"][1, 2, 4] = 55
     numbers = uniforms(5, tf.range(2, dtype=tf.int64), (3, 7, 2))
     sampler = SliceSampler(net, jit_compile=False)
-    (drawn, again), uncertainty = RowSampler(sampler).fill(given, [numbers, numbers], True)
+    slices = RowSampler(sampler).fill(given, [numbers, numbers], True)
+    (drawn, again), uncertainty = slices.levels, slices.uncertainty
     assert drawn.shape == (2, 3, 7)
     np.testing.assert_array_equal(drawn, again)
     np.testing.assert_array_equal(drawn, RowSampler(sampler)(given, numbers))
@@ -36,7 +37,8 @@ def test_every_row_is_drawn_as_it_would_be_alone():
         for row in range(3):
             one = {key: x[i : i + 1] for key, x in given.items()}
             one |= {key: one[key][:, row : row + 1] for key in ("context", "known")}
-            levels, measured = sampler.fill(one, [numbers[i : i + 1, row : row + 1]], True)
-            np.testing.assert_array_equal(levels[0, 0, 0], drawn[i, row])
-            np.testing.assert_allclose(measured.entropy[0, 0], uncertainty.entropy[i, row])
+            alone = sampler.fill(one, [numbers[i : i + 1, row : row + 1]], True)
+            np.testing.assert_array_equal(alone.levels[0, 0, 0], drawn[i, row])
+            np.testing.assert_allclose(alone.prediction[0, 0], slices.prediction[i, row])
+            np.testing.assert_allclose(alone.uncertainty.entropy[0, 0], uncertainty.entropy[i, row])
     assert len(np.unique(drawn)) > 20

@@ -79,7 +79,8 @@ def assert_interval(uncertainty, prob):
 def test_of_the_path_and_of_the_prediction(model, method, temperature):
     """The path's mixtures are those of a full pass over the drawn slice, at temperature 1."""
     sampler = SliceSampler(model, temperature, method=method, jit_compile=False)
-    slices, uncertainty = sampler.fill(inputs(), [numbers(), numbers(6)], uncertainty=True)
+    drawn = sampler.fill(inputs(), [numbers(), numbers(6)], uncertainty=True)
+    slices, uncertainty = drawn.levels, drawn.uncertainty
     outputs = model(inputs() | {"target": slices[0]})
     drawn_from = probabilities(outputs["mixture"], outputs["center"])
     assert_deviation_and_entropy(uncertainty, drawn_from)
@@ -93,7 +94,7 @@ def test_of_the_prediction_alone(model, plain):
     """Where every pixel is on its own, all four are the prediction's."""
     own = net(autoregressive=False) if "autoregressive" in plain else model
     sampler = SliceSampler(own, decode=plain.get("decode", "sample"), jit_compile=False)
-    _, uncertainty = sampler.fill(inputs(), [numbers()], uncertainty=True)
+    uncertainty = sampler.fill(inputs(), [numbers()], uncertainty=True).uncertainty
     _, params, linear = own.read(inputs())
     prob = probabilities(params, linear)
     assert_deviation_and_entropy(uncertainty, prob)
@@ -103,11 +104,11 @@ def test_of_the_prediction_alone(model, plain):
 @pytest.mark.parametrize("method", ["cached", "fixed-point"])
 def test_measuring_changes_no_slice(model, method):
     sampler = SliceSampler(model, method=method, jit_compile=False)
-    slices, _ = sampler.fill(inputs(), [numbers(), numbers(6)], uncertainty=True)
+    slices = sampler.fill(inputs(), [numbers(), numbers(6)], uncertainty=True).levels
     for drawn, seed in zip(slices, (5, 6), strict=True):
         np.testing.assert_array_equal(drawn, SliceSampler(model)(inputs(), numbers(seed)))
     assert (slices[0] != slices[1]).any()
-    assert sampler.fill(inputs(), [numbers()])[1] is None
+    assert sampler.fill(inputs(), [numbers()]).uncertainty is None
 
 
 def test_compiled_or_not(model):

@@ -88,8 +88,9 @@ def test_known_pixels_are_never_rewritten_and_lead_what_follows(net):
 
 def test_a_few_at_a_time_draw_the_same(net, monkeypatch):
     given, random = inputs(3, 12, 12), numbers(3, 12, 12)
-    slices, uncertainty = WindowSampler(net, side=8).fill(given, [random, random])
-    assert uncertainty is None
+    drawn = WindowSampler(net, side=8).fill(given, [random, random])
+    assert (drawn.prediction, drawn.uncertainty) == (None, None)
+    slices = drawn.levels
     np.testing.assert_array_equal(slices[0], slices[1])
     monkeypatch.setattr("medgen.samplers.windows.PIXELS_AT_ONCE", 100)
     np.testing.assert_array_equal(WindowSampler(net, side=8)(given, random), slices[0])
