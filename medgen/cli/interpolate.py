@@ -107,7 +107,7 @@ class Temperature(click.ParamType):
     type=click.Path(path_type=Path),
     metavar="NIFTI",
     help="Of a PixelMiner: also write, with _std, _entropy, _low and _high before the suffix, "
-    "standard deviation, entropy in bits, and the 5 % and 95 % quantiles of every voxel.",
+    "standard deviation, entropy in bits, and the ends of a 90 % interval of every voxel.",
 )
 @click.option(
     "--mask",

@@ -9,7 +9,7 @@ from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer import PixelMiner
 from medgen.samplers.randomness import uniforms
 from medgen.samplers.slices import SliceSampler
-from medgen.samplers.uncertainty import UncertaintyMeasure
+from medgen.samplers.uncertainty import OUTSIDE, UncertaintyMeasure
 
 LEVELS = 200
 
@@ -69,9 +69,9 @@ def assert_interval(uncertainty, prob):
     level = np.arange(LEVELS)[:, None, None, None]
     low, high = uncertainty.low, uncertainty.high
     for inside in ((level >= low), (level <= high)):
-        assert ((prob * inside).sum(0) >= 0.95 - 1e-5).all()
+        assert ((prob * inside).sum(0) >= 1 - OUTSIDE / 2 - 1e-5).all()
     for narrower in ((level > low), (level < high)):
-        assert ((prob * narrower).sum(0) <= 0.95 + 1e-5).all()
+        assert ((prob * narrower).sum(0) <= 1 - OUTSIDE / 2 + 1e-5).all()
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
