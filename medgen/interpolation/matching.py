@@ -5,22 +5,28 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
+from scipy.ndimage import (
+    gaussian_filter,
+    gaussian_gradient_magnitude,
+    maximum_filter,
+    minimum_filter,
+)
 
-# Bands of frequency lie between Gaussian means of these sigmas, in pixels; below the last there is
-# structure, which stays.
-BAND_SIGMAS = (1.0, 2.0, 4.0)
-# Of these means, the one that tells what tissue a pixel belongs to.
-TISSUE = 1
-# Tissues told apart: at most so many, and of so many pixels at least.
-TISSUES = 24
+# Bands of frequency lie between Gaussian means of these sigmas, in pixels; what is smoother than
+# the last is structure, which stays.
+BAND_SIGMAS = (0.8, 1.6, 3.2)
+# Mean and gradient of this sigma tell what tissue a pixel belongs to.
+TISSUE_SIGMA = 1.6
+# Classes of mean intensity, at most, in each so many of the gradient, of so many pixels at least.
+INTENSITIES = 12
+GRADIENTS = 4
 PIXELS = 1000
 # A pixel is within the range of the neighbours' pixels in a square of this side around it.
 REACH = 9
 # What is smoother than this, in pixels, comes from the reference.
 REFERENCE_SIGMA = 8.0
-# The bands of a sum of matched bands are nearly, but not quite, the matched ones.
-ROUNDS = 2
+# Bands overlap, so that those of a sum of matched bands are only nearly the matched ones.
+ROUNDS = 3
 
 
 def match_texture(
@@ -30,11 +36,11 @@ def match_texture(
 
     A model's noise is that of the scanners it learnt from, give or take what it learnt badly. The
     acquired neighbours show what noise and fine structure there are in this scan. So the slice is
-    parted into bands of frequency, and of each band the values in pixels of like mean intensity (a
-    tissue) are mapped, in their order, to the distribution that the band has in the neighbours
-    where they have that mean intensity: histogram matching in a pyramid [1], conditional on the
-    tissue. Where things are is left to the slice, how strongly they stand out is the neighbours'.
-    Values outside the range that both neighbours have nearby are brought to its ends.
+    parted into bands of frequency, and of each band the values in pixels of like mean intensity and
+    gradient (a tissue) are mapped, in their order, to the distribution that the band has in such
+    pixels of the neighbours: histogram matching in a pyramid [1], tissue by tissue. Where things
+    are is left to the slice; how strongly they stand out is the neighbours'. Values outside the
+    range that both neighbours have nearby are brought to its ends.
 
     Args:
         image: `(rows, cols)`, the slice.
@@ -55,62 +61,73 @@ def match_texture(
     varies = low < high
     if not varies.any():
         return low
-    bands, means = zip(*map(_bands, neighbours), strict=True)
-    tissue_means = np.stack(means)[:, varies].ravel()
-    count = int(np.clip(tissue_means.size // PIXELS, 1, TISSUES))
-    limits = np.unique(np.quantile(tissue_means, np.linspace(0, 1, count + 1)[1:-1]))
-    limits = limits[limits < tissue_means.max()]
-    tissues = np.searchsorted(limits, tissue_means)
-    wanted = [
-        _Distributions(values[:, varies].ravel(), tissues, len(limits) + 1)
-        for values in np.stack(bands, axis=1)
-    ]
+    shown = np.concatenate([_bands(one)[:, varies] for one in neighbours], axis=1)
+    tissues = _Tissues(*shown[:2])
+    pixels = tissues.pixels(*shown[:2])
+    wanted = [[np.sort(band[of]) for of in pixels] for band in shown[2:]]
     for _ in range(ROUNDS):
         image = _centred(np.clip(image, low, high), reference)
-        bands, mean = _bands(image)
-        tissues = np.searchsorted(limits, mean[varies])
-        for band, distributions in zip(bands[:, varies], wanted, strict=True):
-            image[varies] += distributions.mapped(band, tissues) - band
+        mean, gradient, *bands = _bands(image)[:, varies]
+        pixels = tissues.pixels(mean, gradient)
+        for band, distributions in zip(bands, wanted, strict=True):
+            image[varies] += _mapped(band, pixels, distributions) - band
     return np.clip(_centred(image, reference), low, high)
 
 
-class _Distributions:
-    """Values in groups, each sorted.
+class _Tissues:
+    """Classes of pixels, alike in number, by their mean and within these by their gradient.
 
     Args:
-        values: `(n,)`.
-        groups: int `(n,)`, of every value.
-        count: number of groups.
+        mean: `(n,)`, of the pixels that the classes are made for.
+        gradient: likewise.
     """
 
-    def __init__(self, values: np.ndarray, groups: np.ndarray, count: int):
-        self.values = values[np.lexsort((values, groups))]
-        self.sizes = np.bincount(groups, minlength=count)
-        self.starts = np.cumsum(self.sizes) - self.sizes
+    def __init__(self, mean: np.ndarray, gradient: np.ndarray):
+        intensities = int(np.clip(mean.size // (PIXELS * GRADIENTS), 1, INTENSITIES))
+        self.means = _between(mean, intensities)
+        of = np.searchsorted(self.means, mean)
+        # A class of means may be empty where many are equal.
+        self.gradients = np.stack(
+            [
+                _between(gradient[of == k] if k in of else gradient, GRADIENTS)
+                for k in range(intensities)
+            ]
+        )
 
-    def mapped(self, values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        """Other values, of whom each becomes the quantile that it is in its group."""
-        order = np.lexsort((values, groups))
-        group = groups[order]
-        sizes = np.bincount(groups, minlength=len(self.sizes))
-        rank = np.arange(len(values)) - (np.cumsum(sizes) - sizes)[group]
-        place = (rank + 0.5) / sizes[group] * self.sizes[group] - 0.5
-        place = np.clip(place, 0, self.sizes[group] - 1)
-        below = place.astype(int)
-        above = np.minimum(below + 1, self.sizes[group] - 1)
-        start, share = self.starts[group], place - below
-        mapped = np.empty_like(values)
-        mapped[order] = (1 - share) * self.values[start + below] + share * self.values[
-            start + above
-        ]
-        return mapped
+    def pixels(self, mean: np.ndarray, gradient: np.ndarray) -> list[np.ndarray]:
+        """Indices of the pixels of each class, one class after the other."""
+        of = np.searchsorted(self.means, mean)
+        of = of * GRADIENTS + (gradient[:, None] > self.gradients[of]).sum(axis=1)
+        sizes = np.bincount(of, minlength=self.gradients.shape[0] * GRADIENTS)
+        return np.split(np.argsort(of.astype(np.int16), kind="stable"), np.cumsum(sizes)[:-1])
 
 
-def _bands(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bands `(bands, rows, cols)`, the finest first, and the mean that tells the tissue."""
+def _mapped(
+    values: np.ndarray, pixels: list[np.ndarray], distributions: list[np.ndarray]
+) -> np.ndarray:
+    """`values` with those of each class mapped, in their order, to its sorted distribution."""
+    mapped = values.copy()
+    for of, distribution in zip(pixels, distributions, strict=True):
+        if of.size and distribution.size:
+            places = (np.arange(of.size) + 0.5) * (distribution.size / of.size) - 0.5
+            order = np.argsort(values[of], kind="stable")
+            mapped[of[order]] = np.interp(places, np.arange(distribution.size), distribution)
+    return mapped
+
+
+def _between(values: np.ndarray, count: int) -> np.ndarray:
+    """Limits between `count` classes of as many values each, `(count - 1,)`."""
+    return np.quantile(values, np.arange(1, count) / count)
+
+
+def _bands(image: np.ndarray) -> np.ndarray:
+    """Mean, gradient and bands, the finest first, `(2 + bands, rows, cols)`."""
     means = [gaussian_filter(image, sigma) for sigma in BAND_SIGMAS]
-    bands = [finer - coarser for finer, coarser in pairwise([image, *means])]
-    return np.stack(bands), means[TISSUE]
+    tissue = means[BAND_SIGMAS.index(TISSUE_SIGMA)]
+    gradient = gaussian_gradient_magnitude(image, TISSUE_SIGMA)
+    return np.stack(
+        [tissue, gradient, *(fine - coarse for fine, coarse in pairwise([image, *means]))]
+    )
 
 
 def _centred(image: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
