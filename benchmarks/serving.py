@@ -44,7 +44,7 @@ def seconds(function, *args, **options) -> float:
 def measure_export(model: Path, volume: Volume) -> dict[str, float]:
     """Seconds and megabytes of the export and its answers, and of interpolating one gap."""
     bundle = load_bundle(model)
-    interpolator = interpolator_named(str(model))
+    interpolator = interpolator_named(str(model), temperature=1.0)
 
     def interpolate():
         interpolate_volume(volume, interpolator, factor=2, slice_axis=2)

@@ -77,8 +77,8 @@ class Temperature(click.ParamType):
     "--temperature",
     type=Temperature(),
     metavar="T|auto",
-    help="Of a trained model's sampling; 1 draws from what it learnt, less is smoother. With auto, "
-    "the default of a PixelMiner, slices are drawn and given the texture of the scan's own.",
+    help="Of a trained model's sampling; 1 draws from what it learnt, less is smoother. auto, the "
+    "default where a PixelMiner draws, gives slices the texture of the scan's own; the mean, too.",
 )
 @click.option("--top-k", type=click.IntRange(1), help="Sample among the k most likely codes.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")

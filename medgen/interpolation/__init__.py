@@ -35,9 +35,9 @@ def interpolator_named(
         name: `nearest`, `linear`, `bspline` or `sinc`, the folder of a two-stage model or a
             PixelMiner, or the name of one that comes with medgen.
         seed: of a model's random choices; the classical methods make none.
-        temperature: of a model's sampling; classical methods have none. `auto`, of a PixelMiner
-            only, gives what is drawn the texture of the scan's own slices, see `match_texture`.
-            None for `auto` where a PixelMiner draws slices, else for 1.
+        temperature: of a model's sampling; classical methods and the mean have none. `auto`, of a
+            PixelMiner only, gives a slice the texture of the scan's own, see `match_texture`. None
+            for `auto` where a PixelMiner draws slices, for the plain mean, else for 1.
         top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
         decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
@@ -75,6 +75,8 @@ def interpolator_named(
         {option: value for option, value in given.items() if option in lacks},
         f"The {bundle.model.kind} model {name!r}",
     )
+    if decode == "mean" and temperature not in (None, AUTO):
+        _refuse({"temperature": temperature}, f"The mean of {name!r}")
     if kind is TwoStage:
         return TwoStage(bundle, seed=seed, **given)
     if bundle.model.recipe.in_plane:

@@ -29,8 +29,9 @@ from medgen.volumes.volume import Volume
 # holds up to a gigabyte of conditioning.
 WORKERS = 2
 PIXELS_AT_ONCE = 2**21
-# What `auto` draws at.
-AUTO_TEMPERATURE = 1.0
+# Share kept by `auto` of what chance adds to the prediction. Matching the texture restores the
+# power; the more of it comes from the prediction's own detail, the more of it the truth has, too.
+SHARE_OF_CHANCE = 0.5
 
 Batch, Result = TypeVar("Batch"), TypeVar("Result")
 
@@ -48,14 +49,14 @@ class PixelMinerInterpolator:
         seed: the same seed gives the same slice at the same position, whatever else is sampled (in
             slices of more than 512 x 512 pixels but for float32 rounding, which can move a pixel to
             the next level, and then those it leads to, when another number of slices is drawn).
-        temperature: see `logistic_mixture_draw`; `auto` to draw at `AUTO_TEMPERATURE` and give what
-            is drawn the texture of the acquired slices beside it, see `match_texture`.
+        temperature: see `logistic_mixture_draw`; `auto` to draw at 1, bring what is drawn half way
+            to the prediction (with `decode` mean: all the way), and give it the texture of the
+            acquired slices beside it, see `match_texture`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
         sampler: `cached`, `fixed-point` or `wavefront`, see `samplers.slices.SliceSampler`.
 
     Raises:
-        BundleError: the bundle is of another kind, `decode` unknown, or `auto` of what is not
-            sampled.
+        BundleError: the bundle is of another kind, or `decode` unknown.
         MedgenError: a negative temperature, or an unknown sampler.
     """
 
@@ -74,10 +75,8 @@ class PixelMinerInterpolator:
             )
         if self.decode not in DECODE:
             raise BundleError(f"decode must be one of {', '.join(DECODE)}, got {self.decode!r}.")
-        if self.temperature == AUTO and self.decode == "mean":
-            raise BundleError("The mean has no temperature; leave it out, or decode samples.")
         sampler = self.bundle.model.sampler(
-            temperature=AUTO_TEMPERATURE if self.temperature == AUTO else self.temperature,
+            temperature=1.0 if self.temperature == AUTO else self.temperature,
             decode=self.decode,
             method=self.sampler,
         )
@@ -186,7 +185,10 @@ class PixelMinerInterpolator:
             if drawn.prediction is not None:
                 reference = _in_slice(drawn.prediction[i], stack, position, scale, box)[box]
             for image in images:
-                image[box] = match_texture(image[box], neighbours, reference)
+                piece = image[box]
+                if reference is not None:
+                    piece = reference + SHARE_OF_CHANCE * (piece - reference)
+                image[box] = match_texture(piece, neighbours, reference)
         maps = None
         if drawn.uncertainty is not None:
             maps = _maps(drawn.uncertainty, i, stack, position, scale, box)

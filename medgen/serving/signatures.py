@@ -44,9 +44,9 @@ POSITIONS = tf.TensorSpec([None], tf.float64)
 class ServedModel:
     """A bundle's signatures: tensors in, tensors out, in physical units.
 
-    Every answer equals what `medgen interpolate` writes for the same slices, and depends on nothing
-    but its own slices and numbers, whatever else is in the batch. Subclasses say how slices are
-    drawn.
+    Every answer equals what `medgen interpolate` writes for the same slices with the same number
+    for a temperature, and depends on nothing but its own slices and numbers, whatever else is in
+    the batch. Subclasses say how slices are drawn.
 
     Args:
         bundle: the model.

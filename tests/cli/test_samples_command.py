@@ -214,7 +214,7 @@ def assert_refused(done, message):
         (("--model", "linear", "--uncertainty", "unc"), "linear draws nothing at random"),
         (("--model", "linear", "--temperature", "auto"), "takes no temperature, got auto"),
         (("--decode", "mean", "--samples", 2), "The mean does not vary"),
-        (("--decode", "mean", "--temperature", "auto"), "The mean has no temperature"),
+        (("--decode", "mean", "--temperature", 1), "takes no temperature, got 1.0"),
         (("--uncertainty", "unc.nrrd"), "its name must end in .nii, .nii.gz"),
     ],
 )

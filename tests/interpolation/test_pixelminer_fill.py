@@ -8,6 +8,7 @@ import pytest
 
 from medgen.errors import BundleError, IntensityError, MedgenError
 from medgen.interpolation import interpolate_volume, interpolator_named
+from medgen.interpolation.matching import match_texture
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.nets.pixelminer import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
@@ -156,6 +157,23 @@ def test_temperature_reaches_the_draw(bundle):
 
     np.testing.assert_array_equal(run(temperature=0.0), run(temperature=0.0, seed=5))
     assert (run(temperature=0.5) != run()).any()
+
+
+@pytest.mark.parametrize(("decode", "share"), [("sample", 0.5), ("mean", 0.0)])
+def test_auto_matches_the_texture_of_what_is_near_the_prediction(bundle, decode, share):
+    stack = slices_first(hu())
+
+    def run(**options):
+        return fill(PixelMinerInterpolator(bundle, **options), stack, [1.25])[0]
+
+    drawn, mean = run(), run(decode="mean")
+    box = (slice(2, 9), slice(3, 11))  # nothing is computed, or matched, outside it
+    piece = mean[box] + share * (drawn[box] - mean[box])
+    expected = np.full_like(mean, AIR)
+    expected[box] = match_texture(piece, stack[1:3, 2:9, 3:11], mean[box])
+    matched = run(decode=decode, temperature="auto")
+    np.testing.assert_allclose(matched, expected, atol=1e-3)
+    assert (matched != run(decode=decode)).any()
 
 
 def test_without_autoregression(bundle):
