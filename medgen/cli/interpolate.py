@@ -78,7 +78,7 @@ class Temperature(click.ParamType):
     type=Temperature(),
     metavar="T|auto",
     help="Of a trained model's sampling; 1 draws from what it learnt, less is smoother. auto, the "
-    "default where a PixelMiner draws, gives slices the texture of the scan's own; the mean, too.",
+    "default where slices are drawn, gives them the texture of the scan's own; a mean, too.",
 )
 @click.option("--top-k", type=click.IntRange(1), help="Sample among the k most likely codes.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")

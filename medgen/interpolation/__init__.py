@@ -35,9 +35,9 @@ def interpolator_named(
         name: `nearest`, `linear`, `bspline` or `sinc`, the folder of a two-stage model or a
             PixelMiner, or the name of one that comes with medgen.
         seed: of a model's random choices; the classical methods make none.
-        temperature: of a model's sampling; classical methods and the mean have none. `auto`, of a
-            PixelMiner only, gives a slice the texture of the scan's own, see `match_texture`. None
-            for `auto` where a PixelMiner draws slices, for the plain mean, else for 1.
+        temperature: of a model's sampling; classical methods and the mean have none. `auto` gives a
+            slice the texture of the scan's own, see `match_texture`, also to a mean. None for
+            `auto` where slices are drawn, for the plain mean, and for 1 where rows are.
         top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
         decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
@@ -70,20 +70,17 @@ def interpolator_named(
         kind, lacks = PixelMinerInterpolator, ("top_k", "top_p")
     else:
         kind, lacks = TwoStage, ("decode", "sampler")
-        lacks += ("temperature",) * (temperature == AUTO)
     _refuse(
         {option: value for option, value in given.items() if option in lacks},
         f"The {bundle.model.kind} model {name!r}",
     )
     if decode == "mean" and temperature not in (None, AUTO):
         _refuse({"temperature": temperature}, f"The mean of {name!r}")
-    if kind is TwoStage:
-        return TwoStage(bundle, seed=seed, **given)
-    if bundle.model.recipe.in_plane:
-        return InPlaneInterpolator(PixelMinerInterpolator(bundle, seed=seed, **given))
+    if kind is PixelMinerInterpolator and bundle.model.recipe.in_plane:
+        return InPlaneInterpolator(kind(bundle, seed=seed, **given))
     if decode != "mean":
         given.setdefault("temperature", AUTO)
-    return PixelMinerInterpolator(bundle, seed=seed, **given)
+    return kind(bundle, seed=seed, **given)
 
 
 def model_folder(name: str) -> Path | None:

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from medgen.errors import BundleError, GeometryError
-from medgen.interpolation.engine import Progress
+from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
+from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import Filling
 from medgen.samplers.cached import CachedSampler
 from medgen.samplers.draw import categorical_draw
@@ -32,7 +33,8 @@ class TwoStage:
         bundle: a two-stage model.
         seed: the same seed gives the same slice at the same position, whatever else is sampled (but
             for codes whose uniform number lies within float32 rounding of the next code's).
-        temperature: divides the logits of the prior.
+        temperature: divides the logits of the prior; `auto` to draw at 1 and give what is decoded
+            the texture of the acquired slices beside it, see `match_texture`.
         top_k: see `categorical_draw`.
         top_p: see `categorical_draw`.
 
@@ -43,7 +45,7 @@ class TwoStage:
 
     bundle: Bundle
     seed: int = 0
-    temperature: float = 1.0
+    temperature: float | str = 1.0
     top_k: int | None = None
     top_p: float | None = None
     _sampler: CachedSampler = field(init=False, repr=False)
@@ -55,7 +57,8 @@ class TwoStage:
                 f"{self.bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train "
                 "one with medgen train-prior."
             )
-        draw = categorical_draw(self.temperature, self.top_k, self.top_p)
+        temperature = 1.0 if self.temperature == AUTO else self.temperature
+        draw = categorical_draw(temperature, self.top_k, self.top_p)
         object.__setattr__(self, "_sampler", CachedSampler(model.prior, draw))
 
     @property
@@ -111,7 +114,12 @@ class TwoStage:
                 images = [
                     restore_excess(scale.from_unit(unit), stack, position, scale) for unit in units
                 ]
-                yield Filling(np.stack(images))
+                if self.temperature == AUTO:
+                    before = int(position)
+                    neighbours = stack.array[before : before + 2]
+                    linear = neighbours[0] + (position - before) * (neighbours[1] - neighbours[0])
+                    images = [match_texture(image, neighbours, linear) for image in images]
+                yield Filling(np.stack(images).astype(np.float32))
 
     def sample_codes(
         self, codes: np.ndarray, positions: np.ndarray, gap_mm: float, samples: int = 1

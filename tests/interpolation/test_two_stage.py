@@ -7,6 +7,7 @@ import pytest
 
 from medgen.errors import BundleError, GeometryError, IntensityError, MedgenError
 from medgen.interpolation import interpolate_volume, interpolator_named
+from medgen.interpolation.matching import match_texture
 from medgen.interpolation.two_stage import TwoStage
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.serving.bundle import Bundle, save_bundle
@@ -175,6 +176,16 @@ def test_sampling_options_reach_the_draw(two_stage):
             TwoStage(two_stage, **options)
 
 
+def test_auto_matches_the_texture(two_stage):
+    stack = np.moveaxis(hu(), 2, 0).astype(np.float32)
+    (drawn,), (matched,) = (
+        fill(TwoStage(two_stage, temperature=t), stack, [1.25]) for t in (1.0, "auto")
+    )
+    linear = stack[1] + 0.25 * (stack[2] - stack[1])
+    np.testing.assert_allclose(matched, match_texture(drawn, stack[1:3], linear), rtol=1e-6)
+    assert (matched != drawn).any()
+
+
 def test_progress_counts_slices(two_stage):
     calls = []
     interpolate_volume(
@@ -192,6 +203,7 @@ def test_a_folder_is_named_like_a_method(two_stage, tmp_path):
     same = TwoStage(two_stage, seed=2, temperature=0.7, top_k=5, top_p=0.9)
     stack = np.moveaxis(hu(), 2, 0)
     np.testing.assert_array_equal(fill(loaded, stack, [0.5]), fill(same, stack, [0.5]))
+    assert interpolator_named(str(tmp_path / "mine")).temperature == "auto"
 
 
 # === What is refused ===
