@@ -10,7 +10,7 @@ from pathlib import Path
 import medgen
 from medgen.errors import BundleError, GeometryError, MedgenError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
-from medgen.interpolation.engine import Interpolator, Progress, insert_slices
+from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.needs import bytes_needed
 from medgen.interpolation.partial import KeepingInterpolator, Partial
@@ -216,6 +216,7 @@ def run_job(
             "--slice-axis, or do one after the other."
         )
     interpolator = interpolator or job.load_interpolator()
+    temperature = AUTO if getattr(interpolator, "temperature", None) == AUTO else job.temperature
     several = job.samples > 1 or job.uncertainty is not None
     if several and not hasattr(interpolator, "fill_several"):
         raise BundleError(
@@ -250,7 +251,7 @@ def run_job(
             output=output,
             model=interpolator.name,
             model_folder=model_folder(job.model),
-            options=job.options | {"seed": job.seed + k},
+            options=job.options | {"seed": job.seed + k, "temperature": temperature},
             plan=plan,
         )
         for k, output in enumerate(job.outputs)
@@ -329,6 +330,8 @@ def is_done(job: Job) -> bool:
         if not all(isinstance(facts.get(name), dict) for name in ("options", "model", "input")):
             return False
         options = job.options | {"seed": job.seed + k}
+        if job.temperature is None:  # the default is one of version and model
+            options["temperature"] = facts["options"].get("temperature")
         name, parts_told = (facts["model"].get(key) for key in ("name", "sha256"))
         if (facts["medgen"], facts["options"], parts_told) != (medgen.__version__, options, parts):
             return False

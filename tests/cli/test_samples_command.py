@@ -1,6 +1,7 @@
 """`medgen interpolate` with a PixelMiner: samples, uncertainty, temperature, and odd scans."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import nibabel as nib
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from medgen.cli import main
 from medgen.evaluation.noise import high_frequency_power_ratio
 from medgen.interpolation import model_folder
+from medgen.interpolation.job import Job, is_done, run_job
 from medgen.nets.pixelminer import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
@@ -105,7 +107,7 @@ def test_samples_and_uncertainty(run, tmp_path):
     drawn = [values(tmp_path / f"out_{k}.nii.gz") for k in (1, 2)]
     for k, seed in ((0, 5), (1, 6)):
         facts = json.loads((tmp_path / f"out_{k + 1}.json").read_text())
-        assert (facts["options"]["seed"], facts["options"]["temperature"]) == (seed, None)
+        assert (facts["options"]["seed"], facts["options"]["temperature"]) == (seed, "auto")
         assert run("--seed", seed, "--overwrite").exit_code == 0
         np.testing.assert_array_equal(values(tmp_path / "out.nii.gz"), drawn[k])
     assert (drawn[0] != drawn[1]).any()
@@ -140,6 +142,14 @@ def test_texture_is_matched_unless_a_temperature_is_given(run, tmp_path):
             for one in (expected, matched[..., k])
         )
         assert near < far / 2
+
+
+def test_the_default_temperature_is_known_to_be_done(model, tmp_path):
+    job = Job(write(tmp_path / "scan.nii", ct()), tmp_path / "out.nii", str(model))
+    run_job(job)
+    assert is_done(job)
+    assert is_done(replace(job, temperature="auto"))
+    assert not is_done(replace(job, temperature=1.0))
 
 
 def test_nothing_to_match(run, tmp_path):
