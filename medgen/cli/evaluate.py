@@ -42,7 +42,7 @@ OPTIONS = {
     multiple=True,
     metavar="METHOD",
     help="nearest, linear, bspline, sinc, or a trained model, with its options behind a colon, as "
-    "in ct-pixelminer:decode=mean,temperature=0.9 (repeatable). By default the four classical "
+    "in ct-pixelminer:decode=mean,temperature=auto (repeatable). By default the four classical "
     "ones.",
 )
 @click.option(
@@ -185,8 +185,8 @@ def with_interval(
 def parsed(method: str) -> tuple[str, dict[str, object]]:
     """Name or folder of a model, and its options, as `interpolator_named` takes them.
 
-    >>> parsed("ct-pixelminer:decode=mean,temperature=0.9")
-    ('ct-pixelminer', {'decode': 'mean', 'temperature': 0.9})
+    >>> parsed("ct-two-stage:temperature=0.9,top_k=5")
+    ('ct-two-stage', {'temperature': 0.9, 'top_k': 5})
     """
     model, _, text = method.rpartition(":")
     if "=" not in text:
