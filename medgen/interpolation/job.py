@@ -29,14 +29,10 @@ from medgen.interpolation.provenance import (
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
 from medgen.serving.released import default_model
 from medgen.volumes import Geometry, Volume, itk, read_volume, write_volume
-from medgen.volumes.dicom import Series, find_series, pydicom_errors
-from medgen.volumes.dicom_series import (
-    STACKING_AXIS,
-    Derivation,
-    require_series_writable,
-    sop_class_of,
-    write_series,
-)
+from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, sop_class_of
+from medgen.volumes.dicom.find import Series, find_series
+from medgen.volumes.dicom.frames import pydicom_errors
+from medgen.volumes.dicom.write import require_series_writable, write_series
 from medgen.volumes.files import require_writable, suffix_of
 from medgen.volumes.memory import require_memory
 

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import GeometryError, ReadError, WriteError
-from medgen.volumes import dicom, itk, nifti
+from medgen.volumes import itk, nifti
+from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
+from medgen.volumes.dicom.find import is_dicom
+from medgen.volumes.dicom.read import read_dicom
 from medgen.volumes.modality import guess_modality, guess_padding
 from medgen.volumes.volume import Volume
 
-READABLE = nifti.SUFFIXES + itk.SUFFIXES + dicom.SUFFIXES
+READABLE = nifti.SUFFIXES + itk.SUFFIXES + DICOM_SUFFIXES
 SAMPLED_VOXELS = 2_000_000
 WRITABLE = nifti.WRITABLE + itk.WRITABLE
 
@@ -53,9 +56,7 @@ def read_volume(
     if not (path.is_file() or path.is_dir()):
         raise ReadError(f"{path} is neither a file nor a folder; give the scan itself.")
     suffix = suffix_of(path)
-    reads_dicom = path.is_dir() or (
-        suffix not in nifti.SUFFIXES + itk.SUFFIXES and dicom.is_dicom(path)
-    )
+    reads_dicom = path.is_dir() or (suffix not in nifti.SUFFIXES + itk.SUFFIXES and is_dicom(path))
     if series is not None and not reads_dicom:
         raise ReadError(f"{path} is not DICOM, so it has no series to choose; leave out --series.")
     if gaps and not reads_dicom:
@@ -69,7 +70,7 @@ def read_volume(
     with np.errstate(all="ignore"):
         try:
             if reads_dicom:
-                scan = dicom.read_dicom(path, volume=volume, series=series, gaps=gaps)
+                scan = read_dicom(path, volume=volume, series=series, gaps=gaps)
             elif suffix in nifti.SUFFIXES:
                 scan = nifti.read_nifti(path, volume=volume)
             else:
@@ -165,7 +166,7 @@ def find_scans(paths: Iterable[str | Path]) -> list[Path]:
                 subfolders[:] = [name for name in subfolders if name[0] != "."]
                 files = [Path(folder) / name for name in names if name[0] != "."]
                 found |= {header_of(file) for file in files if is_volume_file(file)}
-                if any(not is_volume_file(file) and dicom.is_dicom(file) for file in files):
+                if any(not is_volume_file(file) and is_dicom(file) for file in files):
                     found.add(Path(folder))
         else:
             found.add(header_of(path))

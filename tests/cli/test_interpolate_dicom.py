@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from medgen.cli import main
 from medgen.volumes import read_volume
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "volumes"))
-from test_dicom import COUNT, PATIENT, VOXELS, make_slice, save
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "volumes" / "dicom"))
+from dicom_slices import COUNT, PATIENT, VOXELS, make_slice, save
 
 SECRETS = (PATIENT, "Doe", "4711", "19700101")
 

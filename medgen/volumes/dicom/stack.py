@@ -8,12 +8,12 @@ since no affine could tell where its voxels lie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from medgen.errors import GeometryError
+from medgen.volumes.dicom.frames import Frame
 from medgen.volumes.geometry import LPS_TO_RAS
 
 TOLERANCE_MM = 0.1  # furthest a slice may lie from its place on the regular grid
@@ -21,26 +21,6 @@ ODD_PART = 0.1  # of a spacing, by which the distance of two slices may differ f
 REPEATED_MM = 0.01  # slices closer than this share a position
 LARGEST_SHEAR = 1e-3  # radians between normal and stacking direction that rounding can explain
 SAME_DIRECTION = 1e-3  # largest difference between direction cosines of parallel slices
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One slice: where its voxels are on disk, in the patient (LPS, mm) and on the scale."""
-
-    file: Path
-    index: int
-    position: np.ndarray  # (3,), centre of the first voxel
-    orientation: np.ndarray  # (2, 3), directions along a row and along a column
-    size: tuple[int, int]  # rows, columns
-    pixel_spacing: tuple[float, float]  # between rows, between columns
-    thickness: float | None
-    slope: float
-    intercept: float
-
-    @property
-    def label(self) -> str:
-        """Name of its file, with the number of the frame where that holds several."""
-        return f"{self.file.name} frame {self.index + 1}" if self.index else self.file.name
 
 
 def arrange(

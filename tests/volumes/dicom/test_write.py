@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_slices import COUNT, OBLIQUE, ORIGIN, SERIES, VOXELS, make_slice, save
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -21,7 +22,6 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     RLELossless,
 )
-from test_dicom import COUNT, OBLIQUE, ORIGIN, SERIES, VOXELS, make_slice, save
 
 from medgen.errors import GeometryError, MedgenError, WriteError
 from medgen.interpolation.job import Job, run_job
