@@ -24,12 +24,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from medgen.nets.pixelcnn import pixelcnn_from
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.recipes import PIXELMINER_RECIPES, PRIOR_RECIPES, VQVAE_RECIPES
-from medgen.samplers.cached import CachedSampler
-from medgen.samplers.draw import Draw, categorical_draw, logistic_mixture_draw
-from medgen.samplers.randomness import uniforms
-from medgen.samplers.raster import RasterSampler
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.draw import Draw, categorical_draw, logistic_mixture_draw
+from medgen.sampling.randomness import uniforms
+from medgen.sampling.raster import RasterSampler
 
 LEVELS = 2048
 

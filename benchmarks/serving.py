@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from medgen.bundles.bundle import load_bundle
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.serving.bundle import load_bundle
 from medgen.serving.export import export_bundle
 from medgen.volumes import Volume
 from medgen.volumes.phantom import phantom_volume

@@ -31,7 +31,7 @@ STEP = """
 import os, sys, time
 import keras
 import numpy as np
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.recipes import PIXELMINER_RECIPES
 
 keras.config.set_dtype_policy(os.environ.get("POLICY", "float32"))

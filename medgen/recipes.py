@@ -98,7 +98,7 @@ class PriorRecipe(_Checked):
 
 @dataclass(frozen=True)
 class PixelMinerRecipe(_Checked):
-    """A lean PixelMiner on grey levels; see `nets.pixelminer.PixelMiner`.
+    """A lean PixelMiner on grey levels; see `nets.pixelminer_lean.PixelMiner`.
 
     Training targets lie at random places between two slices at random distances, at most
     `max_gap_mm` apart (the nearest pair of the scan where even that is wider), with `context`
@@ -150,7 +150,7 @@ class PixelMinerRecipe(_Checked):
 
 @dataclass(frozen=True)
 class PixelMinerPaperRecipe(_Checked):
-    """PixelMiner as published; see `nets.pixelminer_paper.PixelMinerPaper`.
+    """PixelMiner as published; see `nets.pixelminer_published.net.PixelMinerPaper`.
 
     Published are architecture, levels, windows, batch size and learning rate; training targets are
     those of `PixelMinerRecipe`, without augmentation. `levels` are those of the intensities, in

@@ -26,11 +26,11 @@ def two_stage():
     """A two-stage model for CT of 16 codes, one for 4 x 4 pixels; untrained, but of many codes."""
     import numpy as np
 
+    from medgen.bundles.bundle import Bundle, CodeModel
     from medgen.nets.pixelcnn import pixelcnn_from
     from medgen.nets.vqvae import vqvae_from
     from medgen.preprocessing.intensity import IntensityRule
     from medgen.recipes import PriorRecipe, VQVAERecipe
-    from medgen.serving.bundle import Bundle, CodeModel
 
     first = VQVAERecipe(filters=8, residual_blocks=1, num_embeddings=16, embedding_dim=4)
     second = PriorRecipe(filters=8, blocks=2, conditioner_filters=8, conditioner_blocks=1)

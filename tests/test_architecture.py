@@ -89,9 +89,9 @@ def heavy(names: frozenset[str]) -> set[str]:
 
 def test_the_walk_sees_what_is_known():
     """Of one file: an import on top, one inside a function, and what they bring along."""
-    assert "medgen.serving.bundle" in imports("medgen.interpolation")
-    assert "medgen.serving.bundle" not in imports("medgen.interpolation", inside=False)
-    assert "keras" in loads("medgen.serving.bundle")
+    assert "medgen.bundles.bundle" in imports("medgen.interpolation")
+    assert "medgen.bundles.bundle" not in imports("medgen.interpolation", inside=False)
+    assert "keras" in loads("medgen.bundles.bundle")
     assert "medgen.errors" in loads("medgen.preprocessing.slices")
     assert heavy(loads("medgen.interpolation.two_stage")) >= {"tensorflow", "keras"}
 
@@ -106,7 +106,7 @@ def test_imports_point_one_way():
     order = list(TopologicalSorter(graph).static_order())
     assert order.index("volumes") < order.index("preprocessing") < order.index("interpolation")
     assert order.index("layers") < order.index("nets") < order.index("interpolation")
-    assert order.index("samplers") < order.index("interpolation")
+    assert order.index("sampling") < order.index("interpolation")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from medgen.cli.scan import check_folder
 from medgen.errors import BundleError
 
 if TYPE_CHECKING:
-    from medgen.serving.bundle import Bundle
+    from medgen.bundles.bundle import Bundle
 
 
 def trained_model(name: str) -> tuple[Path, Bundle]:
@@ -26,7 +26,7 @@ def trained_model(name: str) -> tuple[Path, Bundle]:
     if folder is None:
         raise BundleError(f"{name} is a classical method; give a trained model.")
 
-    from medgen.serving.bundle import load_bundle
+    from medgen.bundles.bundle import load_bundle
 
     return folder, load_bundle(folder)
 
@@ -46,7 +46,7 @@ def export(model: str, output: Path) -> None:
 
     folder, bundle = trained_model(model)
 
-    from medgen.serving.bundle import CARD
+    from medgen.bundles.bundle import CARD
     from medgen.serving.export import export_bundle, served_model
 
     card = folder / CARD

@@ -14,7 +14,7 @@ def models(name: str | None) -> None:
 
     The card says what a model was trained on, under which licences, how, and what it reached.
     """
-    from medgen.serving.released import DEFAULT, released_models
+    from medgen.bundles.released import DEFAULT, released_models
 
     found = released_models()
     if name is not None:

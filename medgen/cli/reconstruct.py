@@ -32,8 +32,8 @@ def reconstruct(
     """
     check_output(output, overwrite)
 
+    from medgen.bundles.bundle import load_bundle
     from medgen.reconstruction import reconstruct_volume
-    from medgen.serving.bundle import load_bundle
     from medgen.volumes import read_volume, write_volume
 
     result = reconstruct_volume(read_volume(scan, volume=volume, series=series), load_bundle(model))

@@ -62,8 +62,8 @@ def sample(
     from skimage.io import imsave
     from skimage.util import img_as_ubyte, montage
 
-    from medgen.sampling import sample_slices
-    from medgen.serving.bundle import load_bundle
+    from medgen.bundles.bundle import load_bundle
+    from medgen.families.two_stage.sample import sample_slices
     from medgen.volumes import Geometry, Volume, write_volume
 
     bundle = load_bundle(model)

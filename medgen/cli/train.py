@@ -89,8 +89,8 @@ def _shown(steps: int) -> Iterator[dict[str, Callable]]:
 
 
 def _finish(bundle, scans, command: str, options: dict[str, object], workers=None) -> None:
-    from medgen.serving.bundle import save_bundle
-    from medgen.serving.card import command_line, model_card
+    from medgen.bundles.bundle import save_bundle
+    from medgen.bundles.card import command_line, model_card
     from medgen.training.loop import discard_checkpoints
 
     options = {key: value for key, value in options.items() if key != "resume"}
@@ -162,7 +162,7 @@ def train_prior(**options) -> None:
 
     workers = join_workers()
 
-    from medgen.serving.bundle import load_bundle
+    from medgen.bundles.bundle import load_bundle
     from medgen.training import fit_prior
     from medgen.training.scans import gather_scans
 
@@ -203,7 +203,7 @@ def train_pixelminer(**options) -> None:
 
     workers = join_workers()
 
-    from medgen.serving.bundle import load_bundle
+    from medgen.bundles.bundle import load_bundle
     from medgen.training import fit_pixelminer
     from medgen.training.scans import gather_scans
 

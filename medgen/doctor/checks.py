@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
+from medgen.bundles.bundle import Bundle
 from medgen.doctor.causality import (
     Inputs,
     changed_by,
@@ -22,14 +23,13 @@ from medgen.doctor.causality import (
 from medgen.layers.quantizer import VectorQuantizer, codebook_statistics
 from medgen.likelihoods import categorical, logistic_mixture
 from medgen.nets.pixelcnn import PixelCNN
-from medgen.nets.pixelminer import PixelMiner
-from medgen.nets.pixelminer_paper import PixelMinerPaper
-from medgen.samplers.cached import CachedSampler
-from medgen.samplers.draw import categorical_draw, logistic_mixture_draw
-from medgen.samplers.randomness import uniforms
-from medgen.samplers.raster import RasterSampler
-from medgen.samplers.staged import StagedSampler
-from medgen.serving.bundle import Bundle
+from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.draw import categorical_draw, logistic_mixture_draw
+from medgen.sampling.randomness import uniforms
+from medgen.sampling.raster import RasterSampler
+from medgen.sampling.staged import StagedSampler
 
 # Rows and columns of the map on which the reach of an acquired voxel is measured.
 READ_SIDE = 97

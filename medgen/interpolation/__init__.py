@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from medgen.bundles.released import released_models
 from medgen.errors import BundleError
 from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, interpolate_volume
-from medgen.serving.released import released_models
 
 __all__ = [
     "CLASSICAL",
@@ -38,7 +38,7 @@ def interpolator_named(
         temperature: of a model's sampling; classical methods and the mean have none. `auto` gives a
             slice the texture of the scan's own, see `match_texture`, also to a mean. None for
             `auto` where slices are drawn, for the plain mean, and for 1 where rows are.
-        top_k: see `samplers.draw.categorical_draw`; of a two-stage model only.
+        top_k: see `sampling.draw.categorical_draw`; of a two-stage model only.
         top_p: likewise.
         decode: `sample` or `mean`, None for `sample`; of a PixelMiner only.
         sampler: `cached`, `fixed-point` or `wavefront`, None for `cached`; of a PixelMiner only.
@@ -60,10 +60,10 @@ def interpolator_named(
         return CLASSICAL[name]
     folder = model_folder(name)
     # TensorFlow is loaded for trained models only.
+    from medgen.bundles.bundle import PixelModel, load_bundle
     from medgen.interpolation.in_plane import InPlaneInterpolator
     from medgen.interpolation.pixelminer import PixelMinerInterpolator
     from medgen.interpolation.two_stage import TwoStage
-    from medgen.serving.bundle import PixelModel, load_bundle
 
     bundle = load_bundle(folder)
     if isinstance(bundle.model, PixelModel):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import medgen
+from medgen.bundles.released import default_model
 from medgen.errors import BundleError, GeometryError, MedgenError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
@@ -27,7 +28,6 @@ from medgen.interpolation.provenance import (
     writes_series,
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
-from medgen.serving.released import default_model
 from medgen.volumes import Geometry, Volume, itk, read_volume, write_volume
 from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, sop_class_of
 from medgen.volumes.dicom.find import Series, find_series

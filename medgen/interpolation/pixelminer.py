@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.errors import BundleError
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
@@ -18,11 +19,10 @@ from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import UNCERTAINTY, Filling
 from medgen.preprocessing.contexts import inputs_between
 from medgen.preprocessing.intensity import Scale
-from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.slices import ALIKE, DECODE, Drawn, SliceSampler
-from medgen.samplers.uncertainty import Uncertainty
-from medgen.samplers.windows import WindowSampler
-from medgen.serving.bundle import Bundle, PixelModel
+from medgen.sampling.randomness import PLACES, uniforms
+from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
+from medgen.sampling.uncertainty import Uncertainty
+from medgen.sampling.windows import WindowSampler
 from medgen.volumes.volume import Volume
 
 # The loop over pixels keeps one core busy, so two batches of slices are drawn side by side; each
@@ -53,7 +53,7 @@ class PixelMinerInterpolator:
             to the prediction (with `decode` mean: all the way), and give it the texture of the
             acquired slices beside it, see `match_texture`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
-        sampler: `cached`, `fixed-point` or `wavefront`, see `samplers.slices.SliceSampler`.
+        sampler: `cached`, `fixed-point` or `wavefront`, see `sampling.slices.SliceSampler`.
 
     Raises:
         BundleError: the bundle is of another kind, or `decode` unknown.

@@ -95,7 +95,7 @@ def insert_samples(
         interpolator: where the synthetic slices come from.
         plan: made by `plan_slices` for this scan.
         samples: number of fillings.
-        uncertainty: whether to measure it; see `samplers.uncertainty.Uncertainty` for what it is.
+        uncertainty: whether to measure it; see `sampling.uncertainty.Uncertainty` for what it is.
         progress: see `interpolate_volume`.
 
     Raises:

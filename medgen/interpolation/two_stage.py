@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, GeometryError
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import Filling
-from medgen.samplers.cached import CachedSampler
-from medgen.samplers.draw import categorical_draw
-from medgen.samplers.randomness import PLACES, uniforms
-from medgen.serving.bundle import Bundle
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.draw import categorical_draw
+from medgen.sampling.randomness import PLACES, uniforms
 from medgen.volumes.volume import Volume
 
 # Code positions sampled at once (memory).

@@ -2,7 +2,7 @@
 
 `categorical` is over codes without order; `logistic_mixture` over grey levels, which have one. Both
 are plain functions of a net's output, in `keras.ops`, and always compute in float32. The same
-mixture as a `tfp.distributions.Distribution` is in `medgen.likelihoods.distribution`, the only
+mixture as a `tfp.distributions.Distribution` is in `medgen.likelihoods.tfp`, the only
 module here that imports TensorFlow.
 """
 

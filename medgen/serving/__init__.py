@@ -1,1 +1,1 @@
-"""Trained models as folders."""
+"""Models as SavedModels and behind a REST interface."""

@@ -6,10 +6,10 @@ import math
 
 import tensorflow as tf
 
+from medgen.bundles.bundle import Bundle
 from medgen.likelihoods import categorical
-from medgen.samplers.cached import CachedSampler
-from medgen.samplers.randomness import uniforms
-from medgen.serving.bundle import Bundle
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.randomness import uniforms
 from medgen.serving.graph import GraphScale, each, require
 from medgen.serving.signatures import AT_ONCE, SLICES, ServedModel
 
@@ -156,7 +156,7 @@ class ServedTwoStage(ServedCodes):
 
 
 def _code_draw(temperature: tf.Tensor):
-    """`samplers.draw.categorical_draw` at a temperature that only the request knows."""
+    """`sampling.draw.categorical_draw` at a temperature that only the request knows."""
 
     def draw(logits, uniform, conditioning):
         likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)

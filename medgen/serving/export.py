@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from medgen.bundles.bundle import CARD, Bundle, PixelModel
 from medgen.errors import BundleError, WriteError
-from medgen.samplers.slices import SliceSampler
-from medgen.serving.bundle import CARD, Bundle, PixelModel
+from medgen.sampling.slices import SliceSampler
 from medgen.serving.code_signatures import ServedCodes, ServedTwoStage
 from medgen.serving.signatures import ServedModel, ServedPixelMiner
 

@@ -6,12 +6,12 @@ import math
 
 import tensorflow as tf
 
+from medgen.bundles.bundle import Bundle
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer import PixelMiner
-from medgen.samplers.draw import LOWEST_TEMPERATURE
-from medgen.samplers.randomness import PLACES, uniforms
-from medgen.samplers.wavefront import WavefrontSampler
-from medgen.serving.bundle import Bundle
+from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.sampling.draw import LOWEST_TEMPERATURE
+from medgen.sampling.randomness import PLACES, uniforms
+from medgen.sampling.wavefront import WavefrontSampler
 from medgen.serving.graph import (
     AIR_HU,
     GraphScale,
@@ -341,7 +341,7 @@ class ServedPixelMiner(ServedModel):
 
 
 def _mixture_draw(levels: int, center, temperature: tf.Tensor):
-    """`samplers.draw.logistic_mixture_draw` at a temperature that only the request knows."""
+    """`sampling.draw.logistic_mixture_draw` at a temperature that only the request knows."""
 
     def draw(params, uniform, conditioning):
         params = logistic_mixture.temper(params, tf.maximum(temperature, LOWEST_TEMPERATURE))

@@ -10,21 +10,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from medgen.bundles.bundle import Bundle, PixelModel, untrained_pixel_model
 from medgen.errors import TrainingError
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
 from medgen.likelihoods.baseline import logistic_bits_per_dim
-from medgen.nets.pixelminer import PixelMiner
-from medgen.nets.pixelminer_paper import PixelMinerPaper
+from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_published.net import PixelMinerPaper
 from medgen.preprocessing.augmentation import Augmentation
 from medgen.preprocessing.bands import around_bands
 from medgen.preprocessing.contexts import context_batch
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.preprocessing.slices import Slab, lines
 from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, to_json
-from medgen.samplers.randomness import uniforms
-from medgen.samplers.slices import SliceSampler, prediction
-from medgen.samplers.windows import WindowSampler
-from medgen.serving.bundle import Bundle, PixelModel, untrained_pixel_model
+from medgen.sampling.randomness import uniforms
+from medgen.sampling.slices import SliceSampler, prediction
+from medgen.sampling.windows import WindowSampler
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 from medgen.training.workers import ALONE, Workers

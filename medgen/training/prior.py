@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from medgen.bundles.bundle import Bundle, CodeModel
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
 from medgen.preprocessing.batches import CodeSlab, triplet_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import PriorRecipe, to_json
-from medgen.serving.bundle import Bundle, CodeModel
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 from medgen.training.workers import ALONE, Workers

@@ -11,12 +11,12 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 from skimage.metrics import structural_similarity
 
+from medgen.bundles.bundle import Bundle, CodeModel
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.vqvae import VQVAE, vqvae_from
 from medgen.preprocessing.batches import image_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import VQVAERecipe, to_json
-from medgen.serving.bundle import Bundle, CodeModel
 from medgen.training.loop import Run, fit
 from medgen.training.scans import TrainingScans
 

@@ -3,8 +3,8 @@
 import numpy as np
 from click.testing import CliRunner
 
+from medgen.bundles.bundle import save_bundle
 from medgen.cli import main
-from medgen.serving.bundle import save_bundle
 
 
 def test_a_sound_and_a_broken_model(two_stage, tmp_path):

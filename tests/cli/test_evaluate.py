@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.cli import main
 from medgen.cli.evaluate import parsed
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
-from medgen.serving.bundle import Bundle, PixelModel, save_bundle
 from medgen.volumes import Geometry, Volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -143,11 +143,11 @@ def test_help_names_every_option():
 
 @pytest.mark.slow
 def test_trained_models_are_methods_too(scans, tmp_path):
+    from medgen.bundles.bundle import Bundle, CodeModel, save_bundle
     from medgen.nets.pixelcnn import pixelcnn_from
     from medgen.nets.vqvae import vqvae_from
     from medgen.preprocessing.intensity import IntensityRule
     from medgen.recipes import PriorRecipe, VQVAERecipe
-    from medgen.serving.bundle import Bundle, CodeModel, save_bundle
 
     first = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
     second = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)

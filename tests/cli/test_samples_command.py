@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.cli import main
 from medgen.evaluation.noise import high_frequency_power_ratio
 from medgen.interpolation import model_folder
 from medgen.interpolation.job import Job, is_done, run_job
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.samplers.slices import SliceSampler
-from medgen.serving.bundle import Bundle, PixelModel, save_bundle
+from medgen.sampling.slices import SliceSampler
 
 RECIPE = PixelMinerRecipe(
     context=2,
@@ -44,7 +44,7 @@ def model(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     monkeypatch.setattr(
-        "medgen.serving.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
+        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
     )
 
 

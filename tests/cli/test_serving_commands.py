@@ -6,8 +6,8 @@ import socket
 import pytest
 from click.testing import CliRunner
 
+from medgen.bundles.bundle import save_bundle
 from medgen.cli import main
-from medgen.serving.bundle import save_bundle
 
 
 @pytest.fixture

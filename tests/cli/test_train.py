@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from skimage.io import imread
 
+from medgen.bundles.bundle import load_bundle
 from medgen.cli import main
-from medgen.serving.bundle import load_bundle
 from medgen.training import loop
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
 from medgen.volumes.phantom import phantom_volume

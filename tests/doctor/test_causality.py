@@ -12,7 +12,7 @@ from medgen.doctor.causality import (
     near,
     reach,
 )
-from medgen.nets.pixelminer import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMiner
 
 
 class Above:

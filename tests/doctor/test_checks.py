@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.doctor import examine
 from medgen.doctor.causality import in_double
 from medgen.doctor.checks import (
@@ -17,10 +18,9 @@ from medgen.doctor.checks import (
 )
 from medgen.layers.causal import CausalInput, GatedBlock
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.serving.bundle import Bundle, PixelModel
 
 RECIPE = PixelMinerRecipe(
     context=2, filters=4, blocks=2, mixtures=2, conditioner_filters=4, conditioner_blocks=1

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
 from medgen.interpolation.job import Job, run_job
 from medgen.interpolation.two_stage import TwoStage
-from medgen.serving.bundle import save_bundle
 from medgen.volumes import read_volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 

@@ -5,13 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.evaluation.noise import seam_score
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.samplers.slices import SliceSampler
-from medgen.serving.bundle import Bundle, PixelModel
+from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(
@@ -31,7 +31,7 @@ def interpolator(request, monkeypatch) -> PixelMinerInterpolator:
     """Of random weights, made to follow the pixels drawn before: such textures have seams."""
     compiled = getattr(request, "param", False)
     monkeypatch.setattr(
-        "medgen.serving.bundle.SliceSampler", partial(SliceSampler, jit_compile=compiled)
+        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=compiled)
     )
     net = pixelminer_from(RECIPE, 2048)
     rng = np.random.default_rng(6)

@@ -6,15 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.errors import BundleError, IntensityError, MedgenError
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.samplers.slices import SliceSampler
-from medgen.serving.bundle import Bundle, PixelModel, save_bundle
+from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(
@@ -39,7 +39,7 @@ def bundle() -> Bundle:
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     monkeypatch.setattr(
-        "medgen.serving.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
+        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
     )
 
 

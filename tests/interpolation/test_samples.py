@@ -5,17 +5,17 @@ from functools import partial
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.errors import BundleError, MedgenError
 from medgen.interpolation.engine import insert_slices
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.interpolation.plan import plan_slices
 from medgen.interpolation.samples import UNCERTAINTY, insert_samples
 from medgen.interpolation.two_stage import TwoStage
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.samplers.slices import Drawn, SliceSampler
-from medgen.serving.bundle import Bundle, PixelModel
+from medgen.sampling.slices import Drawn, SliceSampler
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(
@@ -39,7 +39,7 @@ def bundle() -> Bundle:
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     monkeypatch.setattr(
-        "medgen.serving.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
+        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
     )
 
 
@@ -175,8 +175,8 @@ def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
 
 
 def test_the_published_model_has_no_uncertainty(scan):
+    from medgen.bundles.bundle import untrained_pixel_model
     from medgen.recipes import PixelMinerPaperRecipe
-    from medgen.serving.bundle import untrained_pixel_model
 
     recipe = PixelMinerPaperRecipe(filters=2, mixtures=2, crop=8)
     paper = Bundle(IntensityRule("ct", 256), untrained_pixel_model(recipe, 256), name="paper")

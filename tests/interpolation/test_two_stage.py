@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.errors import BundleError, GeometryError, IntensityError, MedgenError
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.two_stage import TwoStage
 from medgen.preprocessing.intensity import IntensityRule
-from medgen.serving.bundle import Bundle, save_bundle
 from medgen.volumes import Geometry, Volume
 
 

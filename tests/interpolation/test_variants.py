@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import Bundle, load_bundle, save_bundle, untrained_pixel_model
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
-from medgen.serving.bundle import Bundle, load_bundle, save_bundle, untrained_pixel_model
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from medgen.likelihoods import logistic_mixture
-from medgen.likelihoods.distribution import DiscretizedLogisticMixture
+from medgen.likelihoods.tfp import DiscretizedLogisticMixture
 
 tfd = tfp.distributions
 

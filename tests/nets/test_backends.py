@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from medgen.nets.pixelcnn import pixelcnn_from
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.nets.vqvae import vqvae_from
 from medgen.recipes import PIXELMINER_RECIPES, PriorRecipe, VQVAERecipe, to_json
 
@@ -26,7 +26,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from medgen.nets.pixelcnn import pixelcnn_from
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.nets.vqvae import vqvae_from
 from medgen.recipes import PixelMinerRecipe, PriorRecipe, VQVAERecipe
 

@@ -10,15 +10,15 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.interpolation import engine, interpolate_volume
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.interpolation.two_stage import TwoStage
-from medgen.likelihoods.distribution import DiscretizedLogisticMixture
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.likelihoods.tfp import DiscretizedLogisticMixture
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.serving import graph
-from medgen.serving.bundle import Bundle, PixelModel
 from medgen.serving.export import export_bundle
 from medgen.volumes import Geometry, Volume
 

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import save_bundle
 from medgen.errors import MedgenError
 from medgen.interpolation import interpolate_volume
 from medgen.interpolation.two_stage import TwoStage
 from medgen.serving import server as serving
-from medgen.serving.bundle import save_bundle
 from medgen.serving.export import served_model
 from medgen.serving.server import ModelServer, http_server, listening_socket
 from medgen.volumes import Geometry, Volume

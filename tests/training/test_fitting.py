@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import save_bundle
 from medgen.errors import TrainingError
 from medgen.nets.vqvae import vqvae_from
 from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES
-from medgen.serving.bundle import save_bundle
 from medgen.training import fit_prior, fit_vqvae
 from medgen.training.prior import measure_prior
 from medgen.training.scans import gather_scans

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.errors import TrainingError
-from medgen.nets.pixelminer import pixelminer_from
+from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
-from medgen.samplers.rows import RowSampler
-from medgen.samplers.slices import SliceSampler
-from medgen.serving.bundle import Bundle, PixelModel
+from medgen.sampling.rows import RowSampler
+from medgen.sampling.slices import SliceSampler
 from medgen.training import fit_pixelminer
 from medgen.training.pixelminer import linear_bits_per_dim, measure_samples, take_over
 from medgen.training.scans import gather_scans

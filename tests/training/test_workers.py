@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
-from medgen.nets.pixelminer import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.training.loop import Run, fit
 from medgen.training.workers import ALONE, join_workers
 

@@ -1,0 +1,1 @@
+"""VQ-VAE codes of a slice, drawn by a conditional gated PixelCNN."""

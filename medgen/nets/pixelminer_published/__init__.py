@@ -1,0 +1,1 @@
+"""PixelMiner as published, with the layers that only it needs."""

@@ -1,0 +1,172 @@
+"""Whole slices from a PixelMiner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from medgen.errors import MedgenError
+from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.preprocessing.bands import UNKNOWN
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.draw import keep_known, logistic_mixture_draw
+from medgen.sampling.fixed_point import FixedPointSampler
+from medgen.sampling.uncertainty import Uncertainty, UncertaintyMeasure
+from medgen.sampling.wavefront import WavefrontSampler
+
+# Slices drawn at once come in multiples of this: XLA's matrix products then round every row alike,
+# wherever it stands and however many there are. Not above so many pixels a slice, for memory.
+ALIKE = 8
+LARGEST_ALIKE = 512 * 512
+DECODE = ("sample", "mean")
+METHODS = ("cached", "fixed-point", "wavefront")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Slices from a PixelMiner.
+
+    Args:
+        levels: `(times, b, h, w)`, int32, or float32 from `decode` mean.
+        prediction: `(b, h, w)` float32, mean level of every pixel given the acquired slices alone;
+            None from a net that makes none.
+        uncertainty: None if not asked for.
+    """
+
+    levels: np.ndarray
+    prediction: np.ndarray | None
+    uncertainty: Uncertainty | None = None
+
+
+class SliceSampler:
+    """Draws slices, position by position or, from a net without autoregression, all at once.
+
+    Args:
+        net: what to draw from.
+        temperature: see `logistic_mixture_draw`.
+        decode: `sample`; or `mean` for the mean of the prediction, which is smooth and takes one
+            pass.
+        method: `cached` for `CachedSampler`; `fixed-point` for `FixedPointSampler`, started from
+            the linear interpolation; or `wavefront` for `WavefrontSampler`, which an exported model
+            has inside. The same levels (but for float32 rounding).
+        jit_compile: whether XLA compiles the loop over positions: seconds once for each shape, then
+            several times as fast.
+
+    Raises:
+        MedgenError: a negative temperature; `decode` or `method` unknown.
+    """
+
+    def __init__(
+        self,
+        net: PixelMiner,
+        temperature: float = 1.0,
+        decode: str = "sample",
+        method: str = "cached",
+        jit_compile: bool = True,
+    ):
+        for what, value, known in (("decode", decode, DECODE), ("sampler", method, METHODS)):
+            if value not in known:
+                raise MedgenError(f"{what} must be one of {', '.join(known)}, got {value!r}.")
+        self.net, self.decode, self.method = net, decode, method
+        center = net.center if net.autoregressive else lambda linear: linear[..., 0]
+        self._draw = keep_known(logistic_mixture_draw(net.levels, center, temperature))
+        self._measure = UncertaintyMeasure(net.levels, jit_compile)
+        if net.autoregressive:
+            self._cached = CachedSampler(net, self._draw, jit_compile=jit_compile)
+            self._fixed_point = FixedPointSampler(net, self._draw)
+            self._wavefront = WavefrontSampler(net, self._draw)
+
+    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
+        """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
+        return self.fill(inputs, [uniforms]).levels[0]
+
+    def fill(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        uniforms: Iterable[tf.Tensor],
+        uncertainty: bool = False,
+    ) -> Drawn:
+        """Draw slices, several times if wanted, reading the acquired ones once.
+
+        Args:
+            inputs: of the net, see `nets.pixelminer_lean.PixelMiner`; `target` is not looked at.
+                What is `known` stays as it is, and all that is drawn after it follows it; it counts
+                on all sides of it if the net is partially causal.
+            uniforms: `(b, h, w, 2)` for each time.
+            uncertainty: whether to measure it, of the first time.
+
+        """
+        known, *prediction = self._read(inputs)
+        given = inputs.get("known", np.full(known.shape[:3], UNKNOWN))[..., None]
+        drawn = [
+            self._slices(
+                known,
+                prediction,
+                tf.concat([numbers, given.astype(np.float32)], axis=-1),
+                keep_outputs=uncertainty and i == 0,
+            )
+            for i, numbers in enumerate(uniforms)
+        ]
+        return Drawn(
+            np.stack([levels.numpy() for levels, _ in drawn]),
+            self.net.center(known).numpy(),
+            self._measure(drawn[0][1], prediction) if uncertainty else None,
+        )
+
+    def _read(self, inputs):
+        """Conditioning, and parameters of the prediction with what they are relative to."""
+        parts = []
+        for one in _singly(inputs):
+            features, params, linear = self.net.read(one)
+            parts.append((self.net.conditioning(features, params, linear), params, linear))
+        return [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
+
+    def _slices(self, known, prediction, uniforms, keep_outputs):
+        """Levels `(b, h, w)`, and parameters and centers that they were drawn from, if wanted."""
+        params, linear = prediction
+        if self.decode == "mean":
+            mean, given = tf.cast(self.net.center(known), tf.float32), uniforms[..., -1]
+            return tf.where(given < 0, mean, given), prediction
+        if not self.net.autoregressive:
+            return self._draw(params, uniforms, linear[..., None]), prediction
+        if self.method == "cached":
+            count = len(known)
+            filled_up = [_filled_up(x) for x in (known, uniforms)]
+            if not keep_outputs:
+                return self._cached(*filled_up)[:count], None
+            levels, outputs = self._cached.with_outputs(*filled_up)
+            return levels[:count], (outputs[:count], self.net.center(known))
+        slices = [  # one at a time, as a full pass takes far more memory than its conditioning
+            self._alone(*(x[i : i + 1] for x in (known, uniforms, linear)))
+            for i in range(len(known))
+        ]
+        levels, params = (tf.concat(part, axis=0) for part in zip(*slices, strict=True))
+        return levels, (params, self.net.center(known))
+
+    def _alone(self, known, uniforms, linear):
+        """Levels of one slice, and the parameters that they were drawn from."""
+        if self.method == "wavefront":
+            return self._wavefront.with_outputs(known, uniforms)
+        return self._fixed_point.with_outputs(known, uniforms, tf.round(linear))
+
+
+def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Mean level `(b, h, w)` float32 of the prediction: every pixel on its own, in one pass."""
+    slices = [net.center(net.condition(one))[0].numpy() for one in _singly(inputs)]
+    return np.stack(slices).astype(np.float32)
+
+
+def _filled_up(maps: tf.Tensor) -> tf.Tensor:
+    """`(b, h, w, c)` with empty maps behind, up to a multiple of `ALIKE`."""
+    _, rows, columns, _ = maps.shape
+    missing = -len(maps) % ALIKE if rows * columns <= LARGEST_ALIKE else 0
+    return tf.pad(maps, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else maps
+
+
+def _singly(inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """`inputs` slice by slice: rounding in convolutions then depends on no other slice."""
+    for i in range(len(inputs["position"])):
+        yield {key: values[i : i + 1] for key, values in inputs.items()}

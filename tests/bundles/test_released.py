@@ -1,0 +1,72 @@
+"""The models that ship: found by name from a checkout and from an installed package alike."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from medgen.bundles import released
+from medgen.bundles.released import default_model, released_models
+from medgen.cli import main
+from medgen.errors import BundleError
+from medgen.interpolation import interpolator_named
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_all_models_of_the_checkout_are_found():
+    models = released_models()
+    assert set(models) == {path.name for path in (ROOT / "models").iterdir() if path.is_dir()}
+    model = models["ct-two-stage"]
+    assert (model.kind, model.modality) == ("two-stage", "ct")
+    assert model.card == (ROOT / "models/ct-two-stage/README.md").read_text()
+    assert all(model.megabytes <= 20 for model in models.values())
+    assert sum(model.megabytes for model in models.values()) <= 60
+
+
+def test_a_model_goes_by_its_name_wherever_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert interpolator_named("mr-two-stage").name == "mr-two-stage"
+    with pytest.raises(BundleError, match=r"'mr-2'.*linear.*ct-two-stage"):
+        interpolator_named("mr-2")
+    (tmp_path / "mr-two-stage").mkdir()  # a folder of one's own comes first
+    with pytest.raises(BundleError, match="no complete model"):
+        interpolator_named("mr-two-stage")
+
+
+def test_the_default_follows_the_modality(monkeypatch):
+    monkeypatch.setattr(released, "DEFAULT", {"ct": "ct-two-stage", "mr": "no-such-model"})
+    assert default_model("ct").name == "ct-two-stage"
+    for modality in ("mr", "unknown"):
+        with pytest.raises(BundleError, match=f"modality {modality}; name one with --model"):
+            default_model(modality)
+
+
+def test_what_is_installed_has_the_models_inside(tmp_path):
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    for model in released_models().values():
+        for file in model.folder.iterdir():
+            copy = tmp_path / "medgen/released" / model.name / file.name
+            assert copy.read_bytes() == file.read_bytes()
+    assert (tmp_path / "medgen/evaluation/templates/report.html").is_file()
+
+
+def test_models_are_listed_and_their_cards_shown():
+    listed = CliRunner().invoke(main, ["models"]).output.splitlines()
+    rows = {line.split()[0]: line.split(maxsplit=5)[1:] for line in listed}
+    assert list(rows) == list(released_models())
+    assert rows["ct-two-stage"] == ["ct", "two-stage", "7.6", "MB"]
+    assert rows["mr-pixelminer"][4] == "default for MR"
+    assert rows["ct-pixelminer"] == ["ct", "pixelminer", "4.2", "MB", "default for CT"]
+    card = CliRunner().invoke(main, ["models", "oasis-80"]).output
+    assert card.rstrip() == (ROOT / "models/oasis-80/README.md").read_text().rstrip()
+    wrong = CliRunner().invoke(main, ["models", "oasis"])
+    assert wrong.exit_code == 1
+    assert wrong.output.startswith("Error: No model is called 'oasis'; there are ct-pixelminer")
