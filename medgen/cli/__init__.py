@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 
 import click
 
 import medgen
+from medgen.cli.quiet import quieten_tensorflow
 from medgen.errors import MedgenError
 
-# TensorFlow's start-up notes are of no use to users; its errors still come as exceptions.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# On import, so that processes started by a command are quiet as well.
+quieten_tensorflow()
 
 # Command name -> module under medgen.cli, imported only when the command is named or listed.
 COMMANDS = {
