@@ -2,7 +2,7 @@
 
 SimpleITK 2.5 takes a damaged compressed stream without a complaint, treats an NRRD space it does
 not know as LPS, and an NRRD without a space as a grid at the origin. So the text header is checked
-first (`medgen.volumes.headers`) and the voxels' bytes are counted; SimpleITK then reads what is
+first (`medgen.volumes.text_headers`) and the voxels' bytes are counted; SimpleITK then reads what is
 known to be sound.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import LPS_TO_RAS, Geometry
-from medgen.volumes.headers import meta_header, nrrd_header
+from medgen.volumes.text_headers import meta_header, nrrd_header
 from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume, last_line
 from medgen.volumes.volume import Volume
