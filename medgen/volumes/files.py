@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import GeometryError, ReadError, WriteError
-from medgen.volumes import itk, nifti
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
 from medgen.volumes.dicom.find import is_dicom
 from medgen.volumes.dicom.read import read_dicom
+from medgen.volumes.formats import BY_SUFFIX, WRITABLE
 from medgen.volumes.modality import guess_modality, guess_padding
 from medgen.volumes.volume import Volume
 
-READABLE = nifti.SUFFIXES + itk.SUFFIXES + DICOM_SUFFIXES
+READABLE = (*BY_SUFFIX, *DICOM_SUFFIXES)
 SAMPLED_VOXELS = 2_000_000
-WRITABLE = nifti.WRITABLE + itk.WRITABLE
 
 
 def read_volume(
@@ -56,12 +55,12 @@ def read_volume(
     if not (path.is_file() or path.is_dir()):
         raise ReadError(f"{path} is neither a file nor a folder; give the scan itself.")
     suffix = suffix_of(path)
-    reads_dicom = path.is_dir() or (suffix not in nifti.SUFFIXES + itk.SUFFIXES and is_dicom(path))
+    reads_dicom = path.is_dir() or (suffix not in BY_SUFFIX and is_dicom(path))
     if series is not None and not reads_dicom:
         raise ReadError(f"{path} is not DICOM, so it has no series to choose; leave out --series.")
     if gaps and not reads_dicom:
         raise ReadError(f"{path} is not DICOM, so it lacks no slices; leave out --fill-gaps.")
-    if not reads_dicom and suffix not in nifti.SUFFIXES + itk.SUFFIXES:
+    if not reads_dicom and suffix not in BY_SUFFIX:
         raise ReadError(
             f"{path} is of no format medgen reads; give a folder of DICOM files or a file ending "
             f"in {', '.join(READABLE)}."
@@ -71,10 +70,8 @@ def read_volume(
         try:
             if reads_dicom:
                 scan = read_dicom(path, volume=volume, series=series, gaps=gaps)
-            elif suffix in nifti.SUFFIXES:
-                scan = nifti.read_nifti(path, volume=volume)
             else:
-                scan = itk.read_itk(path, volume=volume)
+                scan = BY_SUFFIX[suffix].read(path, volume=volume)
         except GeometryError as error:
             if str(path) in str(error):
                 raise
@@ -119,12 +116,11 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
     path = Path(path)
     require_writable(path, overwrite=overwrite)
     suffix = suffix_of(path)
-    write = nifti.write_nifti if suffix in nifti.WRITABLE else itk.write_itk
     try:
         # Beside the target, hence on the same disk: moving it there is one step.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".medgen-") as folder:
             unfinished = Path(folder) / f"unfinished{suffix}"
-            write(volume, unfinished)
+            BY_SUFFIX[suffix].write(volume, unfinished)
             os.replace(unfinished, path)
     except OSError as error:
         raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
@@ -183,7 +179,7 @@ def is_volume_file(path: Path) -> bool:
     suffix = suffix_of(path)
     if suffix in (".img", ".img.gz"):
         return header_of(path) != path
-    return suffix in nifti.SUFFIXES + itk.SUFFIXES
+    return suffix in BY_SUFFIX
 
 
 def header_of(path: Path) -> Path:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +22,9 @@ from nibabel.spatialimages import HeaderDataError
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
-from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume, first_line
 from medgen.volumes.volume import Volume
-
-SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgz", ".mgh")
-WRITABLE = (".nii", ".nii.gz")
+from medgen.volumes.voxels import Stored, read_voxels
 
 # Header fields that a reader keeps in `metadata["nifti"]` and the writer puts back.
 KEPT_FIELDS = (
@@ -40,10 +35,7 @@ SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, 
 MILLIMETRE = 2
 STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
 AGREEMENT_MM = 0.01  # sform and qform further apart than this at a corner of the grid disagree
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryError)
 LARGEST_NIFTI1_SIDE = 32767
-LARGEST_GZIP_RATIO = 1032  # of bytes to compressed bytes, by the format
-PIECE = 1 << 24  # bytes
 
 
 def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
@@ -84,7 +76,10 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         metadata["volume_index"] = volume
     names = {Path(holder.filename) for holder in image.file_map.values()}
     metadata["files"] = tuple(sorted(name for name in names if name.exists()))
-    array = stored_voxels(path, image, math.prod(shape) * count)
+    file = Path(image.file_map["image"].filename)
+    encoding = "deflate" if file.suffix.lower() in (".gz", ".mgz") else "raw"
+    skip = int(image.dataobj.offset)
+    array, _ = read_voxels(path, Stored(file, dtype, math.prod(shape) * count, encoding, skip=skip))
     array = array.reshape((*shape, count), order="F")[..., index]
     return Volume(
         np.array(array, dtype=dtype.newbyteorder("="), order="F"),
@@ -93,34 +88,6 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         intercept=float(image.dataobj.inter),
         metadata=metadata,
     )
-
-
-def stored_voxels(path: Path, image: nib.spatialimages.SpatialImage, count: int) -> np.ndarray:
-    """Voxels `(count,)` as they stand in the file, unscaled, read to the end for gzip's CRC."""
-    holder, dtype = image.file_map["image"], image.get_data_dtype()
-    needed = count * dtype.itemsize
-    try:
-        size = os.path.getsize(holder.filename)
-        if needed > size * LARGEST_GZIP_RATIO:
-            raise EOFError(f"its header tells of {needed} bytes of voxels, but the file has {size}")
-        require_memory(2 * needed, f"Reading {path}")
-        array = np.empty(count, dtype)
-        view, filled = memoryview(array.view(np.uint8)), 0
-        with holder.get_prepare_fileobj("rb") as file:
-            file.seek(image.dataobj.offset)
-            # Piece by piece, so that memory is taken for voxels that are there alone.
-            while piece := file.readinto(view[filled : filled + PIECE]):
-                filled += piece
-            if filled < needed:
-                raise EOFError(f"{needed} bytes of voxels expected, {filled} found")
-            while file.read(PIECE):
-                pass
-    except UNREADABLE as error:
-        raise ReadError(
-            f"{path} ends before its last voxel or is damaged ({first_line(error)}); fetch the "
-            "file again."
-        ) from error
-    return array
 
 
 def count_volumes(path: Path, shape: tuple[int, ...]) -> int:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -41,7 +42,8 @@ def test_a_failure_midway_leaves_things_as_they_were(tmp_path, monkeypatch, fail
         unfinished.write_bytes(b"half a file")
         raise failure
 
-    monkeypatch.setattr(volume_files.nifti, "write_nifti", write_half)
+    half = replace(volume_files.BY_SUFFIX[".nii.gz"], write=write_half)
+    monkeypatch.setitem(volume_files.BY_SUFFIX, ".nii.gz", half)
     expected = WriteError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_volume(SCAN, path, overwrite=True)
