@@ -53,7 +53,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
     Raises:
         IntensityError: a scan of another modality, or NaN or infinite voxels.
     """
-    bundle.rule.require_modality(volume)
+    bundle.rule.require(volume.modality)
     model = bundle.code_model
     size = model.vqvae_recipe.image_size
     if size is not None:

@@ -29,7 +29,6 @@ def two_stage():
     from medgen.bundles.bundle import Bundle, CodeModel
     from medgen.nets.pixelcnn import pixelcnn_from
     from medgen.nets.vqvae import vqvae_from
-    from medgen.preprocessing.intensity import IntensityRule
     from medgen.recipes import PriorRecipe, VQVAERecipe
 
     first = VQVAERecipe(filters=8, residual_blocks=1, num_embeddings=16, embedding_dim=4)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import medgen
+from medgen.intensities.modality import MODALITIES
 
 ROOT = Path(medgen.__file__).parent
 HEAVY = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}
@@ -113,9 +114,10 @@ def test_imports_point_one_way():
     ("name", "allowed"),
     [
         ("errors", set()),
-        ("volumes", {"errors"}),
-        ("preprocessing", {"errors", "volumes"}),
-        ("evaluation", {"errors", "volumes"}),
+        ("intensities", {"errors"}),
+        ("volumes", {"errors", "intensities"}),
+        ("preprocessing", {"errors", "intensities", "volumes"}),
+        ("evaluation", {"errors", "intensities", "volumes"}),
         ("recipes", {"errors"}),
         ("likelihoods", {"errors"}),
         ("layers", {"errors", "likelihoods"}),
@@ -131,7 +133,9 @@ def test_nobody_imports_the_command_line():
     assert "cli" not in parts_seen_by(*others)
 
 
-@pytest.mark.parametrize("name", ["errors", "volumes", "preprocessing", "evaluation", "recipes"])
+@pytest.mark.parametrize(
+    "name", ["errors", "intensities", "volumes", "preprocessing", "evaluation", "recipes"]
+)
 def test_tensorflow_and_keras_are_not_needed_by(name):
     for module in modules(name):
         assert not heavy(imports(module)), module
@@ -143,6 +147,17 @@ def test_every_backend_of_keras_runs(name):
     for module in modules(name):
         assert heavy(imports(module)) <= {"keras"}, module
         assert heavy(loads(module)) <= {"keras"}, module
+
+
+def test_no_kind_of_scan_is_asked_for_by_name():
+    """`medgen.intensities.modality` says what differs, so a new kind is right everywhere."""
+    for module, path in SOURCES.items():
+        if part(module) == "intensities":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                values = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                assert not values & set(MODALITIES), f"{module}, line {node.lineno}"
 
 
 def test_commands_load_tensorflow_only_when_they_run():

@@ -7,7 +7,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medgen.errors import IntensityError
-from medgen.preprocessing.intensity import IntensityRule
+from medgen.intensities.rule import IntensityRule
 from medgen.preprocessing.slices import axial_square
 from medgen.reconstruction import reconstruct_volume
 from medgen.volumes import Geometry, Volume

@@ -12,11 +12,11 @@ import numpy as np
 
 from medgen.bundles.weights import check_weights, load_weights
 from medgen.errors import BundleError, MedgenError
+from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
 from medgen.nets.pixelminer_lean import PixelMiner, pixelminer_from
 from medgen.nets.pixelminer_published.net import PixelMinerPaper, pixelminer_paper_from
 from medgen.nets.vqvae import VQVAE, vqvae_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import (
     PixelMinerPaperRecipe,
     PixelMinerRecipe,

@@ -52,7 +52,7 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
         "pixelminer-paper": "PixelMiner as published",
     }
     lines = [
-        f"# {title[bundle.model.kind]} for {bundle.rule.modality.upper()}",
+        f"# {title[bundle.model.kind]} for {bundle.rule.kind.title}",
         "",
         "Synthetic slices are drawn from a model of the training scans below. They are no "
         "measurements: do not diagnose from them.",

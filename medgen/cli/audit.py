@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 )
 @scan_options
 def audit(
-    scan, model, output, mask, slice_axis, calibration, seed, jobs, volume, series, overwrite
+    scan, model, output, mask, slice_axis, calibration, seed, jobs, volume, series, modality,
+    overwrite,
 ) -> None:  # fmt: skip
     """Leave out each inner slice of SCAN, re-create it, and compare with the classical methods.
 
@@ -74,7 +75,7 @@ def audit(
     axis = None if slice_axis == "auto" else int(slice_axis)
     methods = recreators((model, *CLASSICAL), seed)
     name = next(iter(methods))
-    before = read_volume(scan, volume=volume, series=series)
+    before = read_volume(scan, volume=volume, series=series, modality=modality)
     region = region_for(before) if mask is None else read_mask(mask, before)
     with shown_progress() as progress, process_pool(jobs or default_jobs()) as executor:
         result = audit_scan(

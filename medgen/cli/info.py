@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
+from medgen.cli.scan import reading_options
+
 
 @click.command(short_help="Show what a scan is: grid, kind, range of values.")
 @click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
-@click.option("--volume", type=click.IntRange(0), metavar="N", help="Volume of a 4-D file, from 0.")
-@click.option("--series", metavar="UID", help="Series, where a DICOM folder holds several.")
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(path: Path, volume: int | None, series: str | None, as_json: bool) -> None:
+def info(
+    path: Path, volume: int | None, series: str | None, modality: str | None, as_json: bool
+) -> None:
     """Show shape, spacing, orientation, slices, modality and values of the scan at PATH.
 
     PATH is a file (NIfTI, NRRD, MetaImage, MGH, DICOM) or a folder with a DICOM series. Nothing
@@ -21,7 +24,7 @@ def info(path: Path, volume: int | None, series: str | None, as_json: bool) -> N
     """
     from medgen.volumes import describe, read_volume
 
-    facts = describe(read_volume(path, volume=volume, series=series))
+    facts = describe(read_volume(path, volume=volume, series=series, modality=modality))
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -31,7 +34,7 @@ def info(path: Path, volume: int | None, series: str | None, as_json: bool) -> N
 
 def rows(facts: dict) -> list[tuple[str, str]]:
     """Name and sentence of everything `medgen.volumes.describe` knows, for reading."""
-    unit = " HU" if facts["modality"] == "ct" else ""
+    unit = f" {facts['unit']}".rstrip()
     result = [
         ("format", facts["format"] or "unknown"),
         ("shape", " x ".join(map(str, facts["shape"]))),
@@ -51,10 +54,9 @@ def rows(facts: dict) -> list[tuple[str, str]]:
     if facts["position_deviation_mm"] is not None:
         off = f"at most {facts['position_deviation_mm']:.3f} mm off a regular grid"
         result.append(("positions", off))
-    said = facts["modality_tag"]
-    source = (
-        "by its values" if not said else f"header says {said}, values {facts['modality_guess']}"
-    )
+    tag = facts["modality_tag"]
+    source = "by its values" if not tag else f"header says {tag}, values {facts['modality_guess']}"
+    source = "as you say" if facts["modality_said"] else source
     result.append(("modality", f"{facts['modality']} ({source})"))
     stored = facts["dtype"]
     if (facts["slope"], facts["intercept"]) != (1, 0):

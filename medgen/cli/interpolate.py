@@ -157,6 +157,7 @@ def interpolate(
     scheduler: str | None,
     volume: int | None,
     series: str | None,
+    modality: str | None,
     overwrite: bool,
 ) -> None:
     """Write SCAN with synthetic slices between its own to OUT.
@@ -196,6 +197,7 @@ def interpolate(
         sampler=sampler,
         volume=volume,
         series=series,
+        modality=modality,
         samples=samples,
         uncertainty=uncertainty,
         mask=mask,

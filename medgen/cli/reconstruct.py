@@ -23,6 +23,7 @@ def reconstruct(
     model: Path,
     volume: int | None,
     series: str | None,
+    modality: str | None,
     overwrite: bool,
 ) -> None:
     """Write SCAN as the VQ-VAE of a model sees it, and print mean SSIM and PSNR of its slices.
@@ -36,7 +37,8 @@ def reconstruct(
     from medgen.reconstruction import reconstruct_volume
     from medgen.volumes import read_volume, write_volume
 
-    result = reconstruct_volume(read_volume(scan, volume=volume, series=series), load_bundle(model))
+    before = read_volume(scan, volume=volume, series=series, modality=modality)
+    result = reconstruct_volume(before, load_bundle(model))
     write_volume(result.volume, output, overwrite=overwrite)
     if result.ssim.size:
         measures = (

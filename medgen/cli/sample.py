@@ -64,6 +64,7 @@ def sample(
 
     from medgen.bundles.bundle import load_bundle
     from medgen.families.two_stage.sample import sample_slices
+    from medgen.intensities.scale import Scale
     from medgen.volumes import Geometry, Volume, write_volume
 
     bundle = load_bundle(model)
@@ -71,15 +72,13 @@ def sample(
         bundle, count, size, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p
     )
     output.mkdir(parents=True, exist_ok=True)
-    modality = bundle.rule.modality
-    if modality == "ct":
-        slices_out = bundle.rule.scale_for(slices).from_unit(slices)
-    else:
-        slices_out = slices + 0.5
-    array = np.moveaxis(slices_out, 0, 2)
+    kind = bundle.rule.kind
+    # Where values have no unit, 0 to 1.
+    scale = bundle.rule.scale_for(slices) if kind.absolute else Scale(0.0, 1.0, bundle.rule.levels)
+    array = np.moveaxis(scale.from_unit(slices), 0, 2)
     geometry = Geometry.from_spacing(array.shape, (1.0, 1.0, 1.0))
-    write_volume(Volume(array, geometry, modality=modality), output / SLICES, overwrite=overwrite)
+    write_volume(Volume(array, geometry, modality=kind.name), output / SLICES, overwrite=overwrite)
     sheet = montage(slices + 0.5, fill=0.0, padding_width=2)
     imsave(output / SHEET, img_as_ubyte(np.clip(sheet, 0, 1)), check_contrast=False)
-    unit = "HU" if modality == "ct" else "0 … 1"
+    unit = kind.unit or "0 … 1"
     click.echo(f"{count} slices of {size[0]} x {size[1]} pixels ({unit}) written to {output}")

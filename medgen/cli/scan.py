@@ -9,10 +9,17 @@ from pathlib import Path
 import click
 
 from medgen.errors import WriteError
+from medgen.intensities.modality import NAMED
+
+modality_option = click.option(
+    "--modality",
+    type=click.Choice(NAMED),
+    help="What the scan is, where medgen cannot tell or errs.",
+)
 
 
-def scan_options(command: Callable) -> Callable:
-    """`--volume`, `--series` and `--overwrite`."""
+def reading_options(command: Callable) -> Callable:
+    """`--volume`, `--series` and `--modality`."""
     options = [
         click.option(
             "--volume", type=click.IntRange(0), metavar="N",
@@ -21,11 +28,18 @@ def scan_options(command: Callable) -> Callable:
         click.option(
             "--series", metavar="UID", help="Which series of a folder of DICOM files."
         ),
-        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists."),
+        modality_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def scan_options(command: Callable) -> Callable:
+    """`reading_options` and `--overwrite`."""
+    return reading_options(
+        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")(command)
+    )
 
 
 def check_output(path: Path, overwrite: bool) -> None:

@@ -16,9 +16,6 @@ from medgen.evaluation.similarity import SSIM_SIDE
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
-AIR_HU = -1024.0
-# Span of 12-bit CT, -1024 ... 3071 HU.
-CT_RANGE = 4095.0
 # Slices handed to other processes before the first comes back.
 AHEAD = 16
 
@@ -93,7 +90,7 @@ class ScanResult:
 
     Args:
         name: of the scan in the report.
-        modality: `ct`, `mr` or `unknown`.
+        modality: as the scan's.
         geometry: of the scan as read.
         plan: which slices were removed.
         thickness_mm: thickness of its slices, None if unknown.
@@ -260,9 +257,7 @@ def evaluate_scan(
     if not tests:
         raise EvaluationError("No method gave a result: " + " ".join(failures.values()))
 
-    ct = volume.modality == "ct"
-    lower = AIR_HU if ct else float(truth.min())
-    data_range = CT_RANGE if ct else float(truth.max()) - lower
+    lower, upper = volume.kind.absolute or (float(truth.min()), float(truth.max()))
 
     def task(t: int) -> SliceTask:
         before = t - t % plan.factor
@@ -276,7 +271,7 @@ def evaluate_scan(
             neighbours=truth[[before, before + plan.factor]],
             region=regions[t],
             lower=lower,
-            data_range=data_range,
+            data_range=upper - lower,
             binning=binning,
             mapped=mapped,
         )
@@ -343,4 +338,4 @@ def recreated(
 def stack_of(volume: Volume, axis: int) -> np.ndarray:
     """Physical values `(n, rows, cols)`, CT below -1024 HU raised to air."""
     values = np.ascontiguousarray(np.moveaxis(volume.physical(), axis, 0))
-    return np.maximum(values, AIR_HU) if volume.modality == "ct" else values
+    return np.maximum(values, volume.kind.air) if volume.kind.absolute else values

@@ -12,9 +12,9 @@ from skimage.morphology import isotropic_closing
 from skimage.segmentation import clear_border
 
 from medgen.errors import EvaluationError
+from medgen.intensities.modality import CT
 from medgen.volumes import Volume
 
-AIR_BELOW_HU = -320
 # Vessels and nodules at the lung's edge up to twice this wide belong to the lung.
 CLOSING_MM = 5.0
 # Couch and tubes thinner than twice this do not belong to the body.
@@ -48,7 +48,7 @@ def region_for(volume: Volume) -> Region:
             "The region of interest is empty, for no body stands out from the scan's background; "
             "give a region with --mask FILE."
         )
-    if volume.modality == "ct":
+    if volume.kind.shows_lungs:
         lungs = lung_mask(volume)
         if lungs.sum() >= CHEST_SHARE * body.sum():
             return Region("lungs", lungs)
@@ -67,7 +67,7 @@ def lung_mask(volume: Volume) -> np.ndarray:
         volume: CT of any orientation.
     """
     hu, spacing, axis = _axial(volume)
-    air = np.array([clear_border(image) for image in hu < AIR_BELOW_HU])
+    air = np.array([clear_border(image) for image in hu < CT.body_above])
     parts = label(air, connectivity=1)
     ml = np.bincount(parts.ravel()) * np.prod(spacing) / 1000
     lungs = np.zeros_like(air)
@@ -93,9 +93,8 @@ def body_mask(volume: Volume) -> np.ndarray:
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return np.zeros(volume.shape, bool)
-    if volume.modality == "ct":
-        threshold = AIR_BELOW_HU
-    else:
+    threshold = volume.kind.body_above
+    if threshold is None:
         # A few bright vessels must not make the bins of the histogram wide.
         threshold = threshold_triangle(np.minimum(finite, np.percentile(finite, 99)))
     body = np.array([_opened(image, spacing[1:]) for image in values > threshold])

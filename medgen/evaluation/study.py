@@ -15,9 +15,8 @@ from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
 from medgen.volumes import Volume, read_volume
 
-# Grey levels for texture where units mean nothing: 25 HU in CT, 64 levels otherwise.
-CT_BINNING = Binning(width=25.0)
-OTHER_BINNING = Binning(count=64)
+# Grey levels for texture where units mean nothing.
+LEVELS = Binning(count=64)
 
 
 @dataclass(frozen=True)
@@ -157,14 +156,14 @@ def _evaluate(
         gap_mm=settings.gap_mm,
         slice_axis=settings.slice_axis,
     )
-    default = CT_BINNING if scan.modality == "ct" else OTHER_BINNING
+    width = scan.kind.bin_width
     return evaluate_scan(
         scan,
         methods,
         plan,
         name=name,
         region=region_for(scan) if mask is None else read_mask(mask, scan),
-        binning=settings.binning or default,
+        binning=settings.binning or (LEVELS if width is None else Binning(width=width)),
         mapped=settings.mapped,
         thickness_mm=settings.thickness_mm,
         executor=executor,

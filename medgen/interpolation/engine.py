@@ -12,7 +12,6 @@ from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
-AIR_HU = -1024.0
 # Stands for a temperature: slices are drawn and given the texture of their neighbours.
 AUTO = "auto"
 
@@ -164,16 +163,16 @@ def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:
     acquired = np.moveaxis(volume.array, axis, 0)
     values = np.empty(acquired.shape, np.float32)
     padding = np.zeros(values.shape, bool)
-    air = AIR_HU if volume.modality == "ct" else 0.0
+    kind = volume.kind
     broken = 0
     for image, stored, padded in zip(values, acquired, padding, strict=True):
         image[...] = volume.physical_of(stored)
         broken += image.size - np.count_nonzero(np.isfinite(image))
         if "padding_value" in volume.metadata:
             padded |= image == np.float32(volume.metadata["padding_value"])
-        if volume.modality == "ct":
-            padded |= image < AIR_HU
-        image[padded] = air
+        if kind.absolute:
+            padded |= image < kind.air
+        image[padded] = kind.air
     if broken:
         raise IntensityError(
             f"Of {values.size} voxels {broken} are NaN or infinite; replace them by numbers first."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medgen.preprocessing.intensity import Scale
+from medgen.intensities.scale import Scale
 from medgen.volumes.volume import Volume
 
 

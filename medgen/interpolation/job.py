@@ -56,6 +56,7 @@ class Job:
         fill_gaps: instead of all that, only put in slices that a DICOM series lacks.
         volume: of a 4-D file, see `read_volume`.
         series: of a folder of DICOM files, likewise.
+        modality: what the user says the scan is, likewise.
         samples: fillings to draw; with several, the k-th goes to `output` with `_k` before its
             suffix, and is what the job gives alone with a seed k - 1 higher.
         uncertainty: NIfTI file, or its name without suffix, before whose suffix come `_std`,
@@ -83,6 +84,7 @@ class Job:
     sampler: str | None = None
     volume: int | None = None
     series: str | None = None
+    modality: str | None = None
     samples: int = 1
     uncertainty: Path | None = None
     mask: Path | None = None
@@ -145,8 +147,22 @@ class Job:
         """
         if self.model is not None:
             return self
-        scan = read_volume(self.scan, volume=self.volume, series=self.series, gaps=self.fill_gaps)
+        scan = self.read()
         return replace(self, model=default_model(scan.modality).name)
+
+    def read(self) -> Volume:
+        """The scan.
+
+        Raises:
+            MedgenError: see `read_volume`.
+        """
+        return read_volume(
+            self.scan,
+            volume=self.volume,
+            series=self.series,
+            gaps=self.fill_gaps,
+            modality=self.modality,
+        )
 
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
@@ -220,7 +236,7 @@ def run_job(
             "uncertainty; leave them out or name a trained model."
         )
     state = state_of(job.scan)
-    before = read_volume(job.scan, volume=job.volume, series=job.series, gaps=job.fill_gaps)
+    before = job.read()
     notes = tuple(before.metadata.get("notes", ()))
     for sentence in notes if note else ():
         note(sentence)
@@ -333,7 +349,7 @@ def is_done(job: Job) -> bool:
             return False
         if folder is None and name != job.model:
             return False
-    scan = read_volume(job.scan, volume=job.volume, series=job.series, gaps=job.fill_gaps)
+    scan = job.read()
     files = scan.metadata["files"]
     return all(facts["input"].get("sha256") == checksum(files) for facts in told)
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.errors import BundleError
+from medgen.intensities.scale import Scale
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import UNCERTAINTY, Filling
 from medgen.preprocessing.contexts import inputs_between
-from medgen.preprocessing.intensity import Scale
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
 from medgen.sampling.uncertainty import Uncertainty
@@ -116,7 +116,7 @@ class PixelMinerInterpolator:
         """
         if self.decode == "mean" and samples > 1:
             raise BundleError("The mean does not vary; ask for one sample, or decode samples.")
-        self.bundle.rule.require_modality(stack)
+        self.bundle.rule.require(stack.modality)
         levels, scale = self._levels(stack)
         box = _occupied(levels)
         at_once = max(1, PIXELS_AT_ONCE // max(1, levels[0][box].size))

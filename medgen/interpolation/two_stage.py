@@ -92,7 +92,7 @@ class TwoStage:
                 f"{self.name} is a two-stage model and cannot tell the uncertainty of pixels; "
                 "use a PixelMiner."
             )
-        self.bundle.rule.require_modality(stack)
+        self.bundle.rule.require(stack.modality)
         model = self.bundle.code_model
         size = model.vqvae_recipe.image_size
         if size is not None and stack.shape[1:] != (size, size):

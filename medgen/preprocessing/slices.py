@@ -10,7 +10,7 @@ import numpy as np
 from skimage.transform import resize
 
 from medgen.errors import TrainingError
-from medgen.preprocessing.intensity import IntensityRule
+from medgen.intensities.rule import IntensityRule
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 

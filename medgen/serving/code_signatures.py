@@ -27,8 +27,8 @@ class ServedCodes(ServedModel):
         self.vqvae = bundle.code_model.vqvae
         self.image_size = bundle.code_model.vqvae_recipe.image_size
         # Of a slice whose scale nobody tells: HU in CT, and 0 to 1 where units are the scan's own.
-        is_ct = bundle.rule.modality == "ct"
-        low, high = (bundle.rule.low_hu, bundle.rule.high_hu) if is_ct else (0.0, 1.0)
+        rule = bundle.rule
+        low, high = (rule.low_hu, rule.high_hu) if rule.kind.absolute else (0.0, 1.0)
         low, high = tf.constant(low, tf.float64), tf.constant(high, tf.float64)
 
         def encode(slices):

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from medgen.preprocessing.intensity import MR_PERCENTILES
-
-# As `interpolation.engine` has it: in CT, whatever lies below is padding and shown as this.
-AIR_HU = -1024.0
+from medgen.intensities.rule import MR_PERCENTILES
 
 
 @dataclass(frozen=True, eq=False)
 class GraphScale:
-    """`preprocessing.intensity.Scale` on float64 scalars.
+    """`intensities.scale.Scale` on float64 scalars.
 
     They come from variables or from slices and never are constants: a division by a constant would
     be rewritten as a multiplication, which rounds otherwise.

@@ -13,7 +13,6 @@ from medgen.sampling.draw import LOWEST_TEMPERATURE
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.wavefront import WavefrontSampler
 from medgen.serving.graph import (
-    AIR_HU,
     GraphScale,
     each,
     occupied,
@@ -233,15 +232,16 @@ class ServedModel:
         return tf.reshape(finished, shape), tf.reshape(deviations, shape)
 
     def _is_padding(self, slices):
-        return slices < AIR_HU if self.rule.modality == "ct" else tf.zeros_like(slices, tf.bool)
+        kind = self.rule.kind
+        return slices < kind.air if kind.absolute else tf.zeros_like(slices, tf.bool)
 
     def _shown(self, slices):
         """Slices as an interpolator is shown them: padding is air."""
-        return tf.where(self._is_padding(slices), AIR_HU, slices)
+        return tf.where(self._is_padding(slices), self.rule.kind.air, slices)
 
     def _scale(self, slices) -> GraphScale:
         last = tf.convert_to_tensor(self.last_level)
-        if self.rule.modality == "ct":
+        if self.rule.kind.absolute:
             return GraphScale(tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high), last)
         return GraphScale(*robust_range(slices), last)
 

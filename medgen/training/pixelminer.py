@@ -13,13 +13,13 @@ import tensorflow as tf
 from medgen.bundles.bundle import Bundle, PixelModel, untrained_pixel_model
 from medgen.errors import TrainingError
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
+from medgen.intensities.rule import IntensityRule
 from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.nets.pixelminer_published.net import PixelMinerPaper
 from medgen.preprocessing.augmentation import Augmentation
 from medgen.preprocessing.bands import around_bands
 from medgen.preprocessing.contexts import context_batch
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.preprocessing.slices import Slab, lines
 from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, to_json
 from medgen.sampling.randomness import uniforms
@@ -262,8 +262,8 @@ def measure_samples(
     count, rows, cols = windows["target"].shape
     twice = {key: np.concatenate([values, values]) for key, values in windows.items()}
     numbers = uniforms(seed, tf.range(2 * count, dtype=tf.int64), (rows, cols, 2))
-    unit = 1.0 if rule.modality == "mr" else (rule.high_hu - rule.low_hu) / 100
-    unit *= 100 / (rule.levels - 1)
+    span = rule.high_hu - rule.low_hu if rule.kind.absolute else 100
+    unit = span / (rule.levels - 1)
     target = windows["target"]
     drawn = sampler(twice, numbers).reshape(2, count, rows, cols)
     errors = np.abs(drawn - target).mean(axis=0)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import IntensityError, TrainingError
-from medgen.preprocessing.intensity import IntensityRule
+from medgen.intensities.modality import UNKNOWN
+from medgen.intensities.rule import IntensityRule
 from medgen.preprocessing.slices import Slab, Stack, split, stack_of
 from medgen.volumes import Volume, find_scans, read_volume
 
@@ -107,7 +108,7 @@ def gather_scans(
 
 def _stack(volume: Volume, rule: IntensityRule, name: str, image_size: int | None) -> Stack:
     try:
-        rule.require_modality(volume)
+        rule.require(volume.modality)
         stack = stack_of(volume, rule, name, image_size)
     except IntensityError as error:
         raise TrainingError(f"{name}: {error}") from error
@@ -124,7 +125,7 @@ def _rule_for(volumes: dict[Path, Volume], levels: int) -> IntensityRule:
     by_modality: dict[str, list[str]] = {}
     for path, volume in volumes.items():
         by_modality.setdefault(volume.modality, []).append(path.name)
-    known = {modality for modality in by_modality if modality != "unknown"}
+    known = {modality for modality in by_modality if modality != UNKNOWN.name}
     if len(known) != 1:
         found = "; ".join(f"{m}: {', '.join(names)}" for m, names in sorted(by_modality.items()))
         raise TrainingError(f"A model is trained on scans of one modality, CT or MR; got {found}.")

@@ -21,7 +21,8 @@ def describe(volume: Volume) -> dict[str, object]:
           `slice_spacing_mm`, `slice_thickness_mm`
         - `gap_mm`: unscanned space between slices, spacing minus thickness, negative where
           slices overlap
-        - `position_deviation_mm`, `modality`, `modality_tag`, `modality_guess`
+        - `position_deviation_mm`, `modality`, `modality_said`, `modality_tag`, `modality_guess`,
+          `unit`
         - `dtype` (stored), `slope`, `intercept`
         - `minimum`, `maximum`: physical units (HU for CT), of the finite voxels
         - `non_finite`: number of NaN and infinite voxels
@@ -49,8 +50,10 @@ def describe(volume: Volume) -> dict[str, object]:
         "gap_mm": None if thickness is None else round(spacing - thickness, 6) + 0.0,
         "position_deviation_mm": metadata.get("position_deviation_mm"),
         "modality": volume.modality,
+        "modality_said": metadata.get("modality_said"),
         "modality_tag": metadata.get("modality_tag"),
         "modality_guess": metadata.get("modality_guess"),
+        "unit": volume.kind.unit,
         "dtype": volume.array.dtype.name,
         "slope": volume.slope,
         "intercept": volume.intercept,

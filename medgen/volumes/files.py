@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import GeometryError, ReadError, WriteError
+from medgen.intensities.guess import guess_modality, guess_padding
+from medgen.intensities.modality import CT, MODALITIES, MR
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
 from medgen.volumes.dicom.find import is_dicom
 from medgen.volumes.dicom.read import read_dicom
 from medgen.volumes.formats import BY_SUFFIX, WRITABLE
-from medgen.volumes.modality import guess_modality, guess_padding
 from medgen.volumes.volume import Volume
 
 READABLE = (*BY_SUFFIX, *DICOM_SUFFIXES)
@@ -28,11 +29,13 @@ def read_volume(
     volume: int | None = None,
     series: str | None = None,
     gaps: bool = False,
+    modality: str | None = None,
 ) -> Volume:
     """Read one scan.
 
-    The modality is the one a DICOM header names, unless it says CT and the values look like MR.
-    Where no header names one it is guessed from the values (see `medgen.volumes.modality`).
+    The modality is the one given; else the one a DICOM header names, unless it says CT and the
+    values look like MR.
+    Where no header names one it is guessed from the values (see `medgen.intensities.guess`).
 
     Args:
         path: a NIfTI, Analyze, MGH, NRRD, MetaImage or DICOM file, or a folder with the files of
@@ -41,6 +44,7 @@ def read_volume(
         series: SeriesInstanceUID, where a folder holds several series.
         gaps: read a DICOM series that lacks slices, instead of refusing it: the nearest acquired
             one stands where one is missing, and `metadata["missing_slices"]` tells where.
+        modality: what the scan is, where the user says so: a name in `intensities.modality.NAMED`.
 
     Returns:
         Volume with the voxels as stored, in native byte order.
@@ -76,10 +80,10 @@ def read_volume(
             if str(path) in str(error):
                 raise
             raise GeometryError(f"{path}: {error}") from error
-        return with_modality(scan)
+        return with_modality(scan, modality)
 
 
-def with_modality(scan: Volume) -> Volume:
+def with_modality(scan: Volume, said: str | None = None) -> Volume:
     """The same scan with its modality checked or guessed, and the padding of CT made known."""
     # Two million voxels, evenly spread over memory, tell as much as all of them.
     step = max(1, scan.array.size // SAMPLED_VOXELS)
@@ -87,11 +91,13 @@ def with_modality(scan: Volume) -> Volume:
     guess = guess_modality(physical)
     metadata = {**scan.metadata, "modality_guess": guess}
     modality = scan.modality if scan.metadata.get("modality_tag") else guess
-    if scan.modality == "ct" and guess == "mr":
-        modality = "mr"
+    if said is not None:
+        modality = metadata["modality_said"] = said
+    elif (scan.modality, guess) == (CT.name, MR.name):
+        modality = guess
         note = "The header says CT, but the values look like MR; they are taken for MR."
         metadata["notes"] = (*scan.metadata.get("notes", ()), note)
-    if modality == "ct" and "padding_value" not in metadata:
+    if MODALITIES[modality].absolute and "padding_value" not in metadata:
         padding = guess_padding(physical)
         if padding is not None:
             metadata["padding_value"] = padding

@@ -17,6 +17,7 @@ from medgen.volumes.volume import Volume
 
 # What the body of usual size fills: width, depth and the height shown, in mm.
 BODY_MM = {"ct": (365.0, 265.0, 320.0), "mr": (185.0, 225.0, 185.0)}
+BODIES = {"ct": Torso, "mr": Head}
 STORED_RANGE = {"ct": (-1024, 3071), "mr": (0, 32767)}
 
 
@@ -79,7 +80,7 @@ class Phantom:
     def body(self) -> Torso | Head:
         """The anatomy in lengths of a body of usual size."""
         rng = np.random.default_rng(self.seed)
-        return Torso(rng) if self.modality == "ct" else Head(rng)
+        return BODIES[self.modality](rng)
 
     def intensity(
         self, x_mm: np.ndarray | float, y_mm: np.ndarray | float, z_mm: np.ndarray | float

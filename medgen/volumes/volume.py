@@ -9,9 +9,8 @@ from types import MappingProxyType
 import numpy as np
 
 from medgen.errors import GeometryError
+from medgen.intensities.modality import MODALITIES, Modality
 from medgen.volumes.geometry import Geometry
-
-MODALITIES = ("ct", "mr", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,7 @@ class Volume:
         geometry: the grid, of the same shape.
         slope: physical units per stored unit, not 0.
         intercept: physical value of a stored 0.
-        modality: `ct`, `mr` or `unknown`.
+        modality: a name in `intensities.modality.MODALITIES`.
         metadata: what a reader knew beyond that; keys are documented in `medgen.volumes`.
 
     Raises:
@@ -47,7 +46,7 @@ class Volume:
                 f"The array's shape {array.shape} must be the geometry's {self.geometry.shape}."
             )
         if self.modality not in MODALITIES:
-            raise ValueError(f"modality must be one of {MODALITIES}, got {self.modality!r}")
+            raise ValueError(f"modality must be one of {tuple(MODALITIES)}, got {self.modality!r}")
         if not self.slope or not np.isfinite([self.slope, self.intercept]).all():
             raise ValueError(
                 f"slope must not be 0 and both must be finite, got {self.slope}, {self.intercept}"
@@ -58,6 +57,11 @@ class Volume:
         object.__setattr__(self, "slope", float(self.slope))
         object.__setattr__(self, "intercept", float(self.intercept))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    @property
+    def kind(self) -> Modality:
+        """What there is to know of its modality."""
+        return MODALITIES[self.modality]
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -16,10 +16,10 @@ from medgen.bundles.bundle import (
     untrained_pixel_model,
 )
 from medgen.errors import BundleError, MedgenError
+from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelcnn import pixelcnn_from
 from medgen.nets.pixelminer_lean import pixelminer_from
 from medgen.nets.vqvae import vqvae_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, PriorRecipe, VQVAERecipe
 from medgen.sampling.windows import WindowSampler
 

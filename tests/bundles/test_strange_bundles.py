@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from medgen.bundles.bundle import Bundle, CodeModel, load_bundle, save_bundle
 from medgen.bundles.weights import fewest_numbers
 from medgen.errors import BundleError
+from medgen.intensities.rule import IntensityRule
 from medgen.nets.vqvae import vqvae_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import (
     PIXELMINER_RECIPES,
     PRIOR_RECIPES,

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.cli import main
 from medgen.cli.evaluate import parsed
+from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
 from medgen.volumes import Geometry, Volume, write_volume
 from medgen.volumes.phantom import phantom_volume
@@ -146,7 +146,6 @@ def test_trained_models_are_methods_too(scans, tmp_path):
     from medgen.bundles.bundle import Bundle, CodeModel, save_bundle
     from medgen.nets.pixelcnn import pixelcnn_from
     from medgen.nets.vqvae import vqvae_from
-    from medgen.preprocessing.intensity import IntensityRule
     from medgen.recipes import PriorRecipe, VQVAERecipe
 
     first = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.cli import main
 from medgen.evaluation.noise import high_frequency_power_ratio
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import model_folder
 from medgen.interpolation.job import Job, is_done, run_job
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import SliceSampler
 

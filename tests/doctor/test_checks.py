@@ -16,10 +16,10 @@ from medgen.doctor.checks import (
     check_normalisation,
     check_samplers,
 )
+from medgen.intensities.rule import IntensityRule
 from medgen.layers.causal import CausalInput, GatedBlock
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 
 RECIPE = PixelMinerRecipe(

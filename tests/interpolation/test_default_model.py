@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from medgen.bundles import released
 from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.cli import main
+from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume

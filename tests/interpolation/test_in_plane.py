@@ -7,9 +7,9 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, save_bundle, untrained_pixel_model
 from medgen.errors import BundleError
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.in_plane import InPlaneInterpolator, through_axis
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES, PixelMinerRecipe
 from medgen.volumes import Geometry, Volume
 

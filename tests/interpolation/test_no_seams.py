@@ -7,9 +7,9 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.evaluation.noise import seam_score
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume

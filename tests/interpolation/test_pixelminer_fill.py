@@ -8,11 +8,11 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
 from medgen.errors import BundleError, IntensityError, MedgenError
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume

@@ -7,13 +7,13 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.errors import BundleError, MedgenError
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation.engine import insert_slices
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.interpolation.plan import plan_slices
 from medgen.interpolation.samples import UNCERTAINTY, insert_samples
 from medgen.interpolation.two_stage import TwoStage
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import Drawn, SliceSampler
 from medgen.volumes import Geometry, Volume

@@ -7,10 +7,10 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.errors import BundleError, GeometryError, IntensityError, MedgenError
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.two_stage import TwoStage
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.volumes import Geometry, Volume
 
 

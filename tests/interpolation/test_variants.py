@@ -7,7 +7,6 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, load_bundle, save_bundle, untrained_pixel_model
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.volumes import Geometry, Volume
 

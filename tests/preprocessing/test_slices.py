@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from medgen.errors import IntensityError, TrainingError
-from medgen.preprocessing.intensity import IntensityRule
+from medgen.intensities.rule import IntensityRule
 from medgen.preprocessing.slices import (
     SCANS_FOR_SPLIT_BY_SCAN,
     Slab,

@@ -11,12 +11,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from medgen.bundles.bundle import Bundle, PixelModel
-from medgen.interpolation import engine, interpolate_volume
+from medgen.intensities.rule import IntensityRule
+from medgen.interpolation import interpolate_volume
 from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.interpolation.two_stage import TwoStage
 from medgen.likelihoods.tfp import DiscretizedLogisticMixture
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PixelMinerRecipe
 from medgen.serving import graph
 from medgen.serving.export import export_bundle
@@ -312,10 +312,6 @@ def test_versions_count_up_and_carry_the_card(two_stage, tmp_path):
     assert seen.shape == images.shape
     decoded = ask(model, "decode", ask(model, "encode", {"slices": images}))["slice"]
     np.testing.assert_array_equal(seen, decoded[:, :11, :14])
-
-
-def test_padding_is_what_the_engine_takes_for_it():
-    assert graph.AIR_HU == engine.AIR_HU
 
 
 @pytest.mark.parametrize("size", [2, 3, 200, 201, 12345])

@@ -7,8 +7,8 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, PixelModel
 from medgen.errors import TrainingError
+from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.preprocessing.intensity import IntensityRule
 from medgen.recipes import PIXELMINER_RECIPES
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import ReadError, TrainingError
-from medgen.preprocessing.intensity import IntensityRule
+from medgen.intensities.rule import IntensityRule
 from medgen.training.scans import gather_scans
 from medgen.volumes import Geometry, Volume, write_volume
 from medgen.volumes.phantom import phantom_volume

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medgen.intensities.modality import CT, LABELS, MR, UNKNOWN
 from medgen.volumes.dicom.decode import decode
 from medgen.volumes.dicom.find import find_series
 from medgen.volumes.dicom.frames import Frame, padding_of, pydicom_errors
@@ -13,6 +14,8 @@ from medgen.volumes.geometry import Geometry
 from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume
 from medgen.volumes.volume import Volume
+
+TAGGED = {"CT": CT, "MR": MR, "SEG": LABELS}  # what Modality says in a header
 
 
 def read_dicom(
@@ -72,7 +75,7 @@ def read_dicom(
         Geometry(array.shape, found.affine),
         slope=slope,
         intercept=intercept,
-        modality={"CT": "ct", "MR": "mr"}.get(tag, "unknown"),
+        modality=TAGGED.get(tag, UNKNOWN).name,
         metadata=metadata,
     )
 

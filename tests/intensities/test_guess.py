@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medgen.volumes.modality import guess_modality, guess_padding
+from medgen.intensities.guess import guess_modality, guess_padding
 
 RNG = np.random.default_rng(11)
 TISSUE = RNG.normal(40, 20, 10_000).round()

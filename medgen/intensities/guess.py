@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-AIR_HU = (-1200.0, -500.0)  # air and lung on the Hounsfield scale, with noise
+AIR_RANGE_HU = (-1200.0, -500.0)  # air and lung, with noise
 LOWEST_HU = -8192.0
 LEAST_AIR = 0.001
 MOST_NEGATIVE = 0.02
@@ -30,7 +30,7 @@ def guess_modality(physical: np.ndarray) -> str:
     values = physical[np.isfinite(physical)]
     if not values.size:
         return "unknown"
-    air = np.mean((values >= AIR_HU[0]) & (values <= AIR_HU[1]))
+    air = np.mean((values >= AIR_RANGE_HU[0]) & (values <= AIR_RANGE_HU[1]))
     if air >= LEAST_AIR and values.min() >= LOWEST_HU:
         return "ct"
     if np.mean(values < 0) <= MOST_NEGATIVE and np.unique(values).size >= FEWEST_LEVELS:

@@ -1,0 +1,1 @@
+"""What the numbers of a scan mean: its kind, its units, and the levels that nets see."""

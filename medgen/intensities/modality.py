@@ -1,0 +1,58 @@
+"""The kinds of scans, and everything that differs between them; no other place asks for a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Of the air in a CT; what lies below it was not measured.
+AIR_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of scan.
+
+    Args:
+        name: as `Volume.modality` has it.
+        title: as sentences have it.
+        unit: of physical values, empty where they are the scanner's own.
+        air: physical value of what gives no signal.
+        absolute: lowest and highest value that the unit gives a meaning, None where only values of
+            one scan compare.
+        body_above: physical value that parts the body from air, None where the scan has to tell.
+        shows_lungs: whether lungs stand out by their value.
+        bin_width: of a grey level for texture, None for a number of levels.
+        is_learnt: whether a model can be for this kind.
+        is_categorical: whether values are names, between which nothing lies.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    air: float = 0.0
+    absolute: tuple[float, float] | None = None
+    body_above: float | None = None
+    shows_lungs: bool = False
+    bin_width: float | None = None
+    is_learnt: bool = False
+    is_categorical: bool = False
+
+
+CT = Modality(
+    "ct",
+    "CT",
+    unit="HU",
+    air=AIR_HU,
+    absolute=(AIR_HU, 3071.0),  # of 12 bits
+    body_above=-320.0,
+    shows_lungs=True,
+    bin_width=25.0,
+    is_learnt=True,
+)
+MR = Modality("mr", "MR", is_learnt=True)
+LABELS = Modality("labels", "a label map", is_categorical=True)
+UNKNOWN = Modality("unknown", "of unknown modality")
+
+MODALITIES = {kind.name: kind for kind in (CT, MR, LABELS, UNKNOWN)}
+# What a user can say a scan is.
+NAMED = tuple(name for name in MODALITIES if name != UNKNOWN.name)

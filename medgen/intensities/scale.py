@@ -1,0 +1,44 @@
+"""Physical units (HU, MR units) ⇄ the integer levels and the unit range that nets see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Levels `0 … levels - 1` spread evenly over `low … high` in physical units.
+
+    A physical value that is one of the levels comes back exactly; CT over −1024…1023 HU with 2048
+    levels loses nothing but what lies outside.
+    """
+
+    low: float
+    high: float
+    levels: int
+
+    @property
+    def step(self) -> float:
+        """Physical units per level."""
+        return (self.high - self.low) / (self.levels - 1)
+
+    def quantise(self, physical: np.ndarray) -> np.ndarray:
+        """Nearest level of each value, int32, limited to the first and last level."""
+        levels = np.rint((np.asarray(physical, np.float64) - self.low) / self.step)
+        return np.clip(levels, 0, self.levels - 1).astype(np.int32)
+
+    def dequantise(self, levels: np.ndarray) -> np.ndarray:
+        """Physical value of each level, float32."""
+        return (self.low + np.asarray(levels, np.float64) * self.step).astype(np.float32)
+
+    def to_unit(self, physical: np.ndarray) -> np.ndarray:
+        """`low … high` ⇒ −0.5…0.5, limited to that range, float32."""
+        unit = (np.asarray(physical, np.float32) - self.low) / (self.high - self.low) - 0.5
+        return np.clip(unit, -0.5, 0.5).astype(np.float32)
+
+    def from_unit(self, unit: np.ndarray) -> np.ndarray:
+        """−0.5…0.5 ⇒ physical units, limited to `low … high`, float32."""
+        unit = np.clip(np.asarray(unit, np.float32), -0.5, 0.5)
+        return (unit + np.float32(0.5)) * np.float32(self.high - self.low) + np.float32(self.low)
