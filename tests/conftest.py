@@ -27,6 +27,7 @@ def two_stage():
     import numpy as np
 
     from medgen.bundles.bundle import Bundle, CodeModel
+    from medgen.intensities.rule import IntensityRule
     from medgen.nets.pixelcnn import pixelcnn_from
     from medgen.nets.vqvae import vqvae_from
     from medgen.recipes import PriorRecipe, VQVAERecipe

@@ -63,8 +63,10 @@ def test_prints_json(ct):
         "gap_mm": None,
         "position_deviation_mm": None,
         "modality": "ct",
+        "modality_said": None,
         "modality_tag": None,
         "modality_guess": "ct",
+        "unit": "HU",
         "dtype": "int16",
         "slope": 1.0,
         "intercept": -1024.0,
@@ -75,6 +77,17 @@ def test_prints_json(ct):
         "padding_fraction": 0.05,
         "notes": [],
     }
+
+
+def test_the_user_overrules_the_guess(ct):
+    lines = info(ct, "--modality", "mr").output.splitlines()
+    assert lines[5:8] == [
+        "modality      mr (as you say)",
+        "stored        int16, times 1 plus -1024",
+        "values        -3024 to 1976",
+    ]
+    assert len(lines) == 8  # padding below all air is a thing of CT
+    assert info(ct, "--modality", "xray").exit_code == 2
 
 
 def test_non_finite_voxels_and_notes(tmp_path):

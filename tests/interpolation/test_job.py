@@ -5,7 +5,8 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
-from medgen.interpolation.job import Job, run_job
+from medgen.interpolation.job import Job, is_done, run_job
+from medgen.interpolation.provenance import read_provenance
 from medgen.interpolation.two_stage import TwoStage
 from medgen.volumes import read_volume, write_volume
 from medgen.volumes.phantom import phantom_volume
@@ -58,3 +59,12 @@ def test_notes_come_before_the_work(job):
     assert len(notes) == 1
     assert "positions were converted to mm" in notes[0]
     assert outcome.notes == tuple(notes)
+
+
+def test_a_modality_that_the_user_says_is_read_and_told(job):
+    said = replace(job, modality="mr", output=job.output.with_name("mr.nii.gz"))
+    assert said.read().modality == "mr"
+    run_job(said)
+    assert is_done(said)
+    assert read_provenance(said.output)["options"]["modality"] == "mr"
+    assert not is_done(replace(said, modality="ct"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medgen.bundles.bundle import Bundle, load_bundle, save_bundle, untrained_pixel_model
+from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.recipes import PixelMinerRecipe
 from medgen.volumes import Geometry, Volume

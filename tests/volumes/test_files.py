@@ -128,3 +128,14 @@ def test_importing_volumes_imports_neither_tensorflow_nor_itk():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "[]\n"
+
+
+def test_what_the_user_says_a_scan_is_overrules_its_values(tmp_path):
+    air_and_tissue = np.where(np.arange(60).reshape(3, 4, 5) % 2, -1000, 40).astype(np.int16)
+    write_volume(SCAN.with_array(air_and_tissue, SCAN.geometry), tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii").modality == "ct"
+    for name in ("ct", "mr", "labels"):
+        scan = read_volume(tmp_path / "a.nii", modality=name)
+        assert (scan.modality, scan.metadata["modality_said"]) == (name, name)
+        assert scan.metadata["modality_guess"] == "ct"
+    assert "modality_said" not in read_volume(tmp_path / "a.nii").metadata
