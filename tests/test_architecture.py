@@ -115,9 +115,10 @@ def test_imports_point_one_way():
     [
         ("errors", set()),
         ("intensities", {"errors"}),
-        ("volumes", {"errors", "intensities"}),
+        ("storage", {"errors"}),
+        ("volumes", {"errors", "intensities", "storage"}),
         ("preprocessing", {"errors", "intensities", "volumes"}),
-        ("evaluation", {"errors", "intensities", "volumes"}),
+        ("evaluation", {"errors", "intensities", "storage", "volumes"}),
         ("recipes", {"errors"}),
         ("likelihoods", {"errors"}),
         ("layers", {"errors", "likelihoods"}),
@@ -134,7 +135,8 @@ def test_nobody_imports_the_command_line():
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "intensities", "volumes", "preprocessing", "evaluation", "recipes"]
+    "name",
+    ["errors", "intensities", "storage", "volumes", "preprocessing", "evaluation", "recipes"],
 )
 def test_tensorflow_and_keras_are_not_needed_by(name):
     for module in modules(name):

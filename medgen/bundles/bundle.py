@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from medgen.bundles.weights import check_weights, load_weights
-from medgen.errors import BundleError, MedgenError
+from medgen.errors import BundleError, MedgenError, ReadError
 from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
 from medgen.nets.pixelminer_lean import PixelMiner, pixelminer_from
@@ -29,6 +29,7 @@ from medgen.recipes import (
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
 from medgen.sampling.windows import WindowSampler
+from medgen.storage import json_fields, make_folder, move, staging, write_text
 
 FORMAT_VERSION = 1
 PIXEL_RECIPES = {"pixelminer": PixelMinerRecipe, "pixelminer-paper": PixelMinerPaperRecipe}
@@ -37,7 +38,7 @@ RECIPE = "recipe.json"
 INTENSITY = "intensity.json"
 METRICS = "metrics.json"
 CARD = "README.md"
-LONGEST_JSON = 1 << 24  # characters
+LONGEST_JSON = 1 << 24  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,25 +140,30 @@ class Bundle:
 
 
 def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
-    """Write `bundle` into `folder` (made if missing); `recipe.json`, written last, makes it whole.
+    """Write `bundle` into `folder` (made if missing); `recipe.json`, there last, makes it whole.
 
     Args:
         bundle: the model.
-        folder: files of the same names in it are replaced.
+        folder: files of the same names in it are replaced, `recipe.json` going first.
         card: the model card, in Markdown.
+
+    Raises:
+        WriteError: `folder` cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    recipes = {}
-    for stage, (recipe, net) in bundle.model.stages.items():
-        recipes[stage] = to_json(recipe)
-        net.save_weights(_weights(folder, stage))
-    _write_json(folder / INTENSITY, bundle.rule.to_json())
-    _write_json(folder / METRICS, dict(bundle.metrics))
-    (folder / CARD).write_text(card)
-    _write_json(
-        folder / RECIPE,
-        {"format_version": FORMAT_VERSION, "kind": bundle.model.kind, **recipes},
-    )
+    make_folder(folder)
+    recipes = {"format_version": FORMAT_VERSION, "kind": bundle.model.kind}
+    with staging(folder / RECIPE) as place:
+        for stage, (recipe, net) in bundle.model.stages.items():
+            recipes[stage] = to_json(recipe)
+            net.save_weights(_weights(place, stage))
+        _write_json(place / INTENSITY, bundle.rule.to_json())
+        _write_json(place / METRICS, dict(bundle.metrics))
+        write_text(card, place / CARD)
+        _write_json(place / RECIPE, recipes)
+        (folder / RECIPE).unlink(missing_ok=True)
+        names = [*(_weights(place, stage).name for stage in bundle.model.stages), INTENSITY]
+        for name in (*names, METRICS, CARD, RECIPE):
+            move(place / name, folder / name, overwrite=True)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -233,17 +239,13 @@ def _weights(folder: Path, stage: str) -> Path:
 
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", path)
 
 
 def _read_json(path: Path) -> dict:
     if not path.is_file():
         raise BundleError(f"{path.parent} is no complete model: {path.name} is missing.")
     try:
-        with open(path, encoding="utf-8") as file:
-            values = json.loads(file.read(LONGEST_JSON))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is damaged ({error}); copy the bundle again.") from error
-    if not isinstance(values, dict):
-        raise BundleError(f"{path} is damaged: expected an object of fields.")
-    return values
+        return json_fields(path, longest=LONGEST_JSON)
+    except ReadError as error:
+        raise BundleError(f"{path} is damaged; copy the bundle again: {error}") from error

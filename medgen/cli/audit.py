@@ -94,7 +94,7 @@ def audit(
         draws = [recreators((model,), seed + n)[name] for n in range(DRAWS)]
         echo_coverage(name, interval_coverage(before, draws, region=region, slice_axis=axis))
     if output is not None:
-        write_slices(output, [result])
+        write_slices(output, [result], overwrite=overwrite)
         click.echo(f"Every metric written to {output}.")
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +19,10 @@ from medgen.evaluation.protocol import ScanResult
 from medgen.evaluation.scoring import METRICS, Metric, SliceScore
 from medgen.evaluation.study import Study
 from medgen.evaluation.summary import gather_cases, summarize
+from medgen.storage import csv_text, make_folder, move, staging, write_text
 
 FORMAT_VERSION = 1
+DIGITS = 9  # enough to get every float32 back
 SLICES, FEATURES = "slices.csv", "features.csv"
 SUMMARY, PAGE, PICTURES = "summary.json", "report.html", "figures"
 # Scans that get pictures of their own, so that the page stays of a size to be sent.
@@ -48,7 +48,8 @@ def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict
         What `summary.json` holds.
 
     Raises:
-        EvaluationError: the folder exists or cannot be written.
+        EvaluationError: the folder exists, or is no report.
+        WriteError: it cannot be written.
     """
     require_writable(folder, overwrite=overwrite)
     summary = {
@@ -58,29 +59,23 @@ def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict
         **summarize(study.scans, seed=study.settings.seed),
         "failed": dict(study.failures),
     }
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".medgen-") as temporary:
-            new = Path(temporary) / "new"
-            (new / PICTURES).mkdir(parents=True)
-            write_slices(new / SLICES, study.scans)
-            write_csv(new / FEATURES, (*PLACE, "feature", "value"), feature_rows(study.scans))
-            (new / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
-            pictures = []
-            for name, caption, figure in draw(study.scans, summary):
-                png = io.BytesIO()
-                figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
-                (new / PICTURES / f"{name}.png").write_bytes(png.getvalue())
-                data = base64.b64encode(png.getvalue()).decode()
-                pictures.append({"caption": caption, "data": data})
-            (new / PAGE).write_text(render(summary, pictures), encoding="utf-8")
-            if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            new.rename(folder)
-    except OSError as error:
-        raise EvaluationError(
-            f"Cannot write the report {folder}: {error.strerror or error}."
-        ) from error
+    make_folder(folder.parent)
+    with staging(folder) as place:
+        new = place / "new"
+        (new / PICTURES).mkdir(parents=True)
+        write_slices(new / SLICES, study.scans)
+        features = [(*PLACE, "feature", "value"), *feature_rows(study.scans)]
+        write_text(csv_text(features, digits=DIGITS), new / FEATURES)
+        write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", new / SUMMARY)
+        pictures = []
+        for name, caption, figure in draw(study.scans, summary):
+            png = io.BytesIO()
+            figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
+            (new / PICTURES / f"{name}.png").write_bytes(png.getvalue())
+            data = base64.b64encode(png.getvalue()).decode()
+            pictures.append({"caption": caption, "data": data})
+        write_text(render(summary, pictures), new / PAGE)
+        move(new, folder, overwrite=overwrite)
     return summary
 
 
@@ -99,11 +94,11 @@ def require_writable(folder: Path, *, overwrite: bool = False) -> None:
         )
 
 
-def write_slices(path: Path, scans: Iterable[ScanResult]) -> None:
+def write_slices(path: Path, scans: Iterable[ScanResult], *, overwrite: bool = False) -> None:
     """Write `slices.csv`: place and method, then every metric, for each score.
 
     Raises:
-        EvaluationError: the file cannot be written.
+        WriteError: the file exists or cannot be written.
     """
     rows = (
         [*_place(scan, score), *(score.metrics[name] for name in METRIC_NAMED)]
@@ -111,7 +106,8 @@ def write_slices(path: Path, scans: Iterable[ScanResult]) -> None:
         for score in scan.scores
         if score.metrics
     )
-    write_csv(path, (*PLACE, *METRIC_NAMED), rows)
+    table = csv_text([(*PLACE, *METRIC_NAMED), *rows], digits=DIGITS)
+    write_text(table, path, overwrite=overwrite)
 
 
 def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
@@ -121,23 +117,6 @@ def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
             mapped = {f"msmfe_{name}": value for name, value in score.map_errors.items()}
             for name, value in {**score.features, **mapped}.items():
                 yield [*_place(scan, score), name, value]
-
-
-def write_csv(path: Path, header: Iterable[str], rows: Iterable[list[object]]) -> None:
-    """Write rows, numbers to 9 digits: enough to get every float32 back.
-
-    Raises:
-        EvaluationError: the file cannot be written.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([f"{v:.9g}" if isinstance(v, float) else v for v in row])
-    try:
-        path.write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def draw(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import medgen
 from medgen.bundles.released import default_model
-from medgen.errors import BundleError, GeometryError, MedgenError, ReadError, WriteError
+from medgen.errors import BundleError, GeometryError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
@@ -17,23 +17,23 @@ from medgen.interpolation.needs import bytes_needed
 from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.interpolation.provenance import (
-    checksum,
     identity,
     model_checksum,
     provenance,
+    put_in_place,
     read_provenance,
     remove_provenance,
     require_provenance_writable,
-    write_provenance,
     writes_series,
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
-from medgen.volumes import Geometry, Volume, itk, read_volume, write_volume
+from medgen.storage import checksum, claim, is_free, json_fields, move, writing
+from medgen.volumes import Geometry, Volume, itk, read_volume
 from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, sop_class_of
 from medgen.volumes.dicom.find import Series, find_series
 from medgen.volumes.dicom.frames import pydicom_errors
 from medgen.volumes.dicom.write import require_series_writable, write_series
-from medgen.volumes.files import require_writable, suffix_of
+from medgen.volumes.files import encode_volume, require_writable, suffix_of
 from medgen.volumes.memory import require_memory
 
 NIFTI = (".nii", ".nii.gz")
@@ -104,12 +104,11 @@ class Job:
             else:
                 require_writable(output, overwrite=self.overwrite)
             require_provenance_writable(output)
-        beside = [*self.maps.values(), *([] if self.mask is None else [self.mask])]
-        for path in beside:
+        for path in self.beside:
             require_writable(path, overwrite=self.overwrite)
             if suffix_of(path) not in NIFTI:
                 raise WriteError(f"Cannot write {path}: its name must end in {', '.join(NIFTI)}.")
-        paths = [path.absolute() for path in (*self.outputs, *beside)]
+        paths = [path.parent.resolve() / path.name for path in self.written]
         for path in paths:
             if paths.count(path) > 1:
                 raise WriteError(f"{path} cannot hold two things; name another file for one.")
@@ -129,6 +128,16 @@ class Job:
         whole = bool(suffix_of(self.uncertainty))
         path = self.uncertainty if whole else Path(f"{self.uncertainty}.nii.gz")
         return {name: _with_ending(path, name) for name in UNCERTAINTY}
+
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """Where maps and mask go."""
+        return (*self.maps.values(), *([] if self.mask is None else [self.mask]))
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """Every place but those of the provenances."""
+        return (*self.outputs, *self.beside)
 
     @property
     def options(self) -> dict[str, object]:
@@ -209,7 +218,10 @@ def run_job(
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Read the scan, insert slices, write maps, provenance and finer scan, in this order.
+    """Read the scan, insert slices, write maps, finer scans and their provenance.
+
+    Whoever makes the same output meanwhile is waited for. All of it is written before the first
+    appears under its name.
 
     Args:
         job: what to do, and by which model.
@@ -222,6 +234,26 @@ def run_job(
         MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
     """
     job.require_writable()
+    with ExitStack() as stack:
+        # In one order, so that two runs do not wait for each other.
+        claims = {
+            path: stack.enter_context(claim(path, tell=note or (lambda sentence: None)))
+            for path in sorted(job.written)
+        }
+        job.require_writable()  # as what another run made may be there by now
+        for output in job.outputs:
+            if is_free(output):  # a killed run may have left the provenance alone
+                remove_provenance(output)
+        return _run(job, claims, interpolator, progress, note)
+
+
+def _run(
+    job: Job,
+    claims: Mapping[Path, Path],
+    interpolator: Interpolator | None,
+    progress: Progress | None,
+    note: Callable[[str], None] | None,
+) -> Outcome:
     if job.fill_gaps and (job.factor, job.spacing_mm, job.slice_axis) != (None, None, None):
         raise GeometryError(
             "Filling gaps keeps the spacing that the series has; leave out --factor, --spacing and "
@@ -292,27 +324,24 @@ def run_job(
             f"{job.scan} changed while it was worked on, so nothing is written; run again when it "
             "is complete."
         )
-    for name, path in job.maps.items():
-        write_volume(drawn.uncertainty[name], path, overwrite=job.overwrite)
+    volumes = {path: drawn.uncertainty[name] for name, path in job.maps.items()}
     if job.mask is not None:
-        write_volume(plan.mask(), job.mask, overwrite=job.overwrite)
-    for output, after, told in zip(job.outputs, drawn.volumes, facts, strict=True):
-        # At no time does an output lie beside the provenance of another.
-        replaced = output.exists()
-        if replaced:
-            remove_provenance(output)
-        else:
-            write_provenance(fields | told, output)
-        try:
-            if source is not None:
-                _write_series(output, source, after, plan, told, overwrite=job.overwrite)
+        volumes[job.mask] = plan.mask()
+    volumes |= zip(job.outputs, drawn.volumes, strict=True)
+    told = dict(zip(job.outputs, facts, strict=True))
+    new = {path: place / f"unfinished{suffix_of(path)}" for path, place in claims.items()}
+    for path, volume in volumes.items():
+        with writing(path):
+            if source is not None and path in told:
+                _write_series(new[path], source, volume, plan, told[path])
             else:
-                write_volume(after, output, overwrite=job.overwrite)
-        except MedgenError:
-            remove_provenance(output)
-            raise
-        if replaced:
-            write_provenance(fields | told, output)
+                encode_volume(volume, new[path])
+    job.require_writable()
+    for path in job.beside:
+        with writing(path):
+            move(new[path], path, overwrite=job.overwrite)
+    for path in job.outputs:
+        put_in_place(new[path], path, fields | told[path], overwrite=job.overwrite)
     if partial is not None:
         partial.remove()
     return Outcome(job.outputs, interpolator.name, before.geometry, plan.geometry, notes)
@@ -334,7 +363,7 @@ def is_done(job: Job) -> bool:
         MedgenError: there are outputs, but the scan or the model cannot be read.
     """
     told = [read_provenance(output) if output.exists() else None for output in job.outputs]
-    if None in told or not all(path.exists() for path in (*job.maps.values(), job.mask) if path):
+    if None in told or not all(path.exists() for path in job.beside):
         return False
     folder = model_folder(job.model)
     parts = None if folder is None else model_checksum(folder)
@@ -360,21 +389,6 @@ def sidecar_fields(path: Path, plan: SlicePlan) -> dict[str, object]:
     fields.pop("SliceTiming", None)
     if "SpacingBetweenSlices" in fields:
         fields["SpacingBetweenSlices"] = plan.geometry.spacing[plan.axis]
-    return fields
-
-
-def json_fields(path: Path) -> dict[str, object]:
-    """Fields of the object in a JSON file.
-
-    Raises:
-        ReadError: it cannot be read or holds no object.
-    """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ReadError(f"{path} is no JSON file; mend or remove it.") from error
-    if not isinstance(fields, dict):
-        raise ReadError(f"{path} is no JSON object of fields; mend or remove it.")
     return fields
 
 
@@ -409,13 +423,7 @@ def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
 
 
 def _write_series(
-    output: Path,
-    source: Series,
-    after: Volume,
-    plan: SlicePlan,
-    facts: dict[str, object],
-    *,
-    overwrite: bool,
+    folder: Path, source: Series, after: Volume, plan: SlicePlan, facts: dict[str, object]
 ) -> None:
     named = [
         f"{name} {value}"
@@ -428,15 +436,7 @@ def _write_series(
         options=", ".join(named),
         identity=identity(facts),
     )
-    write_series(
-        after,
-        source,
-        plan.positions,
-        plan.synthetic,
-        output,
-        derivation,
-        overwrite=overwrite,
-    )
+    write_series(after, source, plan.positions, plan.synthetic, folder, derivation)
 
 
 def _with_ending(path: Path, ending: str) -> Path:

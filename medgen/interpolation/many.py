@@ -7,8 +7,6 @@ all are there.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
@@ -21,8 +19,9 @@ import medgen
 from medgen.errors import MedgenError, ReadError, WriteError
 from medgen.interpolation import model_folder
 from medgen.interpolation.engine import Interpolator
-from medgen.interpolation.job import Job, is_done, json_fields, run_job
-from medgen.interpolation.provenance import provenance_path, write_text, writes_series
+from medgen.interpolation.job import Job, is_done, run_job
+from medgen.interpolation.provenance import provenance_path, writes_series
+from medgen.storage import clear, csv_text, json_fields, make_folder, write_text
 from medgen.volumes.files import find_scans, suffix_of
 
 FAILURES = "failures.csv"
@@ -127,10 +126,7 @@ def work_through(
     jobs = jobs_for(folder, output, options)
     if options.model is not None:
         _interpolator(options_of(jobs[0]))
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"Cannot write to {output}: {error.strerror}.") from error
+    make_folder(output)
     write_dataset_description(folder, output)
     results = []
     cluster = scheduler is not None
@@ -164,10 +160,10 @@ def write_dataset_description(folder: Path, output: Path) -> None:
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "medgen", "Version": medgen.__version__}],
     }
-    write_text(json.dumps(description, indent=2) + "\n", output / DATASET)
+    write_text(json.dumps(description, indent=2) + "\n", output / DATASET, overwrite=True)
     for file in folder.glob("*.json"):
         if file.name != DATASET:
-            write_text(file.read_text(encoding="utf-8"), output / file.name)
+            write_text(file.read_text(encoding="utf-8"), output / file.name, overwrite=True)
 
 
 def run_jobs(jobs: Sequence[Job], *, processes: int = 1) -> Iterator[Result]:
@@ -242,15 +238,17 @@ def attempt(job: Job) -> Result:
     try:
         job = job.with_model()
         if is_done(job):
+            for output in job.outputs:
+                clear(output)
             return Result(job.scan, f"{job.output} is there already.")
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(job.output.parent)
         outcome = run_job(job, _interpolator(options_of(job)))
     except Exception as error:  # a scan must not stop the others, not even by a bug
         known = isinstance(error, MedgenError)
         if isinstance(error, WriteError) and is_done(job):
             return Result(job.scan, f"{job.output} is there already.")
-        if isinstance(error, OSError):
-            known, error = True, WriteError(f"Cannot write {job.output}: {error.strerror}.")
+        if isinstance(error, OSError):  # as writing raises none
+            known, error = True, ReadError(f"Cannot read {job.scan}: {error.strerror}.")
         line = str(error) if known else f"A bug in medgen: {type(error).__name__}: {error}"
         return Result(job.scan, " ".join(line.split()), failed=True)
     return Result(job.scan, outcome.line)
@@ -278,6 +276,5 @@ def write_failures(results: Iterable[Result], folder: Path) -> None:
     if not failures:
         (folder / FAILURES).unlink(missing_ok=True)
         return
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([("scan", "reason"), *failures])
-    write_text(lines.getvalue(), folder / FAILURES)
+    table = csv_text([("scan", "reason"), *failures])
+    write_text(table, folder / FAILURES, overwrite=True)

@@ -6,7 +6,6 @@ slices of. A file appears there as a whole or not at all.
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from medgen.errors import ReadError, WriteError
+from medgen.errors import ReadError
 from medgen.interpolation.engine import Interpolator, Progress
 from medgen.interpolation.samples import Filling, SamplingInterpolator
+from medgen.storage import make_folder, move, staging, write_text
 from medgen.volumes.volume import Volume
 
 IDENTITY = "identity.json"
+ROOM = "; make room or choose another output, then go on with --resume"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -64,19 +65,12 @@ class Partial:
             WriteError: the disk is full, or the folder cannot be written to.
         """
         file = self._file(number)
-        unfinished = file.with_suffix(".unfinished")
-        try:
-            if not self.folder.is_dir():
-                self.folder.mkdir()
-                (self.folder / IDENTITY).write_text(self.identity, encoding="utf-8")
-            with open(unfinished, "wb") as stream:
-                np.savez(stream, **arrays)
-            os.replace(unfinished, file)
-        except OSError as error:
-            raise WriteError(
-                f"Cannot keep a slice in {self.folder}: {error.strerror or error}; make room or "
-                "choose another output, then go on with --resume."
-            ) from error
+        if not self.folder.is_dir():
+            make_folder(self.folder)
+            write_text(self.identity, self.folder / IDENTITY, overwrite=True)
+        with staging(file, advice=ROOM) as folder:
+            np.savez(folder / file.name, **arrays)
+            move(folder / file.name, file, overwrite=True)
 
     def load(self, number: int) -> dict[str, np.ndarray]:
         """A slice that was kept.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import medgen
-from medgen.errors import WriteError
+from medgen.errors import ReadError, WriteError
 from medgen.interpolation.plan import SlicePlan
+from medgen.storage import checksum, is_free, json_fields, move, occupied, write_text, writing
 from medgen.volumes.files import suffix_of
-
-LARGEST = 1 << 26  # bytes of a provenance
 
 
 def provenance(
@@ -72,17 +69,6 @@ def model_checksum(folder: Path) -> str:
     return checksum(path for path in folder.iterdir() if path.is_file())
 
 
-def checksum(files: Iterable[Path]) -> str:
-    """SHA-256 of a file; of several that of the lines `sha256sum` prints, sorted by file name."""
-    lines = []
-    for file in sorted(files, key=lambda file: file.name):
-        with open(file, "rb") as stream:
-            lines.append((hashlib.file_digest(stream, "sha256").hexdigest(), file.name))
-    if len(lines) == 1:
-        return lines[0][0]
-    return hashlib.sha256("".join(f"{sha}  {name}\n" for sha, name in lines).encode()).hexdigest()
-
-
 def provenance_path(output: Path) -> Path:
     """`scan_2x.json` for `scan_2x.nii.gz`, `folder.json` for `folder`."""
     suffix = "" if writes_series(output) else suffix_of(output)
@@ -98,18 +84,16 @@ def writes_series(output: Path) -> bool:
 def read_provenance(output: Path) -> dict[str, object] | None:
     """The provenance beside `output`, None if there is none."""
     try:
-        with open(provenance_path(output), "rb") as file:
-            facts = json.loads(file.read(LARGEST))
-    except (OSError, ValueError, RecursionError):
+        facts = json_fields(provenance_path(output))
+    except ReadError:
         return None
-    own = isinstance(facts, dict) and "medgen" in facts and facts.get("output") == output.name
-    return facts if own else None
+    return facts if "medgen" in facts and facts.get("output") == output.name else None
 
 
 def require_provenance_writable(output: Path) -> None:
     """Raise `WriteError` if the place of the provenance of `output` holds anything else."""
     path = provenance_path(output)
-    if path.exists() and read_provenance(output) is None:
+    if os.path.lexists(path) and read_provenance(output) is None:
         raise WriteError(
             f"{path}, the place of the provenance of {output.name}, holds something else; choose "
             "another name for the output."
@@ -120,34 +104,44 @@ def remove_provenance(output: Path) -> None:
     """Remove the provenance beside `output`, if there is any.
 
     Raises:
-        WriteError: the folder cannot be written to.
+        WriteError: its place holds anything else, or the folder cannot be written to.
     """
+    require_provenance_writable(output)
     path = provenance_path(output)
-    try:
+    with writing(path):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise WriteError(f"Cannot replace {path}: {error.strerror or error}.") from error
 
 
-def write_provenance(facts: Mapping[str, object], output: Path) -> None:
-    """Write `facts` beside `output`; the whole file appears at once.
+def put_in_place(
+    new: Path, output: Path, facts: Mapping[str, object], *, overwrite: bool = False
+) -> None:
+    """Move a finer scan to its place and write its provenance beside it.
+
+    At no time does an output lie beside the provenance of another.
+
+    Args:
+        new: the finer scan, in the folder of the claim to `output` (see `medgen.storage`).
+        output: its place.
+        facts: its provenance.
+        overwrite: replace an output that is there.
 
     Raises:
-        WriteError: the folder cannot be written to.
+        WriteError: the output exists, the place of the provenance holds something else, or the
+            folder cannot be written to.
     """
-    write_text(json.dumps(facts, indent=1) + "\n", provenance_path(output))
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a file in UTF-8; it appears as a whole or not at all.
-
-    Raises:
-        WriteError: the folder cannot be written to.
-    """
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".medgen-") as folder:
-            unfinished = Path(folder) / path.name
-            unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, path)
-    except OSError as error:
-        raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
+    replaced = not is_free(output)
+    if replaced and not overwrite:
+        raise occupied(output)
+    remove_provenance(output)
+    text = json.dumps(facts, indent=1) + "\n"
+    with writing(output):
+        if replaced:
+            move(new, output, overwrite=True)
+            write_text(text, provenance_path(output))
+            return
+        write_text(text, provenance_path(output))
+        try:
+            move(new, output, overwrite=overwrite)
+        except BaseException:
+            remove_provenance(output)
+            raise

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
 from medgen.bundles.bundle import CARD, Bundle, PixelModel
-from medgen.errors import BundleError, WriteError
+from medgen.errors import BundleError
 from medgen.sampling.slices import SliceSampler
 from medgen.serving.code_signatures import ServedCodes, ServedTwoStage
 from medgen.serving.signatures import ServedModel, ServedPixelMiner
+from medgen.storage import make_folder, move, staging, write_text
 
 
 def served_model(bundle: Bundle) -> ServedModel:
@@ -52,18 +51,14 @@ def export_bundle(bundle: Bundle, folder: Path, *, card: str = "") -> Path:
     model = served_model(bundle)
     kept = tf.Module()
     kept.used = model.variables
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as work:
-            written = Path(work) / "model"
-            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-            tf.saved_model.save(kept, str(written), model.signatures(), options)
-            extra = written / "assets.extra"
-            extra.mkdir()
-            (extra / CARD).write_text(card)
-            versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-            version = folder / str(max(versions, default=0) + 1)
-            shutil.move(written, version)
-    except OSError as error:
-        raise WriteError(f"{folder} cannot be written to ({error}); choose another.") from error
+    make_folder(folder)
+    with staging(folder / "version") as place:
+        written = place / "model"
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(kept, str(written), model.signatures(), options)
+        (written / "assets.extra").mkdir()
+        write_text(card, written / "assets.extra" / CARD)
+        versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
+        version = folder / str(max(versions, default=0) + 1)
+        move(written, version)
     return version

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from medgen.errors import TrainingError
+from medgen.storage import csv_text, move, staging, write_text
 from medgen.training.workers import ALONE, Workers
 
 CHECKPOINT = "checkpoint.npz"
@@ -173,7 +173,7 @@ def _open(
     if not checkpoint.exists():
         if workers.is_chief:
             run.folder.mkdir(parents=True, exist_ok=True)
-            (run.folder / RUN).write_text(json.dumps(identity, indent=1))
+            write_text(json.dumps(identity, indent=1), run.folder / RUN, overwrite=True)
         return 0, []
     if not resume:
         raise TrainingError(
@@ -220,10 +220,9 @@ def _checkpoint(model: keras.Model, run: Run, step: int) -> None:
 
 
 def _write_npz(path: Path, arrays: Sequence[np.ndarray], step: int = 0) -> None:
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        np.savez(file, *arrays, step=step)
-    os.replace(partial, path)
+    with staging(path) as folder:
+        np.savez(folder / path.name, *arrays, step=step)
+        move(folder / path.name, path, overwrite=True)
 
 
 def _restore(variables: Sequence[keras.Variable], path: Path) -> int:
@@ -241,12 +240,9 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    partial = path.with_suffix(".partial")
-    with open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=rows[-1].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+    names = list(rows[-1])
+    table = csv_text([names, *([row[name] for name in names] for row in rows)])
+    write_text(table, path, overwrite=True)
 
 
 def discard_checkpoints(folder: Path) -> None:

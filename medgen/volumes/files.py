@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from medgen.errors import GeometryError, ReadError, WriteError
 from medgen.intensities.guess import guess_modality, guess_padding
 from medgen.intensities.modality import CT, MODALITIES, MR
+from medgen.storage import move, occupied, staging
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
 from medgen.volumes.dicom.find import is_dicom
 from medgen.volumes.dicom.read import read_dicom
@@ -121,15 +121,20 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
-    suffix = suffix_of(path)
-    try:
-        # Beside the target, hence on the same disk: moving it there is one step.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".medgen-") as folder:
-            unfinished = Path(folder) / f"unfinished{suffix}"
-            BY_SUFFIX[suffix].write(volume, unfinished)
-            os.replace(unfinished, path)
-    except OSError as error:
-        raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
+    with staging(path) as folder:
+        unfinished = folder / f"unfinished{suffix_of(path)}"
+        encode_volume(volume, unfinished)
+        move(unfinished, path, overwrite=overwrite)
+
+
+def encode_volume(volume: Volume, path: Path) -> None:
+    """Write one scan in place, for those who move it; see `write_volume`.
+
+    Raises:
+        WriteError: the format cannot hold the volume.
+        OSError: the disk refuses.
+    """
+    BY_SUFFIX[suffix_of(path)].write(volume, path)
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:
@@ -138,8 +143,8 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
         raise WriteError(f"Cannot write {path}: its name must end in {', '.join(WRITABLE)}.")
     if not path.parent.is_dir():
         raise WriteError(f"Cannot write {path}: there is no folder {path.parent}; make it first.")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise WriteError(f"{path} exists; choose another name or pass --overwrite.")
+    if path.is_dir() or (os.path.lexists(path) and not overwrite):
+        raise occupied(path)
 
 
 def find_scans(paths: Iterable[str | Path]) -> list[Path]:

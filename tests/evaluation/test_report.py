@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from medgen.errors import EvaluationError
+from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
 from medgen.evaluation.report import require_writable, write_report
 from medgen.evaluation.scoring import METRICS
@@ -160,8 +160,6 @@ def test_nothing_is_left_when_writing_fails(study, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report, "render", fail)
-    with pytest.raises(
-        EvaluationError, match=r"Cannot write the report .* No space left on device"
-    ):
+    with pytest.raises(WriteError, match=r"Cannot write .*report: No space left on device"):
         write_report(study, tmp_path / "report")
     assert list(tmp_path.iterdir()) == []

@@ -182,21 +182,32 @@ def test_a_scan_that_changes_underfoot(job):
 
 def test_an_output_is_never_beside_the_provenance_of_another(job, monkeypatch):
     run_job(job, Drawn())
-    before = job.output.read_bytes()
+    provenance = job.output.with_name("out.json")
+    before = job.output.read_bytes(), provenance.read_bytes()
 
     def full(*args, **kwargs):
-        raise WriteError("Cannot write: No space left on device.")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("medgen.interpolation.job.write_volume", full)
-    with pytest.raises(WriteError):
-        run_job(replace(job, seed=5, overwrite=True), Drawn(seed=5))
-    assert job.output.read_bytes() == before
-    assert not job.output.with_name("out.json").exists()
+    other = replace(job, seed=5, overwrite=True)
+    monkeypatch.setattr("medgen.interpolation.job.encode_volume", full)
+    with pytest.raises(WriteError, match=r"Cannot write .*out\.nii\.gz: No space left on device"):
+        run_job(other, Drawn(seed=5))
+    assert (job.output.read_bytes(), provenance.read_bytes()) == before
+    monkeypatch.undo()
+    # What cannot take its place leaves the old output, without a word on the new one beside it.
+    monkeypatch.setattr("medgen.interpolation.provenance.move", full)
+    with pytest.raises(WriteError, match="No space left on device"):
+        run_job(replace(other, resume=True), Drawn(seed=5))
+    assert (job.output.read_bytes(), provenance.exists()) == (before[0], False)
+    job.output.unlink()
+    with pytest.raises(WriteError, match="No space left on device"):
+        run_job(replace(other, resume=True), Drawn(seed=5))
+    assert not provenance.exists()
     monkeypatch.undo()
     model = Drawn(seed=5)
-    run_job(replace(job, seed=5, overwrite=True, resume=True), model)
+    run_job(replace(other, resume=True), model)
     assert model.asked == []
-    assert json.loads(job.output.with_name("out.json").read_text())["options"]["seed"] == 5
+    assert json.loads(provenance.read_text())["options"]["seed"] == 5
 
 
 KILLED = """

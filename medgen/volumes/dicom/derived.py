@@ -9,7 +9,6 @@ the same scan and options give the same bytes, unique identifiers included.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -103,10 +102,6 @@ class DerivedSlices:
         for k in order:
             digest.update(self.pixels(k).tobytes())
         self.digest = digest.hexdigest()
-
-    def __iter__(self) -> Iterator[FileDataset]:
-        for number, k in enumerate(self.order, start=1):
-            yield self.dataset(int(k), number)
 
     # === Sources ===
 
