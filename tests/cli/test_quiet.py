@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from medgen.serving.bundle import save_bundle
 
+from medgen.bundles.bundle import save_bundle
 from medgen.cli.quiet import LEVEL
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
