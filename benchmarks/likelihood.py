@@ -37,7 +37,7 @@ def levels_of(volume: Volume, plan: Plan, bundle) -> np.ndarray:
 
 def model_bits(bundle, levels: np.ndarray, plan: Plan, removed: list[int]) -> dict[str, float]:
     """Mean bits per pixel of the slices `removed`, by likelihood."""
-    net, step, bits = bundle.model.net, plan.factor, {}
+    net, step, bits = bundle.nets["pixelminer"], plan.factor, {}
     for t in removed:
         before = t - t % step
         indices, present = acquired_around(before, step, net.context, 0, len(levels))

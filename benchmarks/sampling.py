@@ -23,9 +23,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from medgen.nets.pixelcnn import pixelcnn_from
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PIXELMINER_RECIPES, PRIOR_RECIPES, VQVAE_RECIPES
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.two_stage.build import pixelcnn_from
+from medgen.families.two_stage.recipe import PRIOR_RECIPES
+from medgen.families.vqvae.recipe import VQVAE_RECIPES
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import Draw, categorical_draw, logistic_mixture_draw
 from medgen.sampling.randomness import uniforms

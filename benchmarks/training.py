@@ -31,8 +31,8 @@ STEP = """
 import os, sys, time
 import keras
 import numpy as np
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PIXELMINER_RECIPES
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 
 keras.config.set_dtype_policy(os.environ.get("POLICY", "float32"))
 recipe, steps = PIXELMINER_RECIPES[sys.argv[1]], int(sys.argv[2])

@@ -26,11 +26,12 @@ def two_stage():
     """A two-stage model for CT of 16 codes, one for 4 x 4 pixels; untrained, but of many codes."""
     import numpy as np
 
-    from medgen.bundles.bundle import Bundle, CodeModel
+    from medgen.bundles.bundle import Bundle
+    from medgen.families.two_stage.build import pixelcnn_from
+    from medgen.families.two_stage.recipe import PriorRecipe
+    from medgen.families.vqvae.build import vqvae_from
+    from medgen.families.vqvae.recipe import VQVAERecipe
     from medgen.intensities.rule import IntensityRule
-    from medgen.nets.pixelcnn import pixelcnn_from
-    from medgen.nets.vqvae import vqvae_from
-    from medgen.recipes import PriorRecipe, VQVAERecipe
 
     first = VQVAERecipe(filters=8, residual_blocks=1, num_embeddings=16, embedding_dim=4)
     second = PriorRecipe(filters=8, blocks=2, conditioner_filters=8, conditioner_blocks=1)
@@ -38,8 +39,19 @@ def two_stage():
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 16, 16, 1))
     vqvae.quantizer.set_codebook(vqvae.latents(noise.astype("float32"))[0].numpy().reshape(16, 4))
     return Bundle(
+        "two-stage",
         IntensityRule("ct"),
-        CodeModel(first, vqvae, second, pixelcnn_from(second, first, seed=2)),
+        {"vqvae": first, "prior": second},
+        {"vqvae": vqvae, "prior": pixelcnn_from(second, first, seed=2)},
         metrics={"vqvae": {"step": 12000, "ssim": 0.91234}, "prior": {"bits_per_code": 3.5}},
         name="tiny",
     )
+
+
+@pytest.fixture(scope="session")
+def vqvae_alone(two_stage):
+    """The first stage of `two_stage`, under the same name."""
+    from dataclasses import replace
+
+    only = {key: {"vqvae": getattr(two_stage, key)["vqvae"]} for key in ("recipes", "nets")}
+    return replace(two_stage, kind="vqvae", **only)

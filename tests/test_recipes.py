@@ -6,18 +6,12 @@ from dataclasses import replace
 import pytest
 
 from medgen.errors import RecipeError
-from medgen.recipes import (
-    PIXELMINER_RECIPES,
-    PRIOR_RECIPES,
-    VQVAE_RECIPES,
-    PixelMinerPaperRecipe,
-    PixelMinerRecipe,
-    PriorRecipe,
-    VQVAERecipe,
-    named_recipe,
-    recipe_from_json,
-    to_json,
-)
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+from medgen.families.two_stage.recipe import PRIOR_RECIPES, PriorRecipe
+from medgen.families.vqvae.recipe import VQVAE_RECIPES, VQVAERecipe
+from medgen.recipes import named_recipe, recipe_from_json, to_json
 
 
 @pytest.mark.parametrize("family", [VQVAE_RECIPES, PRIOR_RECIPES, PIXELMINER_RECIPES])

@@ -8,32 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
-import numpy as np
 
+from medgen.bundles.families import Family, family_of
 from medgen.bundles.weights import check_weights, load_weights
 from medgen.errors import BundleError, MedgenError, ReadError
 from medgen.intensities.rule import IntensityRule
-from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
-from medgen.nets.pixelminer_lean import PixelMiner, pixelminer_from
-from medgen.nets.pixelminer_published.net import PixelMinerPaper, pixelminer_paper_from
-from medgen.nets.vqvae import VQVAE, vqvae_from
-from medgen.recipes import (
-    PixelMinerPaperRecipe,
-    PixelMinerRecipe,
-    PriorRecipe,
-    Recipe,
-    VQVAERecipe,
-    recipe_from_json,
-    to_json,
-)
-from medgen.sampling.rows import RowSampler
-from medgen.sampling.slices import SliceSampler
-from medgen.sampling.windows import WindowSampler
+from medgen.recipes import Recipe, recipe_from_json, to_json
 from medgen.storage import json_fields, make_folder, move, staging, write_text
 
 FORMAT_VERSION = 1
-PIXEL_RECIPES = {"pixelminer": PixelMinerRecipe, "pixelminer-paper": PixelMinerPaperRecipe}
-KINDS = ("vqvae", "two-stage", *PIXEL_RECIPES)
 RECIPE = "recipe.json"
 INTENSITY = "intensity.json"
 METRICS = "metrics.json"
@@ -42,101 +25,29 @@ LONGEST_JSON = 1 << 24  # bytes
 
 
 @dataclass(frozen=True, eq=False)
-class CodeModel:
-    """A VQ-VAE, alone or with a prior over its codes.
-
-    Args:
-        vqvae_recipe: architecture and training of the first stage.
-        vqvae: first stage.
-        prior_recipe: architecture and training of the second stage, or None.
-        prior: second stage, or None.
-    """
-
-    vqvae_recipe: VQVAERecipe
-    vqvae: VQVAE
-    prior_recipe: PriorRecipe | None = None
-    prior: PixelCNN | None = None
-
-    @property
-    def kind(self) -> str:
-        """`vqvae`, or `two-stage` with a prior."""
-        return "vqvae" if self.prior is None else "two-stage"
-
-    @property
-    def stages(self) -> dict[str, tuple[Recipe, keras.Model]]:
-        """Recipe and net by name."""
-        stages = {"vqvae": (self.vqvae_recipe, self.vqvae)}
-        return stages if self.prior is None else stages | {"prior": (self.prior_recipe, self.prior)}
-
-    def encode_slice(self, unit: np.ndarray) -> np.ndarray:
-        """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
-        return keras.ops.convert_to_numpy(self.vqvae.encode(unit[None, ..., None]))[0]
-
-    def decode_slice(self, codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Slice of `shape` in the unit range, float32, from codes `(h, w)`."""
-        image = keras.ops.convert_to_numpy(self.vqvae.decode(codes[None]))
-        return image[0, : shape[0], : shape[1], 0]
-
-
-@dataclass(frozen=True, eq=False)
-class PixelModel:
-    """A net over grey levels.
-
-    Args:
-        recipe: architecture and training.
-        net: the net.
-    """
-
-    recipe: PixelMinerRecipe | PixelMinerPaperRecipe
-    net: PixelMiner | PixelMinerPaper
-
-    @property
-    def kind(self) -> str:
-        """`pixelminer`, or `pixelminer-paper` as published."""
-        return next(kind for kind, of in PIXEL_RECIPES.items() if isinstance(self.recipe, of))
-
-    @property
-    def stages(self) -> dict[str, tuple[Recipe, keras.Model]]:
-        """Recipe and net by name."""
-        return {"pixelminer": (self.recipe, self.net)}
-
-    def sampler(self, **options: object) -> SliceSampler | RowSampler | WindowSampler:
-        """What draws slices from the net; see there for the options."""
-        if isinstance(self.net, PixelMinerPaper):
-            return WindowSampler(self.net, side=self.recipe.crop, **options)
-        sampler = SliceSampler(self.net, **options)
-        return RowSampler(sampler) if self.recipe.in_plane else sampler
-
-
-@dataclass(frozen=True, eq=False)
 class Bundle:
     """A trained model and all that is needed to use it.
 
     Args:
+        kind: of model, see `bundles.families`.
         rule: intensities.
-        model: the nets with their recipes.
+        recipes: architecture and training of each net, by stage.
+        nets: by stage.
         metrics: measured values by stage.
         name: how the model is called in reports.
     """
 
+    kind: str
     rule: IntensityRule
-    model: CodeModel | PixelModel
+    recipes: Mapping[str, Recipe]
+    nets: Mapping[str, keras.Model]
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     name: str = "model"
 
     @property
-    def code_model(self) -> CodeModel:
-        """The model, for those who need codes.
-
-        Raises:
-            BundleError: it has none.
-        """
-        if not isinstance(self.model, CodeModel):
-            raise BundleError(
-                f"{self.name} is a {self.model.kind} model, which has no codes; give a model that "
-                "train-vqvae or train-prior wrote."
-            )
-        return self.model
+    def family(self) -> Family:
+        """What is known of models of this kind."""
+        return family_of(self.kind)
 
 
 def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
@@ -151,17 +62,18 @@ def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
         WriteError: `folder` cannot be written to.
     """
     make_folder(folder)
-    recipes = {"format_version": FORMAT_VERSION, "kind": bundle.model.kind}
+    recipes = {stage: to_json(recipe) for stage, recipe in bundle.recipes.items()}
     with staging(folder / RECIPE) as place:
-        for stage, (recipe, net) in bundle.model.stages.items():
-            recipes[stage] = to_json(recipe)
+        for stage, net in bundle.nets.items():
             net.save_weights(_weights(place, stage))
         _write_json(place / INTENSITY, bundle.rule.to_json())
         _write_json(place / METRICS, dict(bundle.metrics))
         write_text(card, place / CARD)
-        _write_json(place / RECIPE, recipes)
+        _write_json(
+            place / RECIPE, {"format_version": FORMAT_VERSION, "kind": bundle.kind, **recipes}
+        )
         (folder / RECIPE).unlink(missing_ok=True)
-        names = [*(_weights(place, stage).name for stage in bundle.model.stages), INTENSITY]
+        names = [*(_weights(place, stage).name for stage in bundle.nets), INTENSITY]
         for name in (*names, METRICS, CARD, RECIPE):
             move(place / name, folder / name, overwrite=True)
 
@@ -182,11 +94,15 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder} has format version {version!r} and this medgen reads {FORMAT_VERSION}; use "
             "the medgen that wrote it, or train again."
         )
-    if recipe.get("kind") not in KINDS:
-        raise BundleError(f"{folder} holds a model of unknown kind {recipe.get('kind')!r}.")
+    try:
+        family = family_of(recipe.get("kind"))
+    except BundleError as error:
+        raise BundleError(f"{folder} holds a model of unknown kind: {error}") from error
     try:
         rule = IntensityRule(**_read_json(folder / INTENSITY))
-        recipes = _recipes(recipe)
+        recipes = {
+            stage: recipe_from_json(of, recipe.get(stage)) for stage, of in family.stages.items()
+        }
     except (MedgenError, TypeError, ValueError) as error:
         raise BundleError(f"The description in {folder} is damaged: {error}") from error
     metrics = _read_json(folder / METRICS)
@@ -194,44 +110,14 @@ def load_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder / METRICS} is damaged: expected an object for each stage.")
     # A net takes memory as soon as it is built, so its weights are looked at before.
     for stage, stage_recipe in recipes.items():
-        check_weights(_weights(folder, stage), stage_recipe)
+        check_weights(_weights(folder, stage), stage_recipe.fewest_numbers)
     try:
-        model = _untrained(recipes, rule)
+        nets = family.build(recipes, rule.levels)
     except (MedgenError, TypeError, ValueError) as error:
         raise BundleError(f"The description in {folder} makes no net: {error}") from error
-    for stage, (_, net) in model.stages.items():
+    for stage, net in nets.items():
         load_weights(net, _weights(folder, stage))
-    return Bundle(rule, model, metrics=metrics, name=folder.resolve().name)
-
-
-def _recipes(values: Mapping[str, object]) -> dict[str, Recipe]:
-    """Recipes by stage, from what `recipe.json` holds."""
-    if values["kind"] in PIXEL_RECIPES:
-        kinds = {"pixelminer": PIXEL_RECIPES[values["kind"]]}
-    else:
-        kinds = {"vqvae": VQVAERecipe, "prior": PriorRecipe}
-        if values["kind"] == "vqvae":
-            del kinds["prior"]
-    return {stage: recipe_from_json(kind, values.get(stage)) for stage, kind in kinds.items()}
-
-
-def _untrained(recipes: Mapping[str, Recipe], rule: IntensityRule) -> CodeModel | PixelModel:
-    """The nets that recipes describe."""
-    if "pixelminer" in recipes:
-        return untrained_pixel_model(recipes["pixelminer"], rule.levels)
-    first, second = recipes["vqvae"], recipes.get("prior")
-    if second is None:
-        return CodeModel(first, vqvae_from(first))
-    return CodeModel(first, vqvae_from(first), second, pixelcnn_from(second, first))
-
-
-def untrained_pixel_model(
-    recipe: PixelMinerRecipe | PixelMinerPaperRecipe, levels: int, seed: int = 0
-) -> PixelModel:
-    """The net that `recipe` describes, over `levels` grey levels."""
-    if isinstance(recipe, PixelMinerPaperRecipe):
-        return PixelModel(recipe, pixelminer_paper_from(recipe, levels, seed))
-    return PixelModel(recipe, pixelminer_from(recipe, levels, seed))
+    return Bundle(family.kind, rule, recipes, nets, metrics=metrics, name=folder.resolve().name)
 
 
 def _weights(folder: Path, stage: str) -> Path:

@@ -6,19 +6,13 @@ import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from medgen.bundles.bundle import Bundle
 from medgen.recipes import to_json
 
-MEASURED = {
-    "vqvae": "`loss` is in nats per pixel; `ssim` and `psnr_db` compare whole slices with their "
-    "reconstruction over the model's intensity range.",
-    "pixelminer": "Bits are per pixel, given the true earlier pixels; errors are in HU for CT and "
-    "in per cent of the intensity range for MR; `sampled_...` is of freely drawn windows.",
-}
-MEASURED["two-stage"] = MEASURED["vqvae"]
-MEASURED["pixelminer-paper"] = MEASURED["pixelminer"]
-PACKAGES = ("medgen", "tensorflow", "keras", "numpy")
+# What a model depends on; those that are installed stand in its card.
+PACKAGES = ("medgen", "tensorflow", "jax", "torch", "keras", "numpy")
 
 
 def command_line(command: str, options: Mapping[str, object]) -> str:
@@ -45,14 +39,8 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
         command: the call that trained it.
         data: `TrainingScans.describe()`.
     """
-    title = {
-        "vqvae": "VQ-VAE",
-        "two-stage": "VQ-VAE with conditional PixelCNN prior",
-        "pixelminer": "PixelMiner",
-        "pixelminer-paper": "PixelMiner as published",
-    }
     lines = [
-        f"# {title[bundle.model.kind]} for {bundle.rule.kind.title}",
+        f"# {bundle.family.title} for {bundle.rule.kind.title}",
         "",
         "Synthetic slices are drawn from a model of the training scans below. They are no "
         "measurements: do not diagnose from them.",
@@ -79,14 +67,14 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]
             for name, value in values.items()
         ],
         "",
-        MEASURED[bundle.model.kind],
+        bundle.family.measured,
         "",
         "## Recipe",
         "",
     ]
-    for stage, (recipe, _) in bundle.model.stages.items():
+    for stage, recipe in bundle.recipes.items():
         fields = ", ".join(f"{name} {value}" for name, value in to_json(recipe).items())
         lines += [f"- {stage}: {fields}"]
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES if find_spec(name))
     lines += ["", f"Made with {versions}, Python {platform.python_version()}.", ""]
     return "\n".join(lines)

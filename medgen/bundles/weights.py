@@ -8,21 +8,18 @@ import h5py
 import keras
 
 from medgen.errors import BundleError
-from medgen.recipes import (
-    PixelMinerPaperRecipe,
-    PixelMinerRecipe,
-    PriorRecipe,
-    Recipe,
-    VQVAERecipe,
-)
 
 
-def check_weights(path: Path, recipe: Recipe) -> None:
+def check_weights(path: Path, fewest: int) -> None:
     """Refuse a file of weights that holds anything but plain numbers, or too few for its recipe.
 
     HDF5 can link to other files, keep values in them, and tell of arrays that are not there; Keras
     writes nothing of this. A net is of a size with its weights, so a recipe cannot claim the
     memory for a net whose weights are not there.
+
+    Args:
+        path: the file.
+        fewest: numbers that weights of its recipe have at the least, see `Recipe.fewest_numbers`.
 
     Raises:
         BundleError: the file is missing, damaged or such a one.
@@ -44,42 +41,16 @@ def check_weights(path: Path, recipe: Recipe) -> None:
             f"{path} holds links or arrays that are not plain numbers, which no weights of medgen "
             "do; do not use this bundle."
         )
-    if numbers < fewest_numbers(recipe):
+    if numbers < fewest:
         raise BundleError(
             f"{path} is damaged or does not fit its recipe ({numbers} numbers for a net of at "
-            f"least {fewest_numbers(recipe)}); copy it again in whole."
+            f"least {fewest}); copy it again in whole."
         )
 
 
 def _is_plain(array: h5py.Dataset) -> bool:
     stored = array.id.get_storage_size() >= array.nbytes
     return array.dtype.kind in "biufS" and not array.is_virtual and not array.external and stored
-
-
-def fewest_numbers(recipe: Recipe) -> int:
-    """Fewer numbers than the weights of any net have that is built to `recipe`."""
-    match recipe:
-        case VQVAERecipe():
-            return max(
-                recipe.filters**2 * recipe.residual_blocks,
-                recipe.num_embeddings * recipe.embedding_dim,
-                recipe.filters * recipe.embedding_dim,
-            )
-        case PriorRecipe():
-            return max(
-                recipe.filters**2 * recipe.blocks,
-                recipe.conditioner_filters**2 * recipe.conditioner_blocks,
-            )
-        case PixelMinerRecipe():
-            return max(
-                recipe.filters**2 * recipe.blocks * recipe.autoregressive,
-                recipe.conditioner_filters**2 * recipe.conditioner_blocks,
-                recipe.filters * recipe.mixtures * recipe.autoregressive,
-                recipe.conditioner_filters * recipe.prediction_mixtures,
-                recipe.conditioner_filters * recipe.context,
-            )
-        case PixelMinerPaperRecipe():
-            return max(recipe.filters**2 * recipe.layers, recipe.filters * recipe.mixtures)
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

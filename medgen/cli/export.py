@@ -47,10 +47,10 @@ def export(model: str, output: Path) -> None:
     folder, bundle = trained_model(model)
 
     from medgen.bundles.bundle import CARD
-    from medgen.serving.export import export_bundle, served_model
+    from medgen.serving.export import export_bundle
 
     card = folder / CARD
     version = export_bundle(bundle, output, card=card.read_text() if card.is_file() else "")
     megabytes = sum(p.stat().st_size for p in version.rglob("*") if p.is_file()) / 1e6
-    names = ", ".join(served_model(bundle).signatures())
+    names = ", ".join(bundle.family.served(bundle).signatures())
     click.echo(f"{version}: {bundle.name} with {names}, {megabytes:.1f} MB")

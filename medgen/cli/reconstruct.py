@@ -34,7 +34,7 @@ def reconstruct(
     check_output(output, overwrite)
 
     from medgen.bundles.bundle import load_bundle
-    from medgen.reconstruction import reconstruct_volume
+    from medgen.families.vqvae.reconstruct import reconstruct_volume
     from medgen.volumes import read_volume, write_volume
 
     before = read_volume(scan, volume=volume, series=series, modality=modality)

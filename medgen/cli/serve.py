@@ -35,12 +35,13 @@ def serve(model: str, port: int, host: str, name: str | None, max_megabytes: int
 
     Anyone who reaches the address can use it: there is neither login nor encryption.
     """
-    from medgen.serving.export import served_model
     from medgen.serving.server import ModelServer, http_server, listening_socket
 
     with listening_socket(host, port) as listening:
         _, bundle = trained_model(model)
-        server = ModelServer(served_model(bundle), name or bundle.name, max_megabytes * MEGABYTE)
+        server = ModelServer(
+            bundle.family.served(bundle), name or bundle.name, max_megabytes * MEGABYTE
+        )
         server.try_out()
         address = f"http://{host}:{listening.getsockname()[1]}"
         click.echo(f"{bundle.name} at {address}/v1/models/{server.name}; Ctrl-C stops.")

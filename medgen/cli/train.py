@@ -14,7 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from medgen.cli.scan import check_folder
 from medgen.errors import TrainingError
-from medgen.recipes import PIXELMINER_RECIPES, PRIOR_RECIPES, VQVAE_RECIPES, Recipe, named_recipe
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.two_stage.recipe import PRIOR_RECIPES
+from medgen.families.vqvae.recipe import VQVAE_RECIPES
+from medgen.recipes import Recipe, named_recipe
 
 # Distance between training and validation slices of one scan.
 GUARD_MM = 10.0
@@ -118,9 +121,8 @@ def train_vqvae(**options) -> None:
     _check_output(output)
     recipe = _tell(VQVAE_RECIPES, options)
 
-    from medgen.training import fit_vqvae
-    from medgen.training.scans import gather_scans
-    from medgen.training.vqvae import LOW_USAGE
+    from medgen.families.vqvae.fit import LOW_USAGE, fit_vqvae
+    from medgen.training.gather import gather_scans
 
     scans = gather_scans(
         options["data"],
@@ -163,15 +165,16 @@ def train_prior(**options) -> None:
     workers = join_workers()
 
     from medgen.bundles.bundle import load_bundle
-    from medgen.training import fit_prior
-    from medgen.training.scans import gather_scans
+    from medgen.families.two_stage.fit import fit_prior
+    from medgen.families.vqvae.codes import codes_of
+    from medgen.training.gather import gather_scans
 
     first_stage = load_bundle(options["vqvae"])
     scans = gather_scans(
         options["data"],
         options["validation"],
         rule=first_stage.rule,
-        image_size=first_stage.code_model.vqvae_recipe.image_size,
+        image_size=codes_of(first_stage).recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
     )
@@ -204,8 +207,8 @@ def train_pixelminer(**options) -> None:
     workers = join_workers()
 
     from medgen.bundles.bundle import load_bundle
-    from medgen.training import fit_pixelminer
-    from medgen.training.scans import gather_scans
+    from medgen.families.pixelminer.fit import fit_pixelminer
+    from medgen.training.gather import gather_scans
 
     start = None if options["start"] is None else load_bundle(options["start"])
     scans = gather_scans(

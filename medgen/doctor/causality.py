@@ -7,13 +7,14 @@ places that are far but seen do not vanish (`in_double`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-Inputs = Mapping[str, np.ndarray]
+from medgen.doctor.findings import Inputs
+
 Place = tuple[int, int]
 
 

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.ndimage import gaussian_filter
 
 from medgen.bundles.bundle import Bundle
-from medgen.doctor.causality import (
-    Inputs,
-    changed_by,
-    earlier,
-    gradients,
-    in_double,
-    near,
-    reach,
-)
+from medgen.doctor.causality import changed_by, earlier, gradients, near, reach
+from medgen.doctor.findings import Finding, Likelihood, Subject
 from medgen.layers.quantizer import VectorQuantizer, codebook_statistics
-from medgen.likelihoods import categorical, logistic_mixture
-from medgen.nets.pixelcnn import PixelCNN
-from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
-from medgen.sampling.cached import CachedSampler
-from medgen.sampling.draw import categorical_draw, logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
-from medgen.sampling.staged import StagedSampler
 
-# Rows and columns of the map on which the reach of an acquired voxel is measured.
-READ_SIDE = 97
 # Rows and columns drawn by both samplers: the slow one makes a full pass for each position.
 DRAWN = (9, 8)
 # Probabilities are float32: over thousands of levels their sum may stray so far from 1.
@@ -40,50 +22,28 @@ MOST_OFF = 1e-4
 # Seed of everything random here.
 SEED = 0
 
-Generative = PixelCNN | PixelMiner | PixelMinerPaper
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Args:
-        check: what was checked, with the net's name.
-        passed: whether it is as it should be.
-        detail: what was measured, in a few words.
-    """
-
-    check: str
-    passed: bool
-    detail: str
-
 
 def examine(bundle: Bundle) -> Iterator[Finding]:
     """Check every net of `bundle`, the quick checks first.
 
     A net with weights that are not finite is not examined further.
     """
-    for stage, (_, net) in bundle.model.stages.items():
+    for stage, net in bundle.nets.items():
         finding = check_weights(stage, net)
         yield finding
-        if not finding.passed:
-            continue
-        if isinstance(net, Generative):
-            yield from examine_net(stage, net)
-        else:
-            yield check_codebook(stage, net.quantizer)
+        if finding.passed:
+            yield from bundle.family.checks(stage, net)
 
 
-def examine_net(stage: str, net: Generative) -> Iterator[Finding]:
-    """All that holds for a net that slices are drawn from, checked in float64."""
-    double = in_double(net)
-    yield check_normalisation(stage, double)
-    yield check_conditioner(stage, double)
-    if isinstance(net, PixelMiner) and net.partially_causal:
-        yield check_conditioner(stage, double, known=True)
-    if _is_causal(net):
-        yield check_causality(stage, double)
-        yield check_samplers(stage, double)
+def examine_net(subject: Subject) -> Iterator[Finding]:
+    """All that holds for a net that slices are drawn from."""
+    yield check_normalisation(subject)
+    yield check_conditioner(subject)
+    if subject.known:
+        yield check_conditioner(subject, known=True)
+    if subject.causal:
+        yield check_causality(subject)
+        yield check_samplers(subject)
 
 
 def check_weights(stage: str, net: keras.Model) -> Finding:
@@ -115,57 +75,47 @@ def check_codebook(stage: str, quantizer: VectorQuantizer) -> Finding:
     )
 
 
-def check_normalisation(stage: str, net: Generative) -> Finding:
+def check_normalisation(subject: Subject) -> Finding:
     """Probabilities over all codes or levels sum to 1, in every likelihood of the net."""
-    outputs = net(_inputs(net, 4, 5))
-    if isinstance(net, PixelCNN):
-        worst, what = _furthest_from_1(outputs, net.config["num_embeddings"]), "codes"
-    else:
-        pairs = {"mixture": "center", "prediction": "linear"}
-        worst = max(
-            _furthest_from_1(outputs[name], net.levels, outputs[center])
-            for name, center in pairs.items()
-            if name in outputs
-        )
-        what = "levels"
+    likelihoods = subject.likelihoods(subject.example(4, 5))
+    worst = max(map(_furthest_from_1, likelihoods))
     return Finding(
-        f"{stage} normalisation",
+        f"{subject.stage} normalisation",
         bool(worst <= MOST_OFF),
-        f"probabilities of all {what} sum to 1, at most {worst:.1e} off",
+        f"probabilities of all {likelihoods[0].what} sum to 1, at most {worst:.1e} off",
     )
 
 
-def check_conditioner(stage: str, net: Generative, known: bool = False) -> Finding:
-    """Outputs know the acquired slices, or the `known` pixels of the target, on all sides."""
-    published = isinstance(net, PixelMinerPaper)  # has no conditioner apart from its outer slices
-    read = (lambda inputs: net(inputs)["mixture"]) if published else net.condition
-    side = 2 * net.receptive_field[0] + 1 if published else READ_SIDE
-    place = (side // 2, side // 2)
-    inputs = _inputs(net, side, side)
+def check_conditioner(subject: Subject, known: bool = False) -> Finding:
+    """Outputs know the acquired slices, or the `known` pixels of what is drawn, on all sides."""
+    place = (subject.side // 2, subject.side // 2)
+    keys, what, inputs = (
+        subject.acquired,
+        "an acquired value",
+        subject.example(subject.side, subject.side),
+    )
     if known:
-        keys, what, inputs = ["known"], "a known pixel", inputs | {"known": inputs["target"]}
-    else:
-        keys = ["previous", "next"] if isinstance(net, PixelCNN) else ["context"]
-        what = "an acquired value"
-    extent = reach(changed_by(keys, read, inputs, place), place)
-    up, down, left, right = (_length(far, side // 2) for far in extent)
+        keys, what, inputs = ["known"], "a known pixel", inputs | {"known": inputs[subject.drawn]}
+    extent = reach(changed_by(keys, subject.read, inputs, place), place)
+    up, down, left, right = (_length(far, subject.side // 2) for far in extent)
     return Finding(
-        f"{stage} {'known pixels' if known else 'conditioning'}",
+        f"{subject.stage} {'known pixels' if known else 'conditioning'}",
         all(extent),
         f"{what} counts {up} up, {down} down, {left} left, {right} right",
     )
 
 
-def check_causality(stage: str, net: Generative) -> Finding:
+def check_causality(subject: Subject) -> Finding:
     """Each output depends on all earlier values in the receptive field and on no other."""
-    field = net.receptive_field if isinstance(net, PixelMinerPaper) else net.stack.receptive_field
+    field = subject.field
     place = field[0] + 1, field[1] + 1
     shape = place[0] + 2, 2 * place[1] + 1
-    inputs = _inputs(net, *shape)
-    values = inputs["codes" if isinstance(net, PixelCNN) else "target"]
+    inputs = subject.example(*shape)
     # Along a random direction no two outputs cancel.
-    directions = np.random.default_rng(SEED).normal(size=(4, _outputs(net)))
-    by_value, _, leaked = gradients(net, net.condition(inputs), values, [place], directions)
+    directions = np.random.default_rng(SEED).normal(size=(4, subject.outputs))
+    by_value, _, leaked = gradients(
+        subject.net, subject.net.condition(inputs), inputs[subject.drawn], [place], directions
+    )
     depends = (by_value[0] != 0).any(-1)  # (directions, rows, columns)
     seen, before = depends.any(0), earlier(shape, place)
     blind = np.count_nonzero(before & near(shape, place, field) & ~depends.all(0))
@@ -182,65 +132,28 @@ def check_causality(stage: str, net: Generative) -> Finding:
         f"{_length(right, place[1])} right"
     )
     detail = f"sees all earlier positions and no other: {measured}"
-    return Finding(f"{stage} causality", not faults, "; ".join(faults) or detail)
+    return Finding(f"{subject.stage} causality", not faults, "; ".join(faults) or detail)
 
 
-def check_samplers(stage: str, net: Generative) -> Finding:
+def check_samplers(subject: Subject) -> Finding:
     """The fast sampler draws what the slow reference draws, number for number."""
-    if isinstance(net, PixelCNN):
-        draw, numbers = categorical_draw(), 1
-    else:
-        draw, numbers = logistic_mixture_draw(net.levels, net.center), 2
-    fast = StagedSampler if isinstance(net, PixelMinerPaper) else CachedSampler
-    conditioning = net.condition(_inputs(net, *DRAWN))
-    random = uniforms(SEED, tf.constant([1], tf.int64), (*DRAWN, numbers))
+    conditioning = subject.net.condition(subject.example(*DRAWN))
+    random = uniforms(SEED, tf.constant([1], tf.int64), (*DRAWN, subject.numbers))
     expected, drawn = (
-        np.asarray(kind(net, draw)(conditioning, random)) for kind in (RasterSampler, fast)
+        np.asarray(kind(subject.net, subject.draw)(conditioning, random))
+        for kind in (RasterSampler, subject.fast)
     )
     different = np.count_nonzero(drawn != expected)
     detail = f"fast and raster sampler draw the same {expected.size} values"
     if different:
         detail = f"fast and raster sampler differ in {different} of {expected.size} values"
-    return Finding(f"{stage} sampling", not different, detail)
+    return Finding(f"{subject.stage} sampling", not different, detail)
 
 
-def _is_causal(net: Generative) -> bool:
-    return not isinstance(net, PixelMiner) or net.autoregressive
-
-
-def _outputs(net: Generative) -> int:
-    if isinstance(net, PixelCNN):
-        return net.config["num_embeddings"]
-    return 3 * net.config["mixtures"]
-
-
-def _inputs(net: Generative, height: int, width: int) -> Inputs:
-    """One example of smooth random slices; codes have no order and are all random."""
-    rng = np.random.default_rng(SEED)
-    place = {"position": np.array([0.4]), "gap_mm": np.array([4.0])}
-    if isinstance(net, PixelCNN):
-        maps = rng.integers(0, net.config["num_embeddings"], (3, 1, height, width))
-        return dict(zip(("codes", "previous", "next"), maps, strict=True)) | place
-    context = net.config.get("context", 1)
-    noise = rng.normal(size=(2 * context + 1, height, width))
-    smooth = gaussian_filter(noise, (1.0, 2.0, 2.0), mode="wrap")
-    units = 0.5 + 0.1 * smooth / smooth.std() + 0.01 * noise
-    levels = np.rint(np.clip(units, 0, 1) * (net.levels - 1)).astype(np.int32)
-    return place | {
-        "target": levels[:1],
-        "context": np.moveaxis(levels[1:], 0, -1)[None],
-        "present": np.ones((1, 2 * context)),
-    }
-
-
-def _furthest_from_1(params, count: int, center=None) -> float:
-    values = tf.range(count)  # all of them at each position
-    params = tf.repeat(params[..., None, :], count, axis=-2)
-    values = tf.broadcast_to(values, params.shape[:-1])
-    if center is None:
-        log_prob = categorical.log_prob(params, values)
-    else:
-        log_prob = logistic_mixture.log_prob(params, values, levels=count, center=center[..., None])
+def _furthest_from_1(likelihood: Likelihood) -> float:
+    values = tf.range(likelihood.values)  # all of them at each position
+    params = tf.repeat(likelihood.params[..., None, :], likelihood.values, axis=-2)
+    log_prob = likelihood.log_prob(params, tf.broadcast_to(values, params.shape[:-1]))
     total = np.exp(np.asarray(log_prob, np.float64)).sum(-1)
     return float(np.abs(total - 1).max())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from medgen.bundles.released import released_models
 from medgen.errors import BundleError
 from medgen.interpolation.classical import CLASSICAL
-from medgen.interpolation.engine import AUTO, Interpolator, Progress, interpolate_volume
+from medgen.interpolation.engine import Interpolator, Progress, interpolate_volume
 
 __all__ = [
     "CLASSICAL",
@@ -60,27 +60,14 @@ def interpolator_named(
         return CLASSICAL[name]
     folder = model_folder(name)
     # TensorFlow is loaded for trained models only.
-    from medgen.bundles.bundle import PixelModel, load_bundle
-    from medgen.interpolation.in_plane import InPlaneInterpolator
-    from medgen.interpolation.pixelminer import PixelMinerInterpolator
-    from medgen.interpolation.two_stage import TwoStage
+    from medgen.bundles.bundle import load_bundle
 
     bundle = load_bundle(folder)
-    if isinstance(bundle.model, PixelModel):
-        kind, lacks = PixelMinerInterpolator, ("top_k", "top_p")
-    else:
-        kind, lacks = TwoStage, ("decode", "sampler")
-    _refuse(
-        {option: value for option, value in given.items() if option in lacks},
-        f"The {bundle.model.kind} model {name!r}",
-    )
-    if decode == "mean" and temperature not in (None, AUTO):
-        _refuse({"temperature": temperature}, f"The mean of {name!r}")
-    if kind is PixelMinerInterpolator and bundle.model.recipe.in_plane:
-        return InPlaneInterpolator(kind(bundle, seed=seed, **given))
-    if decode != "mean":
-        given.setdefault("temperature", AUTO)
-    return kind(bundle, seed=seed, **given)
+    lacks = {
+        option: value for option, value in given.items() if option not in bundle.family.options
+    }
+    _refuse(lacks, f"The {bundle.kind} model {name!r}")
+    return bundle.family.interpolator(bundle, seed=seed, **given)
 
 
 def model_folder(name: str) -> Path | None:

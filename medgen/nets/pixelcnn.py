@@ -8,7 +8,6 @@ from keras import ops
 from medgen.layers.residual import ResidualBlock
 from medgen.layers.stack import CausalStack
 from medgen.likelihoods import bits_per_dim, categorical
-from medgen.recipes import PriorRecipe, VQVAERecipe
 
 
 def position_features(position, gap_mm):
@@ -160,20 +159,3 @@ class PixelCNN(keras.Model):
 
     def get_config(self):
         return self.config
-
-
-def pixelcnn_from(recipe: PriorRecipe, vqvae: VQVAERecipe, seed: int = 0) -> PixelCNN:
-    """A built, untrained prior as `recipe` describes it, over the codes of a `vqvae`."""
-    model = PixelCNN(
-        vqvae.num_embeddings,
-        vqvae.embedding_dim,
-        recipe.filters,
-        recipe.blocks,
-        recipe.conditioner_filters,
-        recipe.conditioner_blocks,
-        recipe.dropout,
-        seed=seed,
-        name="prior",
-    )
-    model.build()
-    return model

@@ -9,7 +9,6 @@ from medgen.layers.stack import CausalStack
 from medgen.layers.unet import ResidualUNet
 from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.nets.pixelcnn import position_features
-from medgen.recipes import PixelMinerRecipe
 
 # What the intensity range is divided by for a difference of order one: 32 HU in 2048 levels of 1.
 DIFFERENCES_PER_RANGE = 64
@@ -259,25 +258,3 @@ def _rescaled(outputs, spread):
     logits, means, log_scales = ops.split(outputs, 3, axis=-1)
     spread = ops.expand_dims(spread, -1)
     return ops.concatenate([logits, means * spread, log_scales + ops.log(spread)], axis=-1)
-
-
-def pixelminer_from(recipe: PixelMinerRecipe, levels: int, seed: int = 0) -> PixelMiner:
-    """A built, untrained net as `recipe` describes it, over `levels` grey levels."""
-    model = PixelMiner(
-        levels,
-        recipe.context,
-        recipe.filters,
-        recipe.blocks,
-        recipe.mixtures,
-        recipe.conditioner_filters,
-        recipe.conditioner_blocks,
-        recipe.prediction_mixtures,
-        recipe.input_noise,
-        recipe.dropout,
-        recipe.autoregressive,
-        recipe.partially_causal,
-        seed=seed,
-        name="pixelminer",
-    )
-    model.build()
-    return model

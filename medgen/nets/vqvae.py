@@ -9,7 +9,6 @@ from keras import ops
 
 from medgen.layers.quantizer import VectorQuantizer
 from medgen.layers.residual import ResidualBlock
-from medgen.recipes import VQVAERecipe
 
 
 @keras.saving.register_keras_serializable("medgen")
@@ -164,20 +163,3 @@ class VQVAE(keras.Model):
 
 def _log_scale(shape, dtype=None):
     return ops.full(shape, math.log(0.05), dtype=dtype)
-
-
-def vqvae_from(recipe: VQVAERecipe, seed: int = 0) -> VQVAE:
-    """A built, untrained net as `recipe` describes it."""
-    model = VQVAE(
-        recipe.filters,
-        recipe.residual_blocks,
-        recipe.compression,
-        recipe.num_embeddings,
-        recipe.embedding_dim,
-        recipe.commitment_cost,
-        recipe.decay,
-        seed=seed,
-        name="vqvae",
-    )
-    model.build()
-    return model

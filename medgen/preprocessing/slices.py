@@ -86,7 +86,7 @@ def stack_of(volume: Volume, rule: IntensityRule, name: str, image_size: int | N
         volume: any scan.
         rule: the model's intensities.
         name: what to call the scan in reports.
-        image_size: see `recipes.VQVAERecipe`.
+        image_size: see `families.vqvae.recipe.VQVAERecipe`.
     """
     if image_size is not None:
         volume = axial_square(volume, image_size)

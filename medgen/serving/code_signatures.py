@@ -24,8 +24,8 @@ class ServedCodes(ServedModel):
 
     def __init__(self, bundle: Bundle):
         super().__init__(bundle)
-        self.vqvae = bundle.code_model.vqvae
-        self.image_size = bundle.code_model.vqvae_recipe.image_size
+        self.vqvae = bundle.nets["vqvae"]
+        self.image_size = bundle.recipes["vqvae"].image_size
         # Of a slice whose scale nobody tells: HU in CT, and 0 to 1 where units are the scan's own.
         rule = bundle.rule
         low, high = (rule.low_hu, rule.high_hu) if rule.kind.absolute else (0.0, 1.0)
@@ -99,7 +99,7 @@ class ServedTwoStage(ServedCodes):
 
     def __init__(self, bundle: Bundle):
         super().__init__(bundle)
-        self.prior = bundle.code_model.prior
+        self.prior = bundle.nets["prior"]
 
     def signatures(self):
         """By name, functions with an input signature."""

@@ -6,28 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from medgen.bundles.bundle import CARD, Bundle, PixelModel
-from medgen.errors import BundleError
-from medgen.sampling.slices import SliceSampler
-from medgen.serving.code_signatures import ServedCodes, ServedTwoStage
-from medgen.serving.signatures import ServedModel, ServedPixelMiner
+from medgen.bundles.bundle import CARD, Bundle
 from medgen.storage import make_folder, move, staging, write_text
-
-
-def served_model(bundle: Bundle) -> ServedModel:
-    """The signatures of `bundle`.
-
-    Raises:
-        BundleError: its net has a sampler that cannot be exported.
-    """
-    if isinstance(bundle.model, PixelModel):
-        if not isinstance(bundle.model.sampler(), SliceSampler):
-            raise BundleError(
-                f"{bundle.name} draws windows or rows instead of whole slices and cannot be "
-                "exported; use medgen interpolate, or a model of another recipe."
-            )
-        return ServedPixelMiner(bundle)
-    return ServedCodes(bundle) if bundle.model.prior is None else ServedTwoStage(bundle)
 
 
 def export_bundle(bundle: Bundle, folder: Path, *, card: str = "") -> Path:
@@ -45,10 +25,10 @@ def export_bundle(bundle: Bundle, folder: Path, *, card: str = "") -> Path:
         The version's folder.
 
     Raises:
-        BundleError: see `served_model`.
+        BundleError: such models cannot be exported.
         WriteError: `folder` cannot be written to.
     """
-    model = served_model(bundle)
+    model = bundle.family.served(bundle)
     kept = tf.Module()
     kept.used = model.variables
     make_folder(folder)

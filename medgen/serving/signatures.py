@@ -62,7 +62,7 @@ class ServedModel:
         self.low = tf.Variable(bundle.rule.low_hu, trainable=False, dtype=tf.float64)
         self.high = tf.Variable(bundle.rule.high_hu, trainable=False, dtype=tf.float64)
         self.last_level = tf.Variable(bundle.rule.levels - 1, trainable=False, dtype=tf.float64)
-        weights = [w.value for _, net in bundle.model.stages.values() for w in net.weights]
+        weights = [w.value for net in bundle.nets.values() for w in net.weights]
         self.variables = [self.low, self.high, self.last_level, *weights]
 
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
@@ -262,7 +262,7 @@ class ServedPixelMiner(ServedModel):
 
     def __init__(self, bundle: Bundle):
         super().__init__(bundle)
-        self.net: PixelMiner = bundle.model.net
+        self.net: PixelMiner = bundle.nets["pixelminer"]
 
     def _draw(self, stack, scale, before, weights, places, gap_mm, seed, temperature):
         levels = scale.quantise(stack)

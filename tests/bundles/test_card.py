@@ -1,7 +1,6 @@
 """The card says how to make the model again, from what, and how good it was."""
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -70,11 +69,7 @@ def test_the_card(two_stage):
     assert str(Path.home()) not in card
 
 
-def test_the_card_of_a_first_stage(two_stage):
-    card = model_card(
-        replace(two_stage, model=replace(two_stage.model, prior=None, prior_recipe=None)),
-        "medgen",
-        ROWS,
-    )
+def test_the_card_of_a_first_stage(vqvae_alone):
+    card = model_card(vqvae_alone, "medgen", ROWS)
     assert card.startswith("# VQ-VAE for CT\n")
     assert "- prior" not in card

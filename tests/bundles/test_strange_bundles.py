@@ -13,19 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medgen.bundles.bundle import Bundle, CodeModel, load_bundle, save_bundle
-from medgen.bundles.weights import fewest_numbers
+from medgen.bundles.bundle import Bundle, load_bundle, save_bundle
 from medgen.errors import BundleError
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.two_stage.recipe import PRIOR_RECIPES, PriorRecipe
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.vqvae.recipe import VQVAE_RECIPES, VQVAERecipe
 from medgen.intensities.rule import IntensityRule
-from medgen.nets.vqvae import vqvae_from
-from medgen.recipes import (
-    PIXELMINER_RECIPES,
-    PRIOR_RECIPES,
-    VQVAE_RECIPES,
-    PixelMinerRecipe,
-    PriorRecipe,
-    VQVAERecipe,
-)
 
 RECIPE = VQVAERecipe(filters=8, residual_blocks=1, compression=2, num_embeddings=5, embedding_dim=3)
 FILES = ("recipe.json", "intensity.json", "metrics.json", "vqvae.weights.h5")
@@ -34,8 +29,10 @@ FILES = ("recipe.json", "intensity.json", "metrics.json", "vqvae.weights.h5")
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
-    model = CodeModel(RECIPE, vqvae_from(RECIPE, seed=1))
-    save_bundle(Bundle(IntensityRule("ct"), model, {"vqvae": {"ssim": 0.5}}), folder, "# Card\n")
+    nets = {"vqvae": vqvae_from(RECIPE, seed=1)}
+    metrics = {"vqvae": {"ssim": 0.5}}
+    bundle = Bundle("vqvae", IntensityRule("ct"), {"vqvae": RECIPE}, nets, metrics)
+    save_bundle(bundle, folder, "# Card\n")
     return folder
 
 
@@ -77,7 +74,7 @@ def test_any_value_of_any_field(name, field, value, inside, sound, tmp_path):
         bundle = load_bundle(tmp_path)
     except BundleError:
         return
-    assert bundle.model.kind == "vqvae"
+    assert bundle.kind == "vqvae"
     assert np.isfinite([bundle.rule.low_hu, bundle.rule.high_hu]).all()
 
 
@@ -116,8 +113,8 @@ def test_a_recipe_for_a_net_of_terabytes_is_not_built(folder, changes):
 
 
 def test_no_released_or_named_net_is_taken_for_too_small():
-    from medgen.nets.pixelcnn import pixelcnn_from
-    from medgen.nets.pixelminer_lean import pixelminer_from
+    from medgen.families.pixelminer.build import pixelminer_from
+    from medgen.families.two_stage.build import pixelcnn_from
 
     first = VQVAE_RECIPES["small"]
     nets = {
@@ -134,7 +131,7 @@ def test_no_released_or_named_net_is_taken_for_too_small():
     least = PriorRecipe(filters=2, blocks=1, conditioner_filters=1, conditioner_blocks=1)
     nets[least] = pixelcnn_from(least, first)
     for recipe, net in nets.items():
-        assert 0 < fewest_numbers(recipe) <= net.count_params()
+        assert 0 < recipe.fewest_numbers <= net.count_params()
 
 
 # === Weights ===

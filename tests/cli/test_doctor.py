@@ -19,7 +19,7 @@ def test_a_sound_and_a_broken_model(two_stage, tmp_path):
         "5 columns left, 5 right"
     )
 
-    kernel = two_stage.model.prior.out.kernel
+    kernel = two_stage.nets["prior"].out.kernel
     whole = kernel.numpy()
     kernel.assign(np.full(kernel.shape, np.inf))
     save_bundle(two_stage, tmp_path / "broken", "# Card\n")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
+from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
 from medgen.cli.evaluate import parsed
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PIXELMINER_RECIPES
 from medgen.volumes import Geometry, Volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -143,16 +143,20 @@ def test_help_names_every_option():
 
 @pytest.mark.slow
 def test_trained_models_are_methods_too(scans, tmp_path):
-    from medgen.bundles.bundle import Bundle, CodeModel, save_bundle
-    from medgen.nets.pixelcnn import pixelcnn_from
-    from medgen.nets.vqvae import vqvae_from
-    from medgen.recipes import PriorRecipe, VQVAERecipe
+    from medgen.bundles.bundle import Bundle, save_bundle
+    from medgen.families.two_stage.build import pixelcnn_from
+    from medgen.families.two_stage.recipe import PriorRecipe
+    from medgen.families.vqvae.build import vqvae_from
+    from medgen.families.vqvae.recipe import VQVAERecipe
+    from medgen.intensities.rule import IntensityRule
 
     first = VQVAERecipe(filters=16, residual_blocks=1, num_embeddings=9, embedding_dim=4)
     second = PriorRecipe(filters=6, blocks=2, conditioner_filters=4, conditioner_blocks=1)
     bundle = Bundle(
+        "two-stage",
         IntensityRule("ct", 4096, -1024.0, 3071.0),
-        CodeModel(first, vqvae_from(first, seed=1), second, pixelcnn_from(second, first, seed=1)),
+        {"vqvae": first, "prior": second},
+        {"vqvae": vqvae_from(first, seed=1), "prior": pixelcnn_from(second, first, seed=1)},
     )
     save_bundle(bundle, tmp_path / "tiny", "# Card\n")
     methods = ["--method", tmp_path / "tiny", "--method", "linear"]
@@ -189,7 +193,11 @@ def test_one_model_with_two_sets_of_options_is_two_methods(scans, tmp_path):
     folder = tmp_path / "tiny"
     recipe = replace(PIXELMINER_RECIPES["small"], filters=4, conditioner_filters=4)
     net = pixelminer_from(recipe, 2048)
-    save_bundle(Bundle(IntensityRule("ct"), PixelModel(recipe, net)), folder, "card")
+    save_bundle(
+        Bundle("pixelminer", IntensityRule("ct"), {"pixelminer": recipe}, {"pixelminer": net}),
+        folder,
+        "card",
+    )
     methods = [str(folder), f"{folder}:decode=mean", f"{folder}:decode=mean,temperature=auto"]
     options = [word for method in methods for word in ("--method", method)]
     code, output = run(scans / "ct.nii", "-o", tmp_path / "report", *options)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
+from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
 from medgen.evaluation.noise import high_frequency_power_ratio
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import model_folder
 from medgen.interpolation.job import Job, is_done, run_job
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import SliceSampler
 
 RECIPE = PixelMinerRecipe(
@@ -36,7 +36,17 @@ def model(tmp_path_factory):
     """An untrained PixelMiner for CT."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     net = pixelminer_from(RECIPE, 2048, seed=2)
-    save_bundle(Bundle(IntensityRule("ct"), PixelModel(RECIPE, net), name="tiny"), folder, "")
+    save_bundle(
+        Bundle(
+            "pixelminer",
+            IntensityRule("ct"),
+            {"pixelminer": RECIPE},
+            {"pixelminer": net},
+            name="tiny",
+        ),
+        folder,
+        "",
+    )
     assert model_folder(str(folder)) == folder
     return folder
 

@@ -135,8 +135,8 @@ def test_a_second_stage(work, prior_run):
     assert "6/6" in prior_run.stderr
     assert "loss" in prior_run.stderr
     first, second = load_bundle(work / "vqvae"), load_bundle(work / "model")
-    assert (second.model.kind, second.name) == ("two-stage", "model")
-    for a, b in zip(first.model.vqvae.weights, second.model.vqvae.weights, strict=True):
+    assert (second.kind, second.name) == ("two-stage", "model")
+    for a, b in zip(first.nets["vqvae"].weights, second.nets["vqvae"].weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert second.metrics["vqvae"] == first.metrics["vqvae"]
     assert second.metrics["prior"].keys() >= {"bits_per_code", "unigram_bits"}
@@ -149,20 +149,20 @@ def test_the_command_in_the_card_trains_the_same_model_again(work, vqvae_run):
     words[words.index("-o") + 1] = str(work / "again")
     assert succeed(*words).stdout.count("step") == 2
     a, b = load_bundle(work / "vqvae"), load_bundle(work / "again")
-    for one, other in zip(a.model.vqvae.weights, b.model.vqvae.weights, strict=True):
+    for one, other in zip(a.nets["vqvae"].weights, b.nets["vqvae"].weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert "| ct18.nii.gz | " in card
     assert "12 x 10 x 8" in card
 
 
 def test_options_replace_the_recipe_s(work, tmp_path, monkeypatch):
-    monkeypatch.setattr("medgen.training.vqvae.LOW_USAGE", 1.1)
+    monkeypatch.setattr("medgen.families.vqvae.fit.LOW_USAGE", 1.1)
     result = succeed(
         *("train-vqvae", work / "data" / "ct5.nii.gz", "-o", tmp_path / "new" / "out"),
         *("--recipe", work / "vqvae.json", "--validation", work / "data" / "ct18.nii.gz"),
         *("--steps", 2, "--batch-size", 3, "--learning-rate", 0.5),
     )
-    recipe = load_bundle(tmp_path / "new" / "out").model.vqvae_recipe
+    recipe = load_bundle(tmp_path / "new" / "out").recipes["vqvae"]
     assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (2, 3, 0.5)
     assert recipe.filters == 8
     card = (tmp_path / "new" / "out" / "README.md").read_text()
@@ -192,7 +192,7 @@ def test_an_interrupted_run_continues(work, vqvae_run, tmp_path, monkeypatch):
     resumed = succeed(*command, "--resume")
     assert [line.split()[1] for line in resumed.stdout.splitlines()[:-1]] == ["12"]
     a, b = load_bundle(work / "vqvae"), load_bundle(tmp_path)
-    for one, other in zip(a.model.vqvae.weights, b.model.vqvae.weights, strict=True):
+    for one, other in zip(a.nets["vqvae"].weights, b.nets["vqvae"].weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert a.metrics == b.metrics
     assert "--resume" not in (tmp_path / "README.md").read_text()

@@ -62,8 +62,8 @@ def test_a_model_is_trained_and_fills_in_slices(tmp_path):
 
 @pytest.mark.slow
 def test_the_published_model_is_trained_examined_and_fills_in_slices(tmp_path, monkeypatch):
-    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_WINDOWS", 2)
-    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_SIDE", 12)
+    monkeypatch.setattr("medgen.families.pixelminer.fit.SAMPLED_WINDOWS", 2)
+    monkeypatch.setattr("medgen.families.pixelminer.fit.SAMPLED_SIDE", 12)
     scan = tmp_path / "phantom.nii.gz"
     write_volume(phantom_volume("ct", (19, 22, 14), (8.0, 8.0, 9.0), seed=1), scan)
     recipe = {"from": "pixelminer-paper", "filters": 3, "mixtures": 2, "crop": 16}

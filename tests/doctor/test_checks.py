@@ -1,14 +1,14 @@
 """Sound nets pass; each fault is found by the check that is there for it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from medgen.bundles.bundle import Bundle, PixelModel
+from medgen.bundles.bundle import Bundle
 from medgen.doctor import examine
-from medgen.doctor.causality import in_double
 from medgen.doctor.checks import (
     check_causality,
     check_codebook,
@@ -16,11 +16,12 @@ from medgen.doctor.checks import (
     check_normalisation,
     check_samplers,
 )
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.checks import subject_of
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.layers.causal import CausalInput, GatedBlock
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PixelMinerRecipe
 
 RECIPE = PixelMinerRecipe(
     context=2, filters=4, blocks=2, mixtures=2, conditioner_filters=4, conditioner_blocks=1
@@ -33,7 +34,10 @@ def findings(bundle: Bundle) -> dict[str, tuple[bool, str]]:
 
 @pytest.fixture
 def net():
-    return in_double(pixelminer_from(RECIPE, 300))
+    return pixelminer_from(RECIPE, 300)
+
+
+subject = partial(subject_of, "net")
 
 
 def test_a_sound_two_stage_model(two_stage):
@@ -53,8 +57,8 @@ def test_a_sound_two_stage_model(two_stage):
 @pytest.mark.parametrize("autoregressive", [True, False])
 def test_a_sound_pixelminer(autoregressive):
     recipe = replace(RECIPE, autoregressive=autoregressive)
-    model = PixelModel(recipe, pixelminer_from(recipe, 300))
-    found = findings(Bundle(IntensityRule("ct", 300), model))
+    nets = {"pixelminer": pixelminer_from(recipe, 300)}
+    found = findings(Bundle("pixelminer", IntensityRule("ct", 300), {"pixelminer": recipe}, nets))
     checks = ["weights", "normalisation", "conditioning", "causality", "sampling"]
     assert list(found) == [f"pixelminer {c}" for c in checks[: 5 if autoregressive else 3]]
     assert all(passed for passed, _ in found.values())
@@ -63,7 +67,7 @@ def test_a_sound_pixelminer(autoregressive):
 
 
 def test_weights_that_are_not_finite(two_stage):
-    kernel = two_stage.model.prior.out.kernel
+    kernel = two_stage.nets["prior"].out.kernel
     whole = kernel.numpy()
     broken = whole.copy()
     broken[0, 0] = np.nan
@@ -76,7 +80,7 @@ def test_weights_that_are_not_finite(two_stage):
 
 
 def test_equal_codes_and_a_codebook_of_one(two_stage):
-    quantizer = two_stage.model.vqvae.quantizer
+    quantizer = two_stage.nets["vqvae"].quantizer
     codebook, counts = quantizer.codebook.numpy(), quantizer.ema_counts.numpy()
     quantizer.codebook.assign(codebook[[0, 0, *range(2, 16)]])
     doubled = check_codebook("vqvae", quantizer)
@@ -97,7 +101,7 @@ def test_a_first_layer_that_sees_the_current_pixel(net, monkeypatch):
         return self.rows(rows), self.horizontal(columns)
 
     monkeypatch.setattr(CausalInput, "call", call)
-    causality, sampling = check_causality("net", net), check_samplers("net", net)
+    causality, sampling = check_causality(subject(net)), check_samplers(subject(net))
     assert not causality.passed
     # Moved right by a column less, the layer also reaches one less far.
     assert causality.detail == (
@@ -115,7 +119,7 @@ def test_a_blind_spot(net, monkeypatch):
         return seen, 0 * injected
 
     monkeypatch.setattr(GatedBlock, "rows", unlinked)
-    found = check_causality("net", net)
+    found = check_causality(subject(net))
     assert not found.passed
     # 5 rows of 11.
     assert found.detail == "does not see 55 of the earlier positions within reach"
@@ -129,7 +133,7 @@ def test_images_that_see_each_other(net, monkeypatch):
         return vertical - tf.reduce_mean(vertical, axis=0, keepdims=True), horizontal
 
     monkeypatch.setattr(CausalInput, "call", normalised)
-    found = check_causality("net", net)
+    found = check_causality(subject(net))
     assert not found.passed
     assert "sees other images of the batch" in found.detail
 
@@ -139,7 +143,7 @@ def test_a_likelihood_that_does_not_sum_to_1(net, monkeypatch):
     monkeypatch.setattr(
         logistic_mixture, "log_prob", lambda *args, **given: log_prob(*args, **given) + 0.01
     )
-    found = check_normalisation("net", net)
+    found = check_normalisation(subject(net))
     assert not found.passed
     assert found.detail.endswith("at most 1.0e-02 off")
 
@@ -151,17 +155,17 @@ def test_acquired_slices_that_are_not_read(net, monkeypatch):
         return condition(self, inputs | {"context": np.full_like(inputs["context"], 5)})
 
     monkeypatch.setattr(type(net), "condition", blind)
-    found = check_conditioner("net", net)
+    found = check_conditioner(subject(net))
     assert not found.passed
     assert found.detail.endswith("counts 0 up, 0 down, 0 left, 0 right")
 
 
 def test_known_pixels_that_are_not_shown(net):
     """As of a net that is not partially causal."""
-    found = check_conditioner("net", net, known=True)
+    found = check_conditioner(subject(net), known=True)
     assert (found.check, found.passed) == ("net known pixels", False)
     recipe = replace(RECIPE, partially_causal=True)
-    found = check_conditioner("net", in_double(pixelminer_from(recipe, 300)), known=True)
+    found = check_conditioner(subject(pixelminer_from(recipe, 300)), known=True)
     assert found.passed
 
 
@@ -171,6 +175,6 @@ def test_a_fast_sampler_that_forgets_the_pixel_to_the_left(net, monkeypatch):
     monkeypatch.setattr(
         GatedBlock, "step", lambda self, columns, added: step(self, columns * forget, added)
     )
-    found = check_samplers("net", net)
+    found = check_samplers(subject(net))
     assert not found.passed
     assert "fast and raster sampler differ in" in found.detail

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from medgen.bundles import released
-from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
+from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PIXELMINER_RECIPES
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -23,7 +23,13 @@ def scans(tmp_path, monkeypatch):
     for modality in ("ct", "mr"):
         net = pixelminer_from(recipe, 2048)
         folder = tmp_path / "released" / f"{modality}-tiny"
-        save_bundle(Bundle(IntensityRule(modality), PixelModel(recipe, net)), folder, "card")
+        save_bundle(
+            Bundle(
+                "pixelminer", IntensityRule(modality), {"pixelminer": recipe}, {"pixelminer": net}
+            ),
+            folder,
+            "card",
+        )
     monkeypatch.setattr(released, "PLACES", (tmp_path / "released",))
     monkeypatch.setattr(released, "DEFAULT", {"ct": "ct-tiny", "mr": "mr-tiny"})
     folder = tmp_path / "scans"

@@ -5,9 +5,9 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
+from medgen.families.two_stage.fill import TwoStage
 from medgen.interpolation.job import Job, is_done, run_job
 from medgen.interpolation.provenance import read_provenance
-from medgen.interpolation.two_stage import TwoStage
 from medgen.volumes import read_volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 

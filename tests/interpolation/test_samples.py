@@ -5,16 +5,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, PixelModel
+from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, MedgenError
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.fill import PixelMinerInterpolator
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.two_stage.fill import TwoStage
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation.engine import insert_slices
-from medgen.interpolation.pixelminer import PixelMinerInterpolator
 from medgen.interpolation.plan import plan_slices
 from medgen.interpolation.samples import UNCERTAINTY, insert_samples
-from medgen.interpolation.two_stage import TwoStage
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import Drawn, SliceSampler
 from medgen.volumes import Geometry, Volume
 
@@ -33,7 +33,9 @@ AIR, PADDING = -1024, -2000
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     net = pixelminer_from(RECIPE, 2048, seed=2)
-    return Bundle(IntensityRule("ct"), PixelModel(RECIPE, net), name="tiny")
+    return Bundle(
+        "pixelminer", IntensityRule("ct"), {"pixelminer": RECIPE}, {"pixelminer": net}, name="tiny"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +153,7 @@ def test_hu_beyond_the_range_shift_the_interval(bundle, scan):
 
 def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
     """Batches that are not asked for are not drawn: slices wait for who writes them."""
-    monkeypatch.setattr("medgen.interpolation.pixelminer.PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("medgen.families.pixelminer.fill.PIXELS_AT_ONCE", 1)
     array = np.repeat(scan.array, 20, axis=1)
     volume = Volume(array, Geometry.from_spacing(array.shape, (0.8, 4.0, 0.9)), modality="ct")
     started = []
@@ -175,10 +177,11 @@ def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
 
 
 def test_the_published_model_has_no_uncertainty(scan):
-    from medgen.bundles.bundle import untrained_pixel_model
-    from medgen.recipes import PixelMinerPaperRecipe
+    from medgen.families.pixelminer_published.build import pixelminer_paper_from
+    from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
 
     recipe = PixelMinerPaperRecipe(filters=2, mixtures=2, crop=8)
-    paper = Bundle(IntensityRule("ct", 256), untrained_pixel_model(recipe, 256), name="paper")
+    rule, nets = IntensityRule("ct", 256), {"pixelminer": pixelminer_paper_from(recipe, 256)}
+    paper = Bundle("pixelminer-paper", rule, {"pixelminer": recipe}, nets, name="paper")
     with pytest.raises(MedgenError, match="no prediction to take an uncertainty from"):
         sampled(PixelMinerInterpolator(paper), scan, uncertainty=True)

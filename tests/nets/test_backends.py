@@ -10,10 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medgen.nets.pixelcnn import pixelcnn_from
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.nets.vqvae import vqvae_from
-from medgen.recipes import PIXELMINER_RECIPES, PriorRecipe, VQVAERecipe, to_json
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.two_stage.build import pixelcnn_from
+from medgen.families.two_stage.recipe import PriorRecipe
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.vqvae.recipe import VQVAERecipe
+from medgen.recipes import to_json
 
 FIRST = VQVAERecipe(filters=8, residual_blocks=1, num_embeddings=9, embedding_dim=4)
 SECOND = PriorRecipe(filters=6, blocks=2, conditioner_filters=5, conditioner_blocks=2)
@@ -25,10 +28,12 @@ import json, sys
 from pathlib import Path
 import keras
 import numpy as np
-from medgen.nets.pixelcnn import pixelcnn_from
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.nets.vqvae import vqvae_from
-from medgen.recipes import PixelMinerRecipe, PriorRecipe, VQVAERecipe
+from medgen.families.two_stage.build import pixelcnn_from
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.two_stage.recipe import PriorRecipe
+from medgen.families.vqvae.recipe import VQVAERecipe
 
 folder = Path(sys.argv[1])
 recipes = json.loads((folder / "recipes.json").read_text())

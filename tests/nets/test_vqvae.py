@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from medgen.nets.vqvae import vqvae_from
-from medgen.recipes import VQVAERecipe
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.vqvae.recipe import VQVAERecipe
 
 
 def small(compression: int = 4):

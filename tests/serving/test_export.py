@@ -10,14 +10,15 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from medgen.bundles.bundle import Bundle, PixelModel
+from medgen.bundles.bundle import Bundle
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.fill import PixelMinerInterpolator
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.two_stage.fill import TwoStage
+from medgen.families.vqvae.codes import codes_of
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume
-from medgen.interpolation.pixelminer import PixelMinerInterpolator
-from medgen.interpolation.two_stage import TwoStage
 from medgen.likelihoods.tfp import DiscretizedLogisticMixture
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PixelMinerRecipe
 from medgen.serving import graph
 from medgen.serving.export import export_bundle
 from medgen.volumes import Geometry, Volume
@@ -56,7 +57,13 @@ np.savez(sys.argv[2], **answers)
 @pytest.fixture(scope="module")
 def pixelminer() -> Bundle:
     net = pixelminer_from(RECIPE, 2048, seed=2)
-    return Bundle(IntensityRule("ct"), PixelModel(RECIPE, net), name="direct")
+    return Bundle(
+        "pixelminer",
+        IntensityRule("ct"),
+        {"pixelminer": RECIPE},
+        {"pixelminer": net},
+        name="direct",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +90,7 @@ def loaded(folders) -> dict:
 
 
 def interpolator(bundle: Bundle, **options):
-    kind = PixelMinerInterpolator if isinstance(bundle.model, PixelModel) else TwoStage
+    kind = PixelMinerInterpolator if "pixelminer" in bundle.nets else TwoStage
     return kind(bundle, **options)
 
 
@@ -207,7 +214,7 @@ def test_deviation_of_a_pixelminer(loaded, pixelminer):
     inside = np.zeros((11, 14), bool)
     inside[2:-1, 3:-2] = True
     assert (answer["std"][0][~inside] == 0).all()
-    net = pixelminer.model.net
+    net = pixelminer.nets["pixelminer"]
     drawn = np.clip(answer["slice"], -1024, 1023)[:, 2:-1, 3:-2] + 1024
     acquired = np.stack([request["previous"], request["next"]], -1)[:, 2:-1, 3:-2]
     levels = np.clip(acquired, -1024, 1023).astype(int)[..., [0, 0, 1, 1]] + 1024
@@ -252,7 +259,7 @@ def test_log_prob_of_codes(loaded, two_stage):
     target = slices(seed=9)[:1]
     inputs = {key: request[key] for key in ("previous", "next", "position", "gap_mm")}
     answer = ask(loaded["codes"], "log_prob", inputs | {"target": target})["log_prob"]
-    rule, model = two_stage.rule, two_stage.model
+    rule, model = two_stage.rule, codes_of(two_stage)
     to_unit = rule.scale_for(target).to_unit
     codes = {
         name: model.encode_slice(to_unit(image[0]))[None]
@@ -263,7 +270,7 @@ def test_log_prob_of_codes(loaded, two_stage):
         )
     }
     place = {"position": request["position"], "gap_mm": request["gap_mm"]}
-    logits = model.prior(codes | place).numpy()
+    logits = two_stage.nets["prior"](codes | place).numpy()
     expected = np.take_along_axis(tf.nn.log_softmax(logits).numpy(), codes["codes"][..., None], -1)
     np.testing.assert_allclose(answer, expected[..., 0], atol=1e-5)
 
@@ -273,7 +280,7 @@ def test_encode_and_decode(loaded, bundles, name):
     images = np.clip(slices(3), -1024, 1023)
     encoded = ask(loaded[name], "encode", {"slices": images})
     decoded = ask(loaded[name], "decode", encoded)["slice"]
-    model = bundles[name].model
+    model = codes_of(bundles[name])
     assert decoded.shape == (3, 12, 16)
     for image, codes, slice_ in zip(images, encoded["codes"], decoded, strict=True):
         scale = bundles[name].rule.scale_for(image)
@@ -299,9 +306,8 @@ def test_what_makes_no_sense_is_refused(loaded, change, words):
         ask(loaded["codes"], "serving_default", pairs(2) | change)
 
 
-def test_versions_count_up_and_carry_the_card(two_stage, tmp_path):
-    alone = replace(two_stage, model=replace(two_stage.model, prior=None, prior_recipe=None))
-    first, second = (export_bundle(alone, tmp_path / "out", card=text) for text in ("a", "b"))
+def test_versions_count_up_and_carry_the_card(vqvae_alone, tmp_path):
+    first, second = (export_bundle(vqvae_alone, tmp_path / "out", card=text) for text in ("a", "b"))
     assert [p.relative_to(tmp_path) for p in (first, second)] == [Path("out/1"), Path("out/2")]
     assert (first / "assets.extra" / "README.md").read_text() == "a"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1", "2"]

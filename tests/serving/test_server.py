@@ -16,10 +16,9 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import MedgenError
+from medgen.families.two_stage.fill import TwoStage
 from medgen.interpolation import interpolate_volume
-from medgen.interpolation.two_stage import TwoStage
 from medgen.serving import server as serving
-from medgen.serving.export import served_model
 from medgen.serving.server import ModelServer, http_server, listening_socket
 from medgen.volumes import Geometry, Volume
 
@@ -29,7 +28,7 @@ PREDICT = "/v1/models/tiny:predict"
 
 @pytest.fixture(scope="module")
 def model_server(two_stage) -> ModelServer:
-    server = ModelServer(served_model(two_stage), "tiny", MAX_BYTES)
+    server = ModelServer(two_stage.family.served(two_stage), "tiny", MAX_BYTES)
     server.try_out()
     return server
 

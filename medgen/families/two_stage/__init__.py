@@ -1,1 +1,51 @@
-"""VQ-VAE codes of a slice, drawn by a conditional gated PixelCNN."""
+"""Codes of a slice, drawn by a conditional gated PixelCNN, and decoded by a VQ-VAE."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from medgen.families.two_stage.recipe import PriorRecipe
+from medgen.families.vqvae import VQVAEFamily
+from medgen.families.vqvae.recipe import VQVAERecipe
+
+
+class TwoStageFamily(VQVAEFamily):
+    """See `Family`; the first stage is that of a VQ-VAE alone."""
+
+    kind = "two-stage"
+    title = "VQ-VAE with conditional PixelCNN prior"
+    stages: ClassVar = {"vqvae": VQVAERecipe, "prior": PriorRecipe}
+    options = ("temperature", "top_k", "top_p")
+
+    def build(self, recipes, levels, seed=0):
+        """See `Family.build`."""
+        from medgen.families.two_stage.build import pixelcnn_from
+
+        prior = pixelcnn_from(recipes["prior"], recipes["vqvae"], seed)
+        return {**super().build(recipes, levels, seed), "prior": prior}
+
+    def checks(self, stage, net):
+        """See `Family.checks`."""
+        if stage == "vqvae":
+            yield from super().checks(stage, net)
+            return
+        from medgen.doctor.checks import examine_net
+        from medgen.families.two_stage.checks import subject_of
+
+        yield from examine_net(subject_of(stage, net))
+
+    def interpolator(self, bundle, **options):
+        """See `Family.interpolator`."""
+        from medgen.families.two_stage.fill import TwoStage
+        from medgen.interpolation.engine import AUTO
+
+        return TwoStage(bundle, **{"temperature": AUTO} | options)
+
+    def served(self, bundle):
+        """See `Family.served`."""
+        from medgen.serving.code_signatures import ServedTwoStage
+
+        return ServedTwoStage(bundle)
+
+
+FAMILY = TwoStageFamily()

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, MedgenError
+from medgen.families.vqvae.codes import codes_of
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.randomness import uniforms
@@ -43,15 +44,15 @@ def sample_slices(
         BundleError: the bundle has no prior.
         MedgenError: an option out of range.
     """
-    model = bundle.code_model
-    if model.prior is None:
+    model = codes_of(bundle)
+    if "prior" not in bundle.nets:
         raise BundleError(f"{bundle.name} has no prior to sample; train one with train-prior.")
     if count < 1 or min(size) < 1:
         raise MedgenError(f"Count and size must be at least 1, got {count} and {size}.")
-    f = model.vqvae_recipe.compression
+    f = model.recipe.compression
     shape = (-(-size[0] // f), -(-size[1] // f))
-    unknown = np.full((1, *shape), model.vqvae_recipe.num_embeddings, np.int32)
-    conditioning = model.prior.condition(
+    unknown = np.full((1, *shape), model.recipe.num_embeddings, np.int32)
+    conditioning = bundle.nets["prior"].condition(
         {
             "previous": unknown,
             "next": unknown,
@@ -59,7 +60,7 @@ def sample_slices(
             "gap_mm": np.array([4.0], np.float32),
         }
     )
-    sampler = CachedSampler(model.prior, categorical_draw(temperature, top_k, top_p))
+    sampler = CachedSampler(bundle.nets["prior"], categorical_draw(temperature, top_k, top_p))
     numbers = uniforms(seed, tf.range(count, dtype=tf.int64), (*shape, 1))
     codes = sampler(tf.repeat(conditioning, count, axis=0), numbers).numpy()
     return np.stack([np.clip(model.decode_slice(code, size), -0.5, 0.5) for code in codes])

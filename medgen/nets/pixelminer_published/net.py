@@ -12,7 +12,6 @@ from medgen.nets.pixelcnn import position_features
 from medgen.nets.pixelminer_published.convolutions import PixelMinerInput
 from medgen.nets.pixelminer_published.stages import OuterMaps, ResidualStages
 from medgen.nets.pixelminer_published.weightnorm import WeightNormDense
-from medgen.recipes import PixelMinerPaperRecipe
 
 
 @keras.saving.register_keras_serializable("medgen")
@@ -212,20 +211,3 @@ def _marked(values):
 def _copies(conditioning, count: int):
     """Position features for `count` slices behind each other, `(count * b, 1, 1, 5)`."""
     return ops.concatenate([conditioning[:, :1, :1, 2:]] * count, axis=0)
-
-
-def pixelminer_paper_from(
-    recipe: PixelMinerPaperRecipe, levels: int, seed: int = 0
-) -> PixelMinerPaper:
-    """A built, untrained net as `recipe` describes it, over `levels` grey levels."""
-    model = PixelMinerPaper(
-        levels,
-        recipe.filters,
-        recipe.layers,
-        recipe.mixtures,
-        recipe.dropout,
-        seed=seed,
-        name="pixelminer",
-    )
-    model.build()
-    return model

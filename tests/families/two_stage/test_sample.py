@@ -1,13 +1,12 @@
 """Slices drawn from the prior alone."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from medgen.errors import BundleError, MedgenError
 from medgen.families.two_stage.sample import sample_slices
+from medgen.families.vqvae.codes import codes_of
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
@@ -16,7 +15,7 @@ from medgen.sampling.raster import RasterSampler
 def test_slices_are_decoded_draws_with_unknown_neighbours(two_stage):
     """The same by the reference sampler; 14 x 21 pixels are cut from 4 x 6 codes."""
     unknown = np.full((3, 4, 6), 16)
-    conditioning = two_stage.model.prior.condition(
+    conditioning = two_stage.nets["prior"].condition(
         {
             "previous": unknown,
             "next": unknown,
@@ -25,14 +24,14 @@ def test_slices_are_decoded_draws_with_unknown_neighbours(two_stage):
         }
     )
     numbers = uniforms(7, tf.range(3, dtype=tf.int64), (4, 6, 1))
-    codes = RasterSampler(two_stage.model.prior, categorical_draw(0.8))(
+    codes = RasterSampler(two_stage.nets["prior"], categorical_draw(0.8))(
         conditioning, numbers
     ).numpy()
     assert len(np.unique(codes)) > 8
     slices = sample_slices(two_stage, 3, (14, 21), seed=7, temperature=0.8)
     assert slices.shape == (3, 14, 21)
     assert slices.dtype == np.float32
-    expected = np.stack([two_stage.model.decode_slice(code, (14, 21)) for code in codes])
+    expected = np.stack([codes_of(two_stage).decode_slice(code, (14, 21)) for code in codes])
     np.testing.assert_allclose(slices, np.clip(expected, -0.5, 0.5), atol=1e-6)
 
 
@@ -52,10 +51,9 @@ def test_options_reach_the_draw(two_stage):
     )
 
 
-def test_what_cannot_be_sampled_is_refused(two_stage):
-    alone = replace(two_stage, model=replace(two_stage.model, prior=None, prior_recipe=None))
+def test_what_cannot_be_sampled_is_refused(two_stage, vqvae_alone):
     with pytest.raises(BundleError, match="tiny has no prior to sample; train one"):
-        sample_slices(alone, 1, (16, 20))
+        sample_slices(vqvae_alone, 1, (16, 20))
     for count, size in ((0, (16, 20)), (1, (0, 20)), (1, (16, -4))):
         with pytest.raises(MedgenError, match="at least 1, got"):
             sample_slices(two_stage, count, size)

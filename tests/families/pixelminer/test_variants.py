@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, load_bundle, save_bundle, untrained_pixel_model
+from medgen.bundles.bundle import Bundle, load_bundle, save_bundle
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.recipes import PixelMinerRecipe
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(
@@ -19,13 +20,15 @@ RECIPE = PixelMinerRecipe(
 @pytest.mark.parametrize("switch", [{"autoregressive": False}, {"partially_causal": True}])
 def test_a_variant_is_saved_and_fills_in_slices(tmp_path, switch):
     recipe = replace(RECIPE, **switch)
-    model = untrained_pixel_model(recipe, 2048, seed=1)
-    save_bundle(Bundle(IntensityRule("ct"), model), tmp_path, "# Card\n")
-    loaded = load_bundle(tmp_path).model
-    assert (loaded.kind, loaded.recipe) == ("pixelminer", recipe)
+    net = pixelminer_from(recipe, 2048, seed=1)
+    bundle = Bundle("pixelminer", IntensityRule("ct"), {"pixelminer": recipe}, {"pixelminer": net})
+    save_bundle(bundle, tmp_path, "# Card\n")
+    loaded = load_bundle(tmp_path)
+    assert (loaded.kind, loaded.recipes["pixelminer"]) == ("pixelminer", recipe)
+    loaded = loaded.nets["pixelminer"]
     for name, value in switch.items():
-        assert getattr(loaded.net, name) == value
-    for ours, theirs in zip(model.net.weights, loaded.net.weights, strict=True):
+        assert getattr(loaded, name) == value
+    for ours, theirs in zip(net.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
     rng = np.random.default_rng(0)

@@ -5,12 +5,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, PixelModel
+from medgen.bundles.bundle import Bundle
 from medgen.evaluation.noise import seam_score
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.fill import PixelMinerInterpolator
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
-from medgen.interpolation.pixelminer import PixelMinerInterpolator
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume
 
@@ -40,7 +40,15 @@ def interpolator(request, monkeypatch) -> PixelMinerInterpolator:
     net.prediction.kernel.assign(0.3 * net.prediction.kernel)  # narrow, away from both ends
     net.out.kernel.assign(net.out.kernel.numpy() * np.float32([1, 4, 1]))
     net.out.bias.assign(net.out.bias.numpy() - np.float32([0, 0, 1]))
-    return PixelMinerInterpolator(Bundle(IntensityRule("ct"), PixelModel(RECIPE, net), name="tiny"))
+    return PixelMinerInterpolator(
+        Bundle(
+            "pixelminer",
+            IntensityRule("ct"),
+            {"pixelminer": RECIPE},
+            {"pixelminer": net},
+            name="tiny",
+        )
+    )
 
 
 def drawn(interpolator, shape, positions) -> np.ndarray:
@@ -74,5 +82,5 @@ def test_a_slice_is_the_same_to_the_bit_in_any_batch(interpolator, monkeypatch):
     positions = np.linspace(0.1, 0.9, 9)
     together = drawn(interpolator, SHAPE, positions)
     np.testing.assert_array_equal(together[[2, 7]], drawn(interpolator, SHAPE, positions[[2, 7]]))
-    monkeypatch.setattr("medgen.interpolation.pixelminer.PIXELS_AT_ONCE", 8 * np.prod(SHAPE))
+    monkeypatch.setattr("medgen.families.pixelminer.fill.PIXELS_AT_ONCE", 8 * np.prod(SHAPE))
     np.testing.assert_array_equal(together, drawn(interpolator, SHAPE, positions))

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, save_bundle
+from medgen.bundles.bundle import save_bundle
 from medgen.errors import BundleError, GeometryError, IntensityError, MedgenError
+from medgen.families.two_stage.fill import TwoStage
+from medgen.families.vqvae.codes import codes_of
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
-from medgen.interpolation.two_stage import TwoStage
 from medgen.volumes import Geometry, Volume
 
 
@@ -67,13 +68,9 @@ def test_a_slice_belongs_to_its_position_whatever_else_is_drawn(two_stage, monke
     np.testing.assert_array_equal(halves, [whole[k + 0.5] for k in range(5)])
     # In chunks of one and of four slices, of 72 codes each.
     for positions_at_once in (72, 300):
-        monkeypatch.setattr("medgen.interpolation.two_stage.POSITIONS_AT_ONCE", positions_at_once)
+        monkeypatch.setattr("medgen.families.two_stage.fill.POSITIONS_AT_ONCE", positions_at_once)
         again = fill(interpolator, stack, quarters)
         np.testing.assert_array_equal(again, [whole[p] for p in quarters])
-
-
-def with_model(bundle: Bundle, **changes) -> Bundle:
-    return replace(bundle, model=replace(bundle.model, **changes))
 
 
 class Listening:
@@ -91,13 +88,13 @@ class Listening:
 
 
 def test_the_prior_is_told_the_codes_on_either_side_the_place_and_the_gap(two_stage):
-    prior = Listening(two_stage.model.prior)
+    prior = Listening(two_stage.nets["prior"])
     stack = np.moveaxis(hu(), 2, 0)
     positions = [0.25, 0.5, 1.75, 2.0 + 1 / 3, 2.0 + 2 / 3]
-    fill(TwoStage(with_model(two_stage, prior=prior)), stack, positions)
+    fill(TwoStage(replace(two_stage, nets=two_stage.nets | {"prior": prior})), stack, positions)
     told = {key: np.concatenate([inputs[key] for inputs in prior.told]) for key in prior.told[0]}
     unit = (stack + 1024) / 2047 - 0.5
-    codes = np.stack([two_stage.model.encode_slice(image.astype(np.float32)) for image in unit])
+    codes = np.stack([codes_of(two_stage).encode_slice(image.astype(np.float32)) for image in unit])
     assert len(np.unique(codes)) > 3
     np.testing.assert_array_equal(told["previous"], codes[[0, 0, 1, 2, 2]])
     np.testing.assert_array_equal(told["next"], codes[[1, 1, 2, 3, 3]])
@@ -110,12 +107,12 @@ def test_slices_are_the_decoded_codes_in_hu(two_stage):
     stack = np.moveaxis(hu(), 2, 0)
     positions = np.array([0.5, 2.25])
     codes = np.stack(
-        [two_stage.model.encode_slice(u) for u in np.float32((stack + 1024) / 2047 - 0.5)]
+        [codes_of(two_stage).encode_slice(u) for u in np.float32((stack + 1024) / 2047 - 0.5)]
     )
     drawn = interpolator.sample_codes(codes, positions, 4.0)[0]
     assert drawn.shape == (2, 8, 9)
     assert len(np.unique(drawn)) > 8
-    images = [two_stage.model.decode_slice(code, (32, 36)) for code in drawn]
+    images = [codes_of(two_stage).decode_slice(code, (32, 36)) for code in drawn]
     expected = np.clip(images, -0.5, 0.5) * 2047 - 0.5
     np.testing.assert_allclose(fill(interpolator, stack, positions), expected, atol=1e-3)
 
@@ -215,15 +212,14 @@ def test_a_scan_of_the_other_modality(two_stage):
     assert interpolate_volume(scan(modality="unknown"), TwoStage(two_stage), factor=2).shape[2] == 7
 
 
-def test_a_model_without_a_prior(two_stage):
-    alone = with_model(two_stage, prior=None, prior_recipe=None)
+def test_a_model_without_a_prior(vqvae_alone):
     with pytest.raises(BundleError, match="tiny is a VQ-VAE without a prior"):
-        TwoStage(alone)
+        TwoStage(vqvae_alone)
 
 
 def test_slices_of_another_size_than_an_oasis_model_takes(two_stage):
-    recipe = replace(two_stage.model.vqvae_recipe, image_size=32)
-    small = TwoStage(with_model(two_stage, vqvae_recipe=recipe))
+    recipe = replace(two_stage.recipes["vqvae"], image_size=32)
+    small = TwoStage(replace(two_stage, recipes=two_stage.recipes | {"vqvae": recipe}))
     with pytest.raises(GeometryError, match="slices of 32 x 32 pixels only, got 32 x 36"):
         interpolate_volume(scan(), small, factor=2)
     square = scan(hu()[:, :32])

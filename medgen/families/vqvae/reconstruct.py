@@ -8,6 +8,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medgen.bundles.bundle import Bundle
+from medgen.families.vqvae.codes import codes_of
 from medgen.layers.quantizer import codebook_statistics
 from medgen.preprocessing.slices import axial_square
 from medgen.volumes import Volume
@@ -54,14 +55,14 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         IntensityError: a scan of another modality, or NaN or infinite voxels.
     """
     bundle.rule.require(volume.modality)
-    model = bundle.code_model
-    size = model.vqvae_recipe.image_size
+    model = codes_of(bundle)
+    size = model.recipe.image_size
     if size is not None:
         volume = axial_square(volume, size)
     axis = volume.geometry.slice_axis if size is None else 2
     physical = volume.physical()
     scale = bundle.rule.scale_for(physical)
-    counts = np.zeros(model.vqvae_recipe.num_embeddings, int)
+    counts = np.zeros(model.recipe.num_embeddings, int)
     ssim, psnr = [], []
     output = np.empty_like(physical)
     for source, target in zip(

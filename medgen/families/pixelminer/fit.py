@@ -10,9 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from medgen.bundles.bundle import Bundle, PixelModel, untrained_pixel_model
+from medgen.bundles.bundle import Bundle
 from medgen.errors import TrainingError
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
+from medgen.families import pixelminer, pixelminer_published
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.pixelminer.sampler import sampler_of
+from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.nets.pixelminer_lean import PixelMiner
@@ -21,14 +25,15 @@ from medgen.preprocessing.augmentation import Augmentation
 from medgen.preprocessing.bands import around_bands
 from medgen.preprocessing.contexts import context_batch
 from medgen.preprocessing.slices import Slab, lines
-from medgen.recipes import PixelMinerPaperRecipe, PixelMinerRecipe, to_json
+from medgen.recipes import to_json
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.slices import SliceSampler, prediction
 from medgen.sampling.windows import WindowSampler
+from medgen.training.gather import TrainingScans
 from medgen.training.loop import Run, fit
-from medgen.training.scans import TrainingScans
 from medgen.training.workers import ALONE, Workers
 
+FAMILIES = (pixelminer.FAMILY, pixelminer_published.FAMILY)
 VALIDATION_BATCHES = 4
 # Windows that every validation draws, twice each. Nearer slices than 3 mm share their noise, so
 # that no drawn noise can match theirs.
@@ -80,8 +85,8 @@ def fit_pixelminer(
         TrainingError: see `loop.fit`, no slab with three slices, or a `start` that does not fit.
     """
     keras.utils.set_random_seed(seed)
-    untrained = untrained_pixel_model(recipe, scans.rule.levels, seed)
-    model = untrained.net
+    family = next(f for f in FAMILIES if f.stages["pixelminer"] is type(recipe))
+    model = family.build({"pixelminer": recipe}, scans.rule.levels, seed)["pixelminer"]
     if start is not None:
         take_over(model, start)
     shared = {
@@ -130,7 +135,7 @@ def fit_pixelminer(
         min_gap_mm=SAMPLED_GAP_MM,
         step=2**32,
     )
-    sampler = untrained.sampler()
+    sampler = sampler_of(recipe, model)
     baseline = {"linear_bits_per_dim": linear_bits_per_dim(held_out, scans.rule.levels)}
 
     def validate() -> dict[str, float]:
@@ -166,8 +171,10 @@ def fit_pixelminer(
     best = min(rows, key=lambda row: row["loss"])
     kept = [key for key in best if not key.startswith("train_") and key not in ("loss", "seconds")]
     return Bundle(
+        family.kind,
         scans.rule,
-        PixelModel(recipe, model),
+        {"pixelminer": recipe},
+        {"pixelminer": model},
         metrics={"pixelminer": {key: best[key] for key in kept}},
     )
 
@@ -179,13 +186,12 @@ def take_over(model: PixelMiner, start: Bundle) -> None:
         TrainingError: `start` is of another kind, or has a weight that `model` lacks or has in
             another shape.
     """
-    if not isinstance(start.model, PixelModel):
+    if "pixelminer" not in start.nets:
         raise TrainingError(
-            f"{start.name} is a {start.model.kind} model; start from one that train-pixelminer "
-            "wrote."
+            f"{start.name} is a {start.kind} model; start from one that train-pixelminer wrote."
         )
     own = {variable.path: variable for variable in model.weights}
-    for variable in start.model.net.weights:
+    for variable in start.nets["pixelminer"].weights:
         path = variable.path
         if path not in own or own[path].shape != variable.shape:
             raise TrainingError(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from medgen.errors import BundleError
+from medgen.families.pixelminer.fill import AUTO, PixelMinerInterpolator
 from medgen.interpolation.engine import Progress
-from medgen.interpolation.pixelminer import AUTO, PixelMinerInterpolator
 from medgen.interpolation.samples import Filling
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume

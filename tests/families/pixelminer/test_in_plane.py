@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, save_bundle, untrained_pixel_model
+from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.errors import BundleError
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.in_plane import InPlaneInterpolator, through_axis
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.interpolation.in_plane import InPlaneInterpolator, through_axis
-from medgen.recipes import PIXELMINER_RECIPES, PixelMinerRecipe
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(
@@ -22,7 +24,8 @@ RECIPE = PixelMinerRecipe(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    bundle = Bundle(IntensityRule("ct"), untrained_pixel_model(RECIPE, 2048, seed=1))
+    nets = {"pixelminer": pixelminer_from(RECIPE, 2048, seed=1)}
+    bundle = Bundle("pixelminer", IntensityRule("ct"), {"pixelminer": RECIPE}, nets)
     save_bundle(bundle, folder, "# Card\n")
     return folder
 

@@ -11,14 +11,16 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 from skimage.metrics import structural_similarity
 
-from medgen.bundles.bundle import Bundle, CodeModel
+from medgen.bundles.bundle import Bundle
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.vqvae.recipe import VQVAERecipe
 from medgen.layers.quantizer import codebook_statistics
-from medgen.nets.vqvae import VQVAE, vqvae_from
+from medgen.nets.vqvae import VQVAE
 from medgen.preprocessing.batches import image_batch
 from medgen.preprocessing.slices import Slab
-from medgen.recipes import VQVAERecipe, to_json
+from medgen.recipes import to_json
+from medgen.training.gather import TrainingScans
 from medgen.training.loop import Run, fit
-from medgen.training.scans import TrainingScans
 
 VALIDATION_SLICES = 24
 # Below this share of codes in use a warning is given.
@@ -100,8 +102,10 @@ def fit_vqvae(
     )
     best = min(rows, key=lambda row: row["loss"])
     return Bundle(
+        "vqvae",
         scans.rule,
-        CodeModel(recipe, model),
+        {"vqvae": recipe},
+        {"vqvae": model},
         metrics={"vqvae": {key: best[key] for key in _KEPT}},
     )
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, GeometryError
+from medgen.families.vqvae.codes import codes_of
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
@@ -51,15 +52,15 @@ class TwoStage:
     _sampler: CachedSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        model = self.bundle.code_model
-        if model.prior is None:
+        codes_of(self.bundle)  # refuses a model that has none
+        if "prior" not in self.bundle.nets:
             raise BundleError(
                 f"{self.bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train "
                 "one with medgen train-prior."
             )
         temperature = 1.0 if self.temperature == AUTO else self.temperature
         draw = categorical_draw(temperature, self.top_k, self.top_p)
-        object.__setattr__(self, "_sampler", CachedSampler(model.prior, draw))
+        object.__setattr__(self, "_sampler", CachedSampler(self.bundle.nets["prior"], draw))
 
     @property
     def name(self) -> str:
@@ -93,8 +94,8 @@ class TwoStage:
                 "use a PixelMiner."
             )
         self.bundle.rule.require(stack.modality)
-        model = self.bundle.code_model
-        size = model.vqvae_recipe.image_size
+        model = codes_of(self.bundle)
+        size = model.recipe.image_size
         if size is not None and stack.shape[1:] != (size, size):
             raise GeometryError(
                 f"{self.name} works on slices of {size} x {size} pixels only, got "
@@ -135,7 +136,7 @@ class TwoStage:
         Returns:
             `(samples, m, h, w)` int32.
         """
-        prior = self.bundle.code_model.prior
+        prior = self.bundle.nets["prior"]
         # A slice a pass, so that rounding in the convolutions does not depend on the other slices.
         conditioning = tf.concat(
             [

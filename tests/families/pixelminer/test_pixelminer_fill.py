@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, PixelModel, save_bundle
+from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.errors import BundleError, IntensityError, MedgenError
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.fill import PixelMinerInterpolator
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
-from medgen.interpolation.pixelminer import PixelMinerInterpolator
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PixelMinerRecipe
 from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume
 
@@ -32,7 +32,11 @@ AIR = -1024
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     return Bundle(
-        IntensityRule("ct"), PixelModel(RECIPE, pixelminer_from(RECIPE, 2048, seed=2)), name="tiny"
+        "pixelminer",
+        IntensityRule("ct"),
+        {"pixelminer": RECIPE},
+        {"pixelminer": pixelminer_from(RECIPE, 2048, seed=2)},
+        name="tiny",
     )
 
 
@@ -96,13 +100,13 @@ def test_a_slice_belongs_to_its_position_whatever_else_is_drawn(bundle, monkeypa
     halves = fill(interpolator, stack, [0.5, 1.5, 2.5])
     quarters = fill(interpolator, stack, [0.25, 0.5, 0.75, 1.5])
     np.testing.assert_array_equal(halves[:2], quarters[[1, 3]])
-    monkeypatch.setattr("medgen.interpolation.pixelminer.PIXELS_AT_ONCE", 7 * 8)
+    monkeypatch.setattr("medgen.families.pixelminer.fill.PIXELS_AT_ONCE", 7 * 8)
     np.testing.assert_array_equal(halves, fill(interpolator, stack, [0.5, 1.5, 2.5]))
 
 
 def test_the_net_is_told_levels_places_and_which_slices_there_are(bundle, monkeypatch):
     told = []
-    net = bundle.model.net
+    net = bundle.nets["pixelminer"]
     read = net.read
     monkeypatch.setattr(net, "read", lambda inputs: told.append(inputs) or read(inputs))
     fill(PixelMinerInterpolator(bundle), slices_first(hu()), [0.25, 1.5, 2.75])
@@ -136,7 +140,7 @@ def test_mean_is_the_prediction_in_hu_and_no_matter_of_chance(bundle):
         mean, fill(PixelMinerInterpolator(bundle, seed=7, decode="mean"), stack, [0.75])
     )
     levels = np.moveaxis(stack[[0, 0, 1, 2], 2:9, 3:11].astype(int) + 1024, 0, -1)
-    net = bundle.model.net
+    net = bundle.nets["pixelminer"]
     known = net.condition(
         {
             "context": levels[None],
@@ -178,7 +182,8 @@ def test_auto_matches_the_texture_of_what_is_near_the_prediction(bundle, decode,
 
 def test_without_autoregression(bundle):
     recipe = replace(RECIPE, autoregressive=False)
-    plain = replace(bundle, model=PixelModel(recipe, pixelminer_from(recipe, 2048)))
+    nets = {"pixelminer": pixelminer_from(recipe, 2048)}
+    plain = replace(bundle, recipes={"pixelminer": recipe}, nets=nets)
     stack = slices_first(hu())
     drawn = fill(PixelMinerInterpolator(plain), stack, [0.5])
     assert (drawn != fill(PixelMinerInterpolator(plain, seed=1), stack, [0.5])).any()

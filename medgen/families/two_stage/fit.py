@@ -10,14 +10,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from medgen.bundles.bundle import Bundle, CodeModel
+from medgen.bundles.bundle import Bundle
+from medgen.families.two_stage.build import pixelcnn_from
+from medgen.families.two_stage.recipe import PriorRecipe
+from medgen.families.vqvae.codes import Codes, codes_of
 from medgen.layers.quantizer import codebook_statistics
-from medgen.nets.pixelcnn import PixelCNN, pixelcnn_from
+from medgen.nets.pixelcnn import PixelCNN
 from medgen.preprocessing.batches import CodeSlab, triplet_batch
 from medgen.preprocessing.slices import Slab
-from medgen.recipes import PriorRecipe, to_json
+from medgen.recipes import to_json
+from medgen.training.gather import TrainingScans
 from medgen.training.loop import Run, fit
-from medgen.training.scans import TrainingScans
 from medgen.training.workers import ALONE, Workers
 
 VALIDATION_BATCHES = 8
@@ -60,11 +63,11 @@ def fit_prior(
         TrainingError: see `loop.fit`, or no slab with three slices.
     """
     keras.utils.set_random_seed(seed)
-    codes = first_stage.code_model
+    codes = codes_of(first_stage)
     training, validation = (
         [code_slab(codes, slab) for slab in slabs] for slabs in (scans.training, scans.validation)
     )
-    model = pixelcnn_from(recipe, codes.vqvae_recipe, seed)
+    model = pixelcnn_from(recipe, codes.recipe, seed)
 
     def batch(slabs: Sequence[CodeSlab], step: int, unconditional: float) -> dict[str, np.ndarray]:
         return triplet_batch(
@@ -72,7 +75,7 @@ def fit_prior(
             crop=recipe.crop,
             size=recipe.batch_size,
             max_gap_mm=recipe.max_gap_mm,
-            unknown=codes.vqvae_recipe.num_embeddings,
+            unknown=codes.recipe.num_embeddings,
             unconditional=unconditional,
             seed=seed,
             step=step,
@@ -111,19 +114,21 @@ def fit_prior(
     kept = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
     return replace(
         first_stage,
-        model=replace(codes, prior_recipe=recipe, prior=model),
+        kind="two-stage",
+        recipes={"vqvae": codes.recipe, "prior": recipe},
+        nets={"vqvae": codes.vqvae, "prior": model},
         metrics=first_stage.metrics | {"prior": {key: best[key] for key in kept}},
     )
 
 
-def _digest(first_stage: CodeModel) -> str:
+def _digest(first_stage: Codes) -> str:
     digest = hashlib.sha256()
     for weight in first_stage.vqvae.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
     return digest.hexdigest()[:16]
 
 
-def code_slab(first_stage: CodeModel, slab: Slab) -> CodeSlab:
+def code_slab(first_stage: Codes, slab: Slab) -> CodeSlab:
     """Codes of every slice of `slab` under the four in-plane flips."""
     slices = slab.stack.unit[slab.start : slab.stop]
     flips = [slices, slices[:, ::-1], slices[:, :, ::-1], slices[:, ::-1, ::-1]]

@@ -67,7 +67,7 @@ def gather_scans(
         validation: scans that validate and never train; if none, see `preprocessing.slices.split`.
         rule: intensities of an existing model, or None to choose by the modality of the scans.
         levels: of a rule that is chosen.
-        image_size: see `recipes.VQVAERecipe`.
+        image_size: see `families.vqvae.recipe.VQVAERecipe`.
         guard_mm: distance kept between training and validation slices of one scan.
         seed: of the split.
 

@@ -5,7 +5,7 @@ import pytest
 
 from medgen.errors import ReadError, TrainingError
 from medgen.intensities.rule import IntensityRule
-from medgen.training.scans import gather_scans
+from medgen.training.gather import gather_scans
 from medgen.volumes import Geometry, Volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 

@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medgen.bundles.bundle import Bundle, PixelModel
+from medgen.bundles.bundle import Bundle
 from medgen.errors import TrainingError
+from medgen.families.pixelminer.build import pixelminer_from
+from medgen.families.pixelminer.fit import (
+    fit_pixelminer,
+    linear_bits_per_dim,
+    measure_samples,
+    take_over,
+)
+from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.rule import IntensityRule
-from medgen.nets.pixelminer_lean import pixelminer_from
-from medgen.recipes import PIXELMINER_RECIPES
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
-from medgen.training import fit_pixelminer
-from medgen.training.pixelminer import linear_bits_per_dim, measure_samples, take_over
-from medgen.training.scans import gather_scans
+from medgen.training.gather import gather_scans
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -39,9 +44,9 @@ def scans(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_WINDOWS", 3)
-    monkeypatch.setattr("medgen.training.pixelminer.SAMPLED_SIDE", 12)
-    monkeypatch.setattr("medgen.training.pixelminer.VALIDATION_BATCHES", 2)
+    monkeypatch.setattr("medgen.families.pixelminer.fit.SAMPLED_WINDOWS", 3)
+    monkeypatch.setattr("medgen.families.pixelminer.fit.SAMPLED_SIDE", 12)
+    monkeypatch.setattr("medgen.families.pixelminer.fit.VALIDATION_BATCHES", 2)
 
 
 @pytest.mark.slow
@@ -55,7 +60,7 @@ def test_pixelminer_learns_and_continues_to_the_same_weights(scans, tmp_path):
         assert row["loss"] == pytest.approx(row["bits_per_dim"] + np.log2(row["sampled_crps"]))
         assert row["sampled_crps"] < row["sampled_mae"]
         assert row["linear_mae"] == rows[0]["linear_mae"] > 0
-    assert whole.model.kind == "pixelminer"
+    assert whole.kind == "pixelminer"
     assert whole.metrics["pixelminer"]["sampled_mae"] in [row["sampled_mae"] for row in rows]
 
     def stop(step: int, logs: dict[str, float]) -> None:
@@ -65,7 +70,9 @@ def test_pixelminer_learns_and_continues_to_the_same_weights(scans, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit_pixelminer(scans, RECIPE, tmp_path / "b", progress=stop)
     resumed = fit_pixelminer(scans, RECIPE, tmp_path / "b", resume=True)
-    for a, b in zip(whole.model.net.weights, resumed.model.net.weights, strict=True):
+    for a, b in zip(
+        whole.nets["pixelminer"].weights, resumed.nets["pixelminer"].weights, strict=True
+    ):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
@@ -81,7 +88,9 @@ def test_without_autoregression_the_prediction_is_what_is_judged(scans, tmp_path
 
 def test_a_run_starts_from_a_net_without_its_trunk(scans):
     alone = pixelminer_from(replace(RECIPE, autoregressive=False), 2048, seed=1)
-    bundle = Bundle(scans.rule, PixelModel(RECIPE, alone), name="alone")
+    bundle = Bundle(
+        "pixelminer", scans.rule, {"pixelminer": RECIPE}, {"pixelminer": alone}, name="alone"
+    )
     model = pixelminer_from(RECIPE, 2048, seed=2)
     trunk = [weight.numpy() for weight in model.stack.weights]
     take_over(model, bundle)
@@ -107,7 +116,7 @@ def test_a_partially_causal_net_is_measured_within_bands(scans, tmp_path):
     recipe = replace(RECIPE, partially_causal=True, steps=4, validate_every=4)
     bundle = fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
     (row,) = rows
-    assert bundle.model.net.partially_causal
+    assert bundle.nets["pixelminer"].partially_causal
     assert row["band_bits_per_dim"] != row["band_bits_per_dim_alone"]
     # Half of a side at most, in windows that the net has hardly learnt: near all the pixels' bits.
     assert row["band_bits_per_dim_alone"] == pytest.approx(row["bits_per_dim"], rel=0.2)
@@ -119,7 +128,7 @@ def test_in_plane_a_line_is_drawn_between_lines(scans, tmp_path):
     recipe = replace(RECIPE, in_plane=True, steps=4, validate_every=4)
     bundle = fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
     (row,) = rows
-    assert isinstance(bundle.model.sampler(), RowSampler)
+    assert isinstance(sampler_of(recipe, bundle.nets["pixelminer"]), RowSampler)
     assert np.isnan(row["growth_rows"])
     assert np.isfinite([row["loss"], row["sampled_crps"], row["growth_columns"]]).all()
 

@@ -7,9 +7,10 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medgen.errors import IntensityError
+from medgen.families.vqvae.codes import codes_of
+from medgen.families.vqvae.reconstruct import reconstruct_volume
 from medgen.intensities.rule import IntensityRule
 from medgen.preprocessing.slices import axial_square
-from medgen.reconstruction import reconstruct_volume
 from medgen.volumes import Geometry, Volume
 
 
@@ -27,8 +28,8 @@ def test_every_slice_along_the_coarsest_axis_is_encoded_and_decoded(two_stage, a
     assert result.volume.geometry == before.geometry
     assert result.volume.array.dtype == np.int16
     true = np.moveaxis(before.array, axis, 0)
-    codes = [two_stage.model.encode_slice(np.float32((hu + 1024) / 2047 - 0.5)) for hu in true]
-    unit = np.stack([two_stage.model.decode_slice(code, true.shape[1:]) for code in codes])
+    codes = [codes_of(two_stage).encode_slice(np.float32((hu + 1024) / 2047 - 0.5)) for hu in true]
+    unit = np.stack([codes_of(two_stage).decode_slice(code, true.shape[1:]) for code in codes])
     expected = np.clip(unit, -0.5, 0.5) * 2047 - 0.5
     after = np.moveaxis(result.volume.array, axis, 0)
     np.testing.assert_allclose(after, expected, atol=0.51)
@@ -88,9 +89,9 @@ def test_slices_smaller_than_the_window_of_ssim_are_not_measured(two_stage):
 
 
 def test_a_model_of_small_slices_gives_axial_squares(two_stage):
-    model = two_stage.model
-    small = replace(model, vqvae_recipe=replace(model.vqvae_recipe, image_size=20))
-    bundle = replace(two_stage, model=small, rule=IntensityRule("mr"))
+    recipe = replace(two_stage.recipes["vqvae"], image_size=20)
+    mr = replace(two_stage, rule=IntensityRule("mr"))
+    bundle = replace(mr, recipes=two_stage.recipes | {"vqvae": recipe})
     before = noise((5, 40, 44), (3.0, 1.0, 1.1), "mr")
     result = reconstruct_volume(before, bundle)
     square = axial_square(before, 20)
@@ -99,7 +100,7 @@ def test_a_model_of_small_slices_gives_axial_squares(two_stage):
     assert (result.low, result.high) == pytest.approx(
         tuple(np.percentile(square.array, (0.5, 99.9))), rel=1e-5
     )
-    same = reconstruct_volume(square, replace(bundle, model=model))
+    same = reconstruct_volume(square, mr)
     assert same.ssim.shape == (20,)  # along the coarsest axis instead
     assert result.ssim.shape == (44,)
 

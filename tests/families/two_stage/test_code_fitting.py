@@ -9,11 +9,12 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import TrainingError
-from medgen.nets.vqvae import vqvae_from
-from medgen.recipes import PRIOR_RECIPES, VQVAE_RECIPES
-from medgen.training import fit_prior, fit_vqvae
-from medgen.training.prior import measure_prior
-from medgen.training.scans import gather_scans
+from medgen.families.two_stage.fit import fit_prior, measure_prior
+from medgen.families.two_stage.recipe import PRIOR_RECIPES
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.vqvae.fit import fit_vqvae
+from medgen.families.vqvae.recipe import VQVAE_RECIPES
+from medgen.training.gather import gather_scans
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -70,7 +71,9 @@ def test_an_interrupted_run_continues_to_the_same_weights(scans, first_stage, tm
     with pytest.raises(TrainingError, match="another recipe"):
         fit_vqvae(scans, replace(VQVAE_RECIPE, crop=20), tmp_path, resume=True)
     resumed = fit_vqvae(scans, VQVAE_RECIPE, tmp_path, resume=True)
-    for a, b in zip(weights(first_stage.model.vqvae), weights(resumed.model.vqvae), strict=True):
+    for a, b in zip(
+        weights(first_stage.nets["vqvae"]), weights(resumed.nets["vqvae"]), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -81,23 +84,22 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
     assert rows[1]["bits_per_code"] < rows[0]["bits_per_code"]
     with pytest.raises(KeyboardInterrupt):
         fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", progress=stop_after(33))
-    model = replace(first_stage.model, vqvae=vqvae_from(VQVAE_RECIPE, seed=9))
-    another = replace(first_stage, model=model)
+    another = replace(first_stage, nets={"vqvae": vqvae_from(VQVAE_RECIPE, seed=9)})
     with pytest.raises(
         TrainingError, match="another recipe, seed, number of workers or other data"
     ):
         fit_prior(scans, another, PRIOR_RECIPE, tmp_path / "b", resume=True)
     resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
-    for a, b in zip(weights(whole.model.prior), weights(resumed.model.prior), strict=True):
+    for a, b in zip(weights(whole.nets["prior"]), weights(resumed.nets["prior"]), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert whole.model.kind == "two-stage"
+    assert whole.kind == "two-stage"
 
 
 def test_a_codebook_larger_than_eight_batches_of_vectors(scans, tmp_path):
     """A batch is one crop of 4 x 4 codes here."""
     recipe = replace(VQVAE_RECIPE, num_embeddings=200, batch_size=1, steps=1)
     bundle = fit_vqvae(scans, recipe, tmp_path)
-    assert bundle.model.vqvae.quantizer.codebook.shape == (200, 8)
+    assert bundle.nets["vqvae"].quantizer.codebook.shape == (200, 8)
 
 
 def test_measures_of_a_prior_by_hand(two_stage):
@@ -110,11 +112,11 @@ def test_measures_of_a_prior_by_hand(two_stage):
     ]
 
     def bits(inputs, codes):
-        logits = np.asarray(two_stage.model.prior(inputs | {"codes": codes}), np.float64)
+        logits = np.asarray(two_stage.nets["prior"](inputs | {"codes": codes}), np.float64)
         chosen = np.take_along_axis(logits, codes[..., None], -1)[..., 0]
         return float(np.mean(np.log2(np.exp(logits).sum(-1))) - np.mean(chosen) / np.log(2))
 
-    measured = measure_prior(two_stage.model.prior, batches)
+    measured = measure_prior(two_stage.nets["prior"], batches)
     given = np.mean([bits(batch, batch["codes"]) for batch in batches])
     shuffled = np.mean([bits(batches[k], batches[k - 1]["codes"]) for k in range(3)])
     counts = np.bincount(np.ravel([batch["codes"] for batch in batches]))

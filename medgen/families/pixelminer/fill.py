@@ -11,8 +11,9 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from medgen.bundles.bundle import Bundle, PixelModel
+from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError
+from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.scale import Scale
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
@@ -68,14 +69,16 @@ class PixelMinerInterpolator:
     _sampler: SliceSampler | WindowSampler | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bundle.model, PixelModel):
+        if "pixelminer" not in self.bundle.nets:
             raise BundleError(
-                f"{self.bundle.name} is a {self.bundle.model.kind} model, not a PixelMiner; give "
+                f"{self.bundle.name} is a {self.bundle.kind} model, not a PixelMiner; give "
                 "one that train-pixelminer wrote."
             )
         if self.decode not in DECODE:
             raise BundleError(f"decode must be one of {', '.join(DECODE)}, got {self.decode!r}.")
-        sampler = self.bundle.model.sampler(
+        sampler = sampler_of(
+            self.bundle.recipes["pixelminer"],
+            self.bundle.nets["pixelminer"],
             temperature=1.0 if self.temperature == AUTO else self.temperature,
             decode=self.decode,
             method=self.sampler,
@@ -159,7 +162,7 @@ class PixelMinerInterpolator:
             nothing = np.zeros(shape, np.float32)
             measured = Uncertainty(*[nothing] * 4) if uncertainty else None
             return Drawn(np.zeros((samples, *shape), np.int32), nothing, measured)
-        context = self.bundle.model.net.context
+        context = self.bundle.nets["pixelminer"].context
         inputs = inputs_between(levels, positions, gap_mm, [box] * len(positions), context)
         places = tf.constant(np.rint(positions * PLACES), tf.int64)
         numbers = (

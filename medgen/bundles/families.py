@@ -1,0 +1,109 @@
+"""The families of models that medgen knows: one line each, and what a family has to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar
+
+from medgen.errors import BundleError
+from medgen.recipes import Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.doctor.findings import Finding
+    from medgen.interpolation import Interpolator
+    from medgen.serving.signatures import ServedModel
+
+# Where each kind of model has its `Family`. Strings, as what they name lies above this folder and
+# is loaded when such a model is.
+FAMILIES = {
+    "vqvae": "medgen.families.vqvae:FAMILY",
+    "two-stage": "medgen.families.two_stage:FAMILY",
+    "pixelminer": "medgen.families.pixelminer:FAMILY",
+    "pixelminer-paper": "medgen.families.pixelminer_published:FAMILY",
+}
+
+
+class Family:
+    """All that is known of one kind of model: the base of one class in each folder of `families`.
+
+    Importing a family loads neither Keras nor TensorFlow; its methods do, inside.
+
+    Attributes:
+        kind: name in `recipe.json` and in `FAMILIES`.
+        title: heading of its cards.
+        measured: sentence of its cards on what the metrics mean.
+        stages: class of the recipe of each net, by the net's name, in the order they are trained.
+        options: of sampling that it takes, see `interpolation.interpolator_named`.
+    """
+
+    kind: str
+    title: str
+    measured: str
+    stages: ClassVar[Mapping[str, type[Recipe]]]
+    options: Collection[str] = ()
+
+    def build(
+        self, recipes: Mapping[str, Recipe], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
+        """Untrained nets, built, by stage.
+
+        Args:
+            recipes: one for each of `stages`.
+            levels: grey levels of the model's intensities.
+            seed: of everything random in them.
+        """
+        raise NotImplementedError
+
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
+        """What `doctor` finds in a net whose weights are finite."""
+        raise NotImplementedError
+
+    def interpolator(self, bundle: Bundle, **options: object) -> Interpolator:
+        """What fills in slices by `bundle`.
+
+        Args:
+            bundle: a model of this kind.
+            options: `seed`, and those of `Family.options` that the user has given.
+
+        Raises:
+            BundleError: such models fill in none, or options do not go together.
+        """
+        raise BundleError(
+            f"{bundle.name} is a {self.title} and cannot fill in slices; name another model."
+        )
+
+    def served(self, bundle: Bundle) -> ServedModel:
+        """Signatures of `bundle` as a SavedModel.
+
+        Raises:
+            BundleError: such models cannot be exported.
+        """
+        raise BundleError(f"{bundle.name} is a {self.title} and cannot be exported.")
+
+
+def family_of(kind: object) -> Family:
+    """The family of models of one kind.
+
+    Raises:
+        BundleError: there is none.
+    """
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise BundleError(
+            f"got {kind!r}, but this medgen knows {', '.join(FAMILIES)}; use the medgen that wrote it."
+        )
+    module, name = FAMILIES[kind].split(":")
+    return getattr(import_module(module), name)
+
+
+def register(kind: str, place: str) -> None:
+    """Make a family known that lies outside this package.
+
+    Args:
+        kind: as `Family.kind`.
+        place: `module:name` of its `Family`.
+    """
+    FAMILIES[kind] = place

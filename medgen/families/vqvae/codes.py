@@ -1,0 +1,49 @@
+"""Slices to codes and back, by any model that has a VQ-VAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from medgen.bundles.bundle import Bundle
+from medgen.errors import BundleError
+from medgen.families.vqvae.recipe import VQVAERecipe
+from medgen.nets.vqvae import VQVAE
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The first stage of a model.
+
+    Args:
+        recipe: its architecture and training.
+        vqvae: its net.
+    """
+
+    recipe: VQVAERecipe
+    vqvae: VQVAE
+
+    def encode_slice(self, unit: np.ndarray) -> np.ndarray:
+        """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
+        return keras.ops.convert_to_numpy(self.vqvae.encode(unit[None, ..., None]))[0]
+
+    def decode_slice(self, codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Slice of `shape` in the unit range, float32, from codes `(h, w)`."""
+        image = keras.ops.convert_to_numpy(self.vqvae.decode(codes[None]))
+        return image[0, : shape[0], : shape[1], 0]
+
+
+def codes_of(bundle: Bundle) -> Codes:
+    """The first stage of `bundle`.
+
+    Raises:
+        BundleError: it has none.
+    """
+    if not isinstance(bundle.nets.get("vqvae"), VQVAE):
+        raise BundleError(
+            f"{bundle.name} is a {bundle.kind} model, which has no codes; give a model that "
+            "train-vqvae or train-prior wrote."
+        )
+    return Codes(bundle.recipes["vqvae"], bundle.nets["vqvae"])
