@@ -93,7 +93,7 @@ def family_of(kind: object) -> Family:
     """
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise BundleError(
-            f"got {kind!r}, but this medgen knows {', '.join(FAMILIES)}; use the medgen that wrote it."
+            f"got {kind!r}, and this medgen knows {', '.join(FAMILIES)}; use the one that wrote it."
         )
     module, name = FAMILIES[kind].split(":")
     return getattr(import_module(module), name)
