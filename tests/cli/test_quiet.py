@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from medgen.serving.bundle import save_bundle
 
 from medgen.bundles.bundle import save_bundle
 from medgen.cli.quiet import LEVEL
