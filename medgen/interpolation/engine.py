@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from medgen.errors import IntensityError
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.nifti_fields import in_finer_scan
 from medgen.volumes.volume import Volume
 
 # Stands for a temperature: slices are drawn and given the texture of their neighbours.
@@ -134,8 +136,10 @@ class FinerStack:
         self._out[target] = np.where(padded, self._acquired[before], image)
 
     def volume(self) -> Volume:
-        """The finer volume."""
-        return self._from.with_array(self._array, self._plan.geometry)
+        """The finer volume, with the metadata that still holds (see `nifti_fields`)."""
+        metadata, _ = in_finer_scan(self._from.metadata, self._plan.axis)
+        finer = self._from.with_array(self._array, self._plan.geometry)
+        return replace(finer, metadata=metadata)
 
 
 def require_finite(image: np.ndarray, who: str, target: int) -> None:

@@ -35,6 +35,7 @@ from medgen.volumes.dicom.frames import pydicom_errors
 from medgen.volumes.dicom.write import require_series_writable, write_series
 from medgen.volumes.files import encode_volume, require_writable, suffix_of
 from medgen.volumes.memory import require_memory
+from medgen.volumes.nifti_fields import in_finer_scan
 
 NIFTI = (".nii", ".nii.gz")
 ITK_BYTES = 16  # for each voxel while NRRD or MetaImage is written: physical values and ITK's copy
@@ -195,7 +196,7 @@ class Outcome:
         interpolator: name of what filled in its slices.
         before: grid of the scan.
         after: grid of the finer scan.
-        notes: sentences on what was odd about the scan.
+        notes: sentences on what was odd about the scan, and what of it is not in the finer one.
     """
 
     outputs: tuple[Path, ...]
@@ -228,7 +229,8 @@ def run_job(
         interpolator: what `job.load_interpolator()` gave before, so that a model is loaded once for
             many scans; loaded here if None.
         progress: see `interpolate_volume`.
-        note: called with each sentence on what is odd about the scan, before the work.
+        note: called with each sentence on what is odd about the scan, and on what of its header the
+            finer one does not take over, before the work.
 
     Raises:
         MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
@@ -269,15 +271,16 @@ def _run(
         )
     state = state_of(job.scan)
     before = job.read()
-    notes = tuple(before.metadata.get("notes", ()))
-    for sentence in notes if note else ():
-        note(sentence)
     as_series = writes_series(job.output)
     if job.fill_gaps:
         before, places, plan = plan_gaps(before, STACKING_AXIS)
         interpolator = AcrossGaps(interpolator, places)
     else:
         plan = _finer(job, before.geometry)
+    _, left_out = in_finer_scan(before.metadata, plan.axis)
+    notes = (*before.metadata.get("notes", ()), *left_out)
+    for sentence in notes if note else ():
+        note(sentence)
     source = _source_series(job, before, plan) if as_series else None
     needed = bytes_needed(
         before,

@@ -16,6 +16,7 @@ from medgen.interpolation.engine import (
     stack_slices,
 )
 from medgen.interpolation.plan import SlicePlan
+from medgen.volumes.nifti_fields import of_another_quantity
 from medgen.volumes.volume import Volume
 
 # Names of the maps: standard deviation, entropy, and the ends of a 90 % interval.
@@ -106,7 +107,13 @@ def insert_samples(
     finer = [FinerStack(volume, plan, padding) for _ in range(samples)]
     maps = {}
     if uncertainty:
-        value = replace(volume, array=volume.physical(), slope=1.0, intercept=0.0)
+        value = replace(
+            volume,
+            array=volume.physical(),
+            slope=1.0,
+            intercept=0.0,
+            metadata=of_another_quantity(volume.metadata),
+        )
         nothing = replace(value, array=np.broadcast_to(np.float32(0), volume.shape))
         maps = {
             name: FinerStack(of, plan, padding)

@@ -14,8 +14,10 @@
 - `position_deviation_mm` (float): how far a DICOM slice lies off the regular grid at most.
 - `padding_value` (float): physical value outside the scanned region; by the DICOM header, or found
   by its being lower than any HU. The voxels keep it.
-- `nifti` (dict): header fields that a NIfTI file keeps when it is written again: `descrip`, the
-  intent, `cal_min`, `cal_max`, `xyzt_units`, `sform_code`, `qform_code`.
+- `nifti` (dict): header fields of a NIfTI file, by their names, that go out again when it is
+  written (see `medgen.volumes.nifti_fields`), and `extensions`, a tuple of codes and bytes; of MGH
+  the fields that can hold what it tells.
+- `unwritten` (tuple of str): sentences on what the file holds and medgen does not write.
 - `notes` (tuple of str): sentences for the user on what was odd and how it was taken.
 """
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,22 +22,35 @@ import numpy as np
 from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.spatialimages import HeaderDataError
 
-from medgen.errors import ReadError, WriteError
+from medgen.errors import MedgenError, ReadError, WriteError
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.nifti_fields import (
+    MILLIMETRE,
+    Extension,
+    at_volume,
+    extension_block,
+    extensions_in,
+    fields_of_mgh,
+    kept_fields,
+    put_back,
+)
 from medgen.volumes.reading import choose_volume, first_line
+from medgen.volumes.text_headers import data_beside
 from medgen.volumes.volume import Volume
 from medgen.volumes.voxels import Stored, read_voxels
 
-# Header fields that a reader keeps in `metadata["nifti"]` and the writer puts back.
-KEPT_FIELDS = (
-    "descrip", "intent_code", "intent_p1", "intent_p2", "intent_p3", "intent_name",
-    "cal_min", "cal_max",
-)  # fmt: skip
 SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micrometre
-MILLIMETRE = 2
 STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
-AGREEMENT_MM = 0.01  # sform and qform further apart than this at a corner of the grid disagree
 LARGEST_NIFTI1_SIDE = 32767
+FOOTER = 20  # bytes of TR, flip angle, TE, TI and FoV behind the voxels of an MGH file
+
+# Two affines of one grid disagree beyond these. A quaternion in float32 turns by up to 0.08 degrees
+# near half a turn (measured over random rotations), so less is rounding, although it moves the far
+# corner of 512 voxels by 0.9 of one. Spacing and offset are rounded to 1e-7 of their value; 0.1 %
+# of the spacing moves that corner by half a voxel.
+AGREEMENT_DEG = 0.1
+AGREEMENT_SPACING = 1e-3
+AGREEMENT_VOXELS = 0.1  # of the first voxel's centre, in voxels
 
 
 def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
@@ -54,9 +69,12 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         GeometryError: the affine is degenerate.
     """
     try:
+        require_beside(path)
         with without_log():
             image = nib.load(path)
-            raw = raw_header(image)
+            raw, extensions = raw_header(image)
+    except MedgenError:
+        raise
     except Exception as error:  # nibabel's own kinds, and whatever a damaged header leads to
         raise ReadError(
             f"{path} is not a readable NIfTI, Analyze or MGH file ({first_line(error)}); check "
@@ -68,18 +86,26 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         raise ReadError(f"{path} holds {kind} voxels, not grey values; convert it to one channel.")
     sides = tuple(int(n) for n in image.shape)
     shape = (*sides, 1)[:3]
-    affine, metadata = affine_and_metadata(path, image, raw, shape)
+    affine, metadata = affine_and_metadata(path, image, raw, sides)
     geometry = Geometry(shape, affine)
     count = count_volumes(path, sides)
     index = choose_volume(path, count, volume)
     if volume is not None:
         metadata["volume_index"] = volume
+    if metadata["format"].startswith("NIfTI"):
+        metadata["nifti"] = at_volume(metadata["nifti"], index) | {"extensions": extensions}
     names = {Path(holder.filename) for holder in image.file_map.values()}
     metadata["files"] = tuple(sorted(name for name in names if name.exists()))
     file = Path(image.file_map["image"].filename)
     encoding = "deflate" if file.suffix.lower() in (".gz", ".mgz") else "raw"
     skip = int(image.dataobj.offset)
-    array, _ = read_voxels(path, Stored(file, dtype, math.prod(shape) * count, encoding, skip=skip))
+    array, beyond = read_voxels(
+        path, Stored(file, dtype, math.prod(shape) * count, encoding, skip=skip)
+    )
+    if metadata["format"] == "MGH" and beyond > FOOTER:
+        metadata["unwritten"] = (
+            f"FreeSurfer's tags behind the voxels ({beyond - FOOTER} bytes) are left out.",
+        )
     array = array.reshape((*shape, count), order="F")[..., index]
     return Volume(
         np.array(array, dtype=dtype.newbyteorder("="), order="F"),
@@ -101,43 +127,66 @@ def count_volumes(path: Path, shape: tuple[int, ...]) -> int:
     return counts[0]
 
 
+def require_beside(path: Path) -> None:
+    """Raise `ReadError` if the image of a pair lies outside the header's folder, or is no file."""
+    if path.name.lower().endswith((".hdr", ".hdr.gz", ".img", ".img.gz")):
+        files = nib.Spm2AnalyzeImage.filespec_to_file_map(path)
+        image, mat = (Path(files[kind].filename) for kind in ("image", "mat"))
+        if os.path.lexists(image):
+            data_beside(path, image.name)
+        if mat.exists() and not mat.is_file():
+            raise ReadError(f"{mat} is not one file beside {path}; remove it or put it there.")
+
+
 @contextmanager
 def without_log() -> Iterator[None]:
     """Keep nibabel from printing what it mends in a header; what matters of it is refused here."""
     nibabel_logger.disabled = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
     finally:
         nibabel_logger.disabled = False
 
 
-def raw_header(image: nib.spatialimages.SpatialImage) -> np.ndarray:
+def raw_header(
+    image: nib.spatialimages.SpatialImage,
+) -> tuple[np.ndarray, tuple[Extension, ...]]:
     """Header as it stands in the file, before nibabel fills in what is missing or zero."""
     holder = image.file_map.get("header", image.file_map["image"])
     with holder.get_prepare_fileobj("rb") as file:
         if isinstance(image, nib.MGHImage):
             dtype = image.header.template_dtype
             block = file.read(image.header.get_data_offset())
-            return np.frombuffer(block.ljust(dtype.itemsize, b"\0"), dtype, count=1)[0]
-        return type(image.header).from_fileobj(file, check=False).structarr
+            return np.frombuffer(block.ljust(dtype.itemsize, b"\0"), dtype, count=1)[0], ()
+        header = type(image.header).from_fileobj(file, check=False)
+        if not isinstance(image, nib.Nifti1Pair):
+            return header.structarr, ()
+        file.seek(len(header.binaryblock))
+        flag = file.read(4)
+        if not any(flag[:1]):
+            return header.structarr, ()
+        room = max(int(image.dataobj.offset) - file.tell(), 0) if header.is_single else -1
+        return header.structarr, extensions_in(file.read(room), header.endianness)
 
 
 def affine_and_metadata(
     path: Path,
     image: nib.spatialimages.SpatialImage,
     raw: np.ndarray,
-    shape: tuple[int, int, int],
+    sides: tuple[int, ...],
 ) -> tuple[np.ndarray, dict[str, object]]:
     """Affine `(4, 4)` in RAS mm, and what else of the header is worth keeping."""
     if isinstance(image, nib.Nifti1Pair):
-        return nifti_affine_and_metadata(path, image, raw, shape)
+        return nifti_affine_and_metadata(path, image, raw, sides)
     if isinstance(image, nib.MGHImage):
         if not raw["goodRASFlag"]:
             raise ReadError(
                 f"{path} has no orientation (its goodRASFlag is 0); set one, for instance with "
                 "FreeSurfer's mri_convert."
             )
-        return image.affine, {"format": "MGH"}
+        return image.affine, {"format": "MGH", "nifti": fields_of_mgh(image.header)}
     mat = image.file_map.get("mat")
     if mat is None or not Path(mat.filename).exists():
         raise ReadError(
@@ -148,7 +197,7 @@ def affine_and_metadata(
 
 
 def nifti_affine_and_metadata(
-    path: Path, image: nib.Nifti1Pair, raw: np.ndarray, shape: tuple[int, int, int]
+    path: Path, image: nib.Nifti1Pair, raw: np.ndarray, sides: tuple[int, ...]
 ) -> tuple[np.ndarray, dict[str, object]]:
     """Affine `(4, 4)` in RAS mm by sform, else qform, and the header fields worth keeping."""
     header = image.header
@@ -181,12 +230,16 @@ def nifti_affine_and_metadata(
         notes.append("The header's unit of length was not mm; positions were converted to mm.")
         units = (units & ~7) | MILLIMETRE
     affine = to_mm @ image.affine
-    if sform and qform:
-        disagreement = qform_disagreement(Geometry(shape, affine), header, to_mm)
+    if sform:
+        geometry = Geometry((*sides, 1)[:3], affine)
+        if qform:
+            disagreement = qform_disagreement(geometry, header, to_mm)
+        else:
+            disagreement = pixdim_disagreement(geometry, raw["pixdim"][1 : 1 + len(sides)] * scale)
         if disagreement:
             notes.append(f"{disagreement}; the sform is used.")
             qform = sform
-    kept = {name: header[name].item() for name in KEPT_FIELDS}
+    kept = kept_fields(header)
     kept |= {"sform_code": sform or qform, "qform_code": qform or sform, "xyzt_units": units}
     version = 2 if isinstance(header, nib.Nifti2Header) else 1
     metadata: dict[str, object] = {"format": f"NIfTI-{version}", "nifti": kept}
@@ -200,60 +253,95 @@ def qform_disagreement(
 ) -> str | None:
     """What is wrong with a qform beside the sform that `geometry` follows, None if nothing."""
     try:
-        distance = geometry.distance_mm(to_mm @ header.get_qform())
+        difference = place_difference(geometry, to_mm @ header.get_qform())
     except ValueError:
         return "The qform is no rotation"
-    if distance > AGREEMENT_MM:
-        return f"sform and qform disagree by up to {distance:.3g} mm"
-    return None
+    return difference and f"sform and qform disagree by up to {difference}"
+
+
+def pixdim_disagreement(geometry: Geometry, pixdim: np.ndarray) -> str | None:
+    """How voxel sizes in mm differ from those of the sform that `geometry` follows."""
+    spacing = np.array(geometry.spacing)[: len(pixdim)]
+    sizes = np.abs(pixdim[: len(spacing)].astype(np.float64))
+    if np.allclose(sizes, spacing, rtol=AGREEMENT_SPACING, atol=0):
+        return None
+    return f"pixdim and sform disagree about the voxel size ({in_mm(sizes)} and {in_mm(spacing)})"
+
+
+def place_difference(geometry: Geometry, affine: np.ndarray) -> str | None:
+    """How far `affine` puts the grid elsewhere than `geometry`; None if rounding explains it."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    own = np.array(geometry.spacing)
+    cosines = (affine[:3, :3] * geometry.affine[:3, :3]).sum(axis=0) / (spacing * own)
+    angle = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
+    moved = np.linalg.norm(affine[:3, 3] - geometry.affine[:3, 3])
+    turned = not angle <= AGREEMENT_DEG
+    scaled = not np.allclose(spacing, own, rtol=AGREEMENT_SPACING, atol=0)
+    if not turned and not scaled and moved <= AGREEMENT_VOXELS * own.min():
+        return None
+    parts = [f"{geometry.distance_mm(affine):.3g} mm"]
+    if turned:
+        parts.append(f"{angle:.3g} degrees")
+    if scaled:
+        parts.append(f"voxel sizes of {in_mm(own)} against {in_mm(spacing)}")
+    return ", ".join(parts)
+
+
+def in_mm(sizes: np.ndarray) -> str:
+    """Voxel sizes such as `1 x 1 x 3 mm`."""
+    return " x ".join(f"{size:.4g}" for size in sizes) + " mm"
 
 
 def write_nifti(volume: Volume, path: Path) -> None:
-    """Write `volume` as NIfTI-1, or NIfTI-2 where a side is longer than NIfTI-1 can tell.
+    """Write `volume` as NIfTI-1, or NIfTI-2 where it was read from that or has too long a side.
 
     Stored voxels and scaling are kept as they are (booleans become uint8 and half floats float32,
     which hold the same values). sform and qform are both set and agree; a sheared affine, which no
-    qform can hold, goes into the sform alone. Header extensions are not carried over. The same
-    volume gives the same bytes.
+    qform can hold, goes into the sform alone. Other fields and extensions go out as they came, see
+    `metadata["nifti"]`. The same volume gives the same bytes.
 
     Raises:
         WriteError: NIfTI cannot store the dtype.
     """
     kept = volume.metadata.get("nifti", {})
-    header = nib.Nifti1Header() if max(volume.shape) <= LARGEST_NIFTI1_SIDE else nib.Nifti2Header()
+    short = max(volume.shape) <= LARGEST_NIFTI1_SIDE and volume.metadata.get("format") != "NIfTI-2"
+    header = nib.Nifti1Header() if short else nib.Nifti2Header()
     dtype = STORED_AS.get(volume.array.dtype, volume.array.dtype)
     try:
         header.set_data_dtype(dtype)
     except HeaderDataError as error:
         raise WriteError(f"NIfTI cannot store {dtype} voxels; convert them first.") from error
     header.set_data_shape(volume.shape)
-    for name in KEPT_FIELDS:
-        if name in kept:
-            header[name] = kept[name]
+    put_back(kept, header)
     header["xyzt_units"] = kept.get("xyzt_units", MILLIMETRE)
     header.set_slope_inter(volume.slope, volume.intercept)
     header.set_zooms(volume.spacing)
     code = kept.get("sform_code", 1)
     header.set_sform(volume.geometry.affine, code)
     header.set_qform(volume.geometry.affine, kept.get("qform_code", code), strip_shears=True)
-    if volume.geometry.distance_mm(header.get_qform()) > AGREEMENT_MM:
+    if place_difference(volume.geometry, header.get_qform()):
         header["qform_code"] = 0
     header["magic"] = header.single_magic
-    header["vox_offset"] = header.single_vox_offset
+    extensions = extension_block(kept.get("extensions", ()))
+    header["vox_offset"] = len(header.binaryblock) + len(extensions)
     compressed = path.name.lower().endswith(".gz")
     with open(path, "wb") as file:
         if not compressed:
-            write_bytes(file, header, volume.array, dtype)
+            write_bytes(file, header, extensions, volume.array, dtype)
             return
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
-            write_bytes(packed, header, volume.array, dtype)
+            write_bytes(packed, header, extensions, volume.array, dtype)
 
 
 def write_bytes(
-    file: BinaryIO, header: nib.Nifti1Header, array: np.ndarray, dtype: np.dtype
+    file: BinaryIO,
+    header: nib.Nifti1Header,
+    extensions: bytes,
+    array: np.ndarray,
+    dtype: np.dtype,
 ) -> None:
-    """Header, four bytes that announce no extension, then the voxels slice by slice."""
+    """Header, extensions, then the voxels slice by slice."""
     file.write(header.binaryblock)
-    file.write(b"\0" * (int(header["vox_offset"]) - len(header.binaryblock)))
+    file.write(extensions)
     for k in range(array.shape[2]):
         file.write(array[:, :, k].astype(dtype, copy=False).tobytes(order="F"))

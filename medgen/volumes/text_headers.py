@@ -167,7 +167,7 @@ def data_beside(path: Path, name: str) -> Path:
     if not inside:
         raise ReadError(
             f"{path} keeps its voxels in {shown}, which lies outside its folder; put the file "
-            "itself beside the header and its bare name into it, or save the scan as one file."
+            "itself beside the header (no link to it), or save the scan as one file."
         )
     if name.partition(" ")[0].lower() == "list" or not os.path.isfile(file):
         raise ReadError(

@@ -102,7 +102,8 @@ def test_non_finite_voxels_and_notes(tmp_path):
         "stored        float32",
         "values        2.52101 to 100",
         "non-finite    3 voxels are NaN or infinite",
-        "note          sform and qform disagree by up to 2.5 mm; the sform is used.",
+        "note          sform and qform disagree by up to 2.5 mm, voxel sizes of 1 x 2 x 3 mm "
+        "against 1 x 2 x 3.5 mm; the sform is used.",
     ]
     assert json.loads(info(tmp_path / "a.nii", "--json").output)["non_finite"] == 3
 

@@ -48,6 +48,34 @@ def test_doubles_the_slices(scan, tmp_path, name):
     assert (after.array.dtype, after.modality) == (before.array.dtype, "ct")
 
 
+def test_what_a_finer_scan_leaves_out_is_told_before_the_work(tmp_path):
+    """And which of two affines that disagree is used."""
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1, 1, 4, 1.0]))
+    image.header.set_qform(np.diag([1, 1, 3, 1.0]), 1)
+    image.header["pixdim"][3] = 3
+    image.header.set_dim_info(slice=2)
+    image.header["slice_code"], image.header["slice_duration"] = 1, 0.5
+    image.header["slice_end"] = 4
+    image.header.extensions += [
+        nib.nifti1.Nifti1Extension(code, content) for code, content in ((6, b"kept"), (4, b"left"))
+    ]
+    (tmp_path / "a.nii").write_bytes(image.to_bytes())
+    out = tmp_path / "out.nii"
+    result = run(tmp_path / "a.nii", "-o", out, "--model", "linear", "--modality", "mr")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-3:] == [
+        "Note: sform and qform disagree by up to 4 mm, voxel sizes of 1 x 1 x 4 mm against "
+        "1 x 1 x 3 mm; the sform is used.",
+        "Note: Slice timing (slice_code 1, slice_end 4, slice_duration 0.5) does not hold for more "
+        "slices and is left out.",
+        "Note: A header extension (afni, code 4, 8 bytes) may describe slices as they were and is "
+        "left out.",
+    ]
+    header = nib.load(out).header
+    assert [extension.get_code() for extension in header.extensions] == [6]
+    assert (header["slice_code"], header["slice_end"], header["dim_info"]) == (0, 0, 48)
+
+
 @pytest.mark.parametrize(
     ("options", "shape"),
     [

@@ -1,6 +1,8 @@
 """NIfTI, Analyze and MGH against nibabel and SimpleITK as outside readers."""
 
 import gzip
+import os
+import re
 
 import nibabel as nib
 import numpy as np
@@ -163,7 +165,16 @@ def test_sform_wins_over_a_qform_that_disagrees_and_says_so(tmp_path):
     scan = read_volume(tmp_path / "a.nii")
     assert scan.geometry.distance_mm(oblique_affine()) < 1e-3
     (note,) = scan.metadata["notes"]
-    assert "sform and qform disagree by up to 4" in note
+    turn = oblique_affine()[:3, :3] / (0.7, 0.9, 4.25)
+    angle = np.degrees(np.arccos(np.diag(turn))).max()
+    assert angle == pytest.approx(34.4, abs=0.05)  # between the first axes
+    corners = [(3 * i, 4 * j, 5 * k, 1) for i, j, k in np.ndindex(2, 2, 2)]
+    shifts = (oblique_affine() - np.diag([0.7, 0.9, 4.25, 1])) @ np.array(corners).T
+    distance = np.linalg.norm(shifts, axis=0).max()
+    assert note == (
+        f"sform and qform disagree by up to {distance:.3g} mm, {angle:.3g} degrees; the sform is "
+        "used."
+    )
     # A template's affine must not go out under the code of the scanner's.
     write_volume(scan, tmp_path / "b.nii")
     header = nib.load(tmp_path / "b.nii").header
@@ -206,9 +217,75 @@ def test_lengths_are_brought_to_millimetres(tmp_path, unit, scale):
     assert ("notes" in scan.metadata) is (unit in (1, 3))
 
 
-def test_pixdim_does_not_matter_beside_an_sform(tmp_path):
-    path = save(tmp_path / "a.nii", numbers(np.int16), pixdim=[1, 0, 0, 0, 1, 1, 1, 1])
-    np.testing.assert_allclose(read_volume(path).spacing, (0.7, 0.9, 4.25), rtol=1e-6)
+@pytest.mark.parametrize("pixdim", [(0, 0, 0), (0.7, 0.9, 3), (0.9, 0.7, 4.25), (np.nan, 1, 1)])
+def test_pixdim_that_disagrees_with_the_sform(tmp_path, pixdim):
+    """Without a qform nothing but voxel sizes is there to compare."""
+    path = save(tmp_path / "a.nii", numbers(np.int16), pixdim=[1, *pixdim, 1, 1, 1, 1])
+    scan = read_volume(path)
+    np.testing.assert_allclose(scan.spacing, (0.7, 0.9, 4.25), rtol=1e-6)
+    sizes = " x ".join(f"{size:.4g}" for size in pixdim)
+    assert scan.metadata["notes"] == (
+        f"pixdim and sform disagree about the voxel size ({sizes} mm and 0.7 x 0.9 x 4.25 mm); the "
+        "sform is used.",
+    )
+
+
+def test_pixdim_of_a_single_slice_need_not_tell_a_third_size(tmp_path):
+    path = save(tmp_path / "a.nii", numbers(np.int16, (4, 5)), pixdim=[1, 0.7, 0.9, 0, 0, 0, 0, 0])
+    assert "notes" not in read_volume(path).metadata
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("turn", r"up to 0\.0\d+ mm, 0\.5 degrees;"),
+        ("scale", r"up to 0\.1 mm, voxel sizes of 1 x 1 x 5 mm against 1 x 1 x 5\.02 mm;"),
+        ("shift", r"up to 0\.3 mm;"),
+        ("rounding", None),
+        ("a little shift", None),
+    ],
+)
+@pytest.mark.parametrize("size", [1.0, 0.001], ids=["mm", "um"])
+def test_what_of_a_qform_is_a_disagreement(tmp_path, change, words, size):
+    """In voxels and degrees, so that a scan of micrometres is not told another thing."""
+    sform = np.diag([-1, -1, 5, 1.0])  # half a turn, where float32 holds a quaternion worst
+    qform = np.array(sform)
+    if change in ("turn", "rounding"):
+        angle = 0.5 if change == "turn" else 0.05
+        qform[:3, :3] = Rotation.from_euler("z", angle, degrees=True).as_matrix() @ sform[:3, :3]
+    qform[2, 2] += 0.02 if change == "scale" else 0
+    qform[0, 3] += {"shift": 0.3, "a little shift": 0.05}.get(change, 0)
+    sform[:3] *= size
+    qform[:3] *= size
+    image = nib.Nifti1Image(numbers(np.int16), None)
+    image.header.set_sform(sform, 1)
+    image.header.set_qform(qform, 1)
+    image.header["pixdim"][1:4] = np.linalg.norm(qform[:3, :3], axis=0)
+    path = tmp_path / "a.nii"
+    path.write_bytes(image.to_bytes())
+    scan = read_volume(path)
+    assert scan.geometry.distance_mm(sform) <= 1e-6 * size
+    if words is None:
+        assert "notes" not in scan.metadata
+    elif size == 1:
+        assert re.search(words, scan.metadata["notes"][0])
+    else:
+        assert scan.metadata["notes"][0].startswith("sform and qform disagree by up to ")
+
+
+def test_any_turn_goes_into_both_forms(tmp_path):
+    """A quaternion's rounding is no reason to leave the qform out."""
+    for angles in ((0, 0, 180), (0.5, 0, 180), (179.9, 0.3, 0), (12, -7, 31)):
+        affine = np.eye(4)
+        affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        write_volume(
+            Volume(np.zeros((300, 200, 200), np.uint8), Geometry((300, 200, 200), affine)),
+            tmp_path / "a.nii",
+            overwrite=True,
+        )
+        header = nib.load(tmp_path / "a.nii").header
+        assert (header["sform_code"], header["qform_code"]) == (1, 1)
+        assert "notes" not in read_volume(tmp_path / "a.nii").metadata
 
 
 @pytest.mark.parametrize("trailing", [(3,), (1, 3), (3, 1)])
@@ -311,6 +388,36 @@ def test_header_without_image(tmp_path):
     save(tmp_path / "a.img", numbers(np.int16), kind=nib.Nifti1Pair)
     (tmp_path / "a.img").unlink()
     with pytest.raises(ReadError):
+        read_volume(tmp_path / "a.hdr")
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Spm2AnalyzeImage])
+@pytest.mark.parametrize("suffix", [".img", ".img.gz"])
+def test_the_image_of_a_pair_is_no_link_to_elsewhere(tmp_path, kind, suffix):
+    """Else any file of the machine could be had in the voxels of a finer scan."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image, header = folder / f"a{suffix}", folder / f"a{suffix.replace('img', 'hdr')}"
+    save(image, numbers(np.int16), kind=kind)
+    image.rename(tmp_path / "secret")
+    image.symlink_to("../secret")
+    for path in (header, image):
+        with pytest.raises(ReadError, match=rf"keeps its voxels in a{suffix}, which lies outside"):
+            read_volume(path)
+    image.unlink()
+    (tmp_path / "secret").rename(folder / "b")
+    image.symlink_to("b")
+    for path in (header, image):
+        np.testing.assert_array_equal(read_volume(path).array, numbers(np.int16))
+
+
+@pytest.mark.parametrize("name", ["a.img", "a.mat"])
+def test_a_pipe_is_no_part_of_a_pair(tmp_path, name):
+    """Reading one would wait for ever."""
+    save(tmp_path / "a.img", numbers(np.int16), kind=nib.Spm2AnalyzeImage)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ReadError, match="not one file beside"):
         read_volume(tmp_path / "a.hdr")
 
 
