@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from medgen.sampling.draw import Draw
 
+# Numbers in the longest vector register of today's processors.
+REGISTER = 16
+
 
 class WavefrontSampler:
     """Draws the maps that `CachedSampler` draws, a slanting front of pixels at a time.
@@ -13,13 +16,17 @@ class WavefrontSampler:
     A pixel depends on the rows above up to a few columns to its right, its *reach*. A row may
     therefore begin when the one above it is so far ahead, and both go on side by side. A map of
     `h x w` takes `h · reach + w` steps instead of `h · w`, each with `w / reach` pixels: long
-    vectors, which no compiler has to make fast.
+    vectors, which no compiler has to make fast. A small map's time is mostly that of starting each
+    operation of a step, so several maps take little longer than one.
 
     Rows in work lie in slots, row `r` in slot `r mod n`; slot `k` sees those above in the slots
     before it. Between two rows of a slot passes an idle stretch, in which everything is masked:
     these zeros are the padding on both sides of the map. The vertical stack runs ahead of the
     pixels, each block a column behind the one below it, and what it adds to the horizontal stack
     waits in a queue.
+
+    A map is the same whatever else is in the batch: beyond the size of each everything is masked,
+    and rows of the products fill whole vector registers, so that no remainder is rounded otherwise.
 
     Args:
         net: with `embed(values, conditioning)`, `stack` (a `layers.stack.CausalStack`) and
@@ -36,25 +43,35 @@ class WavefrontSampler:
         self.reach = net.stack.first.halo + self.leads[0] + 1
         self._sample = tf.function(self._waves, autograph=False, reduce_retracing=True)
 
-    def __call__(self, conditioning: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-        """Values `(b, h, w)` for conditioning `(b, h, w, s)` and uniforms `(b, h, w, m)`."""
-        (values,) = self._sample(conditioning, uniforms, keep_outputs=False)
+    def __call__(
+        self, conditioning: tf.Tensor, uniforms: tf.Tensor, sizes: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Draw maps.
+
+        Args:
+            conditioning: `(b, h, w, s)`.
+            uniforms: `(b, h, w, m)`.
+            sizes: `(b, 2)` int32, rows and columns of each map, at the top left; all by default.
+
+        Returns:
+            Values `(b, h, w)`; what lies beyond a map's size means nothing.
+        """
+        (values,) = self._sample(conditioning, uniforms, _or_all(sizes, conditioning), False)
         return values
 
     def with_outputs(
-        self, conditioning: tf.Tensor, uniforms: tf.Tensor
+        self, conditioning: tf.Tensor, uniforms: tf.Tensor, sizes: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The same values, and the net's outputs `(b, h, w, p)` that they were drawn from."""
-        values, outputs = self._sample(conditioning, uniforms, keep_outputs=True)
-        return values, outputs
+        return self._sample(conditioning, uniforms, _or_all(sizes, conditioning), True)
 
-    def _waves(self, conditioning, uniforms, keep_outputs):
+    def _waves(self, conditioning, uniforms, sizes, keep_outputs):
         net, reach, leads = self.net, self.reach, self.leads
         first, blocks = net.stack.first, net.stack.blocks
         filters, dtype = net.stack.config["filters"], conditioning.dtype
         shape = tf.shape(conditioning)
         batch, height, width = shape[0], shape[1], shape[2]
-        slots = (width + reach - 1 + reach - 1) // reach  # idle for at least reach - 1 columns
+        slots, cycle = self._slots(batch, height, width)
         slot = tf.range(slots)
         # Pixels first, so that a wave is one gather: (h * w, b, ...).
         known, numbers = (
@@ -67,11 +84,12 @@ class WavefrontSampler:
         # it is one of the map's.
         steps = leads[0] + reach * (height - 1) + width
         since = tf.range(-leads[0], steps)[:, None] - reach * slot  # (times, n)
-        turn = since // (reach * slots)
-        row, column = slot + slots * turn, since - turn * reach * slots
+        turn = since // (reach * cycle)
+        row, column = slot + cycle * turn, since - turn * reach * cycle
         real = (row >= 0) & (row < height) & (column < width)
         places = tf.where(real, row * width + column, 0)
-        real = tf.cast(real, dtype)[..., None, None]
+        inside = (row[..., None] < sizes[:, 0]) & (column[..., None] < sizes[:, 1])
+        real = tf.cast(real[..., None] & inside, dtype)[..., None]  # (times, n, b, 1)
 
         # Shapes outside the loop, where they cost nothing.
         of_features = tf.stack([slots, batch, filters])
@@ -145,14 +163,32 @@ class WavefrontSampler:
             lambda step, *_: step < steps, wave, start, shape_invariants=_free(start)
         )
         rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-        where = tf.stack([leads[0] + reach * rows + columns, rows % slots], axis=-1)
+        where = tf.stack([leads[0] + reach * rows + columns, rows % cycle], axis=-1)
         maps = [tf.gather_nd(array.stack(), where) for array in drawn]  # (h, w, b, ...)
         return [tf.transpose(x, to) for x, to in zip(maps, ((2, 0, 1), (2, 0, 1, 3)), strict=False)]
+
+    def _slots(self, batch, height, width):
+        """How many slots there are, and after how many rows it is a slot's turn again."""
+        cycle = (width + 2 * (self.reach - 1)) // self.reach  # idle for at least reach - 1 columns
+        # A low map leaves slots unused; those that lie above its first row have to stay empty.
+        slots = tf.minimum(cycle, height + self.net.stack.first.halo)
+        together = tf.minimum(tf.bitwise.bitwise_and(batch, -batch), REGISTER)
+        multiple = REGISTER // together
+        slots = -(-slots // multiple) * multiple
+        return slots, tf.maximum(cycle, slots)
 
     def _channels(self, conditioning) -> int:
         """Length of an embedded value."""
         value = tf.zeros((1,), self.dtype)
         return self.net.embed(value, tf.zeros_like(conditioning[:1, 0, 0])).shape[-1]
+
+
+def _or_all(sizes, conditioning):
+    """`sizes`, or those of whole maps."""
+    if sizes is not None:
+        return sizes
+    shape = tf.shape(conditioning)
+    return tf.tile(shape[None, 1:3], [shape[0], 1])
 
 
 def _shifted(window, newest):

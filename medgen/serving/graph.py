@@ -11,7 +11,7 @@ from medgen.intensities.rule import MR_PERCENTILES
 
 @dataclass(frozen=True, eq=False)
 class GraphScale:
-    """`intensities.scale.Scale` on float64 scalars.
+    """`intensities.scale.Scale` on float64 tensors that broadcast to the values.
 
     They come from variables or from slices and never are constants: a division by a constant would
     be rewritten as a multiplication, which rounds otherwise.
@@ -83,11 +83,11 @@ def restore_excess(
     """`interpolation.excess.restore_excess` on tensors.
 
     Args:
-        image: `(rows, cols)`, the model's slice in physical units.
-        before: `(rows, cols)`, the acquired slice before it.
-        after: likewise after it.
-        weight: position between the two, float32 scalar.
-        scale: the model's range.
+        image: `(b, rows, cols)`, the model's slices in physical units.
+        before: likewise, the acquired slices before them.
+        after: likewise after them.
+        weight: position between the two, float32 `(b, 1, 1)`.
+        scale: the model's range, likewise.
     """
     excess = [values - scale.clip(values) for values in (before, after)]
     linear = before * (1 - weight) + after * weight

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
-from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.sampling.draw import LOWEST_TEMPERATURE
-from medgen.sampling.randomness import PLACES, uniforms
-from medgen.sampling.wavefront import WavefrontSampler
-from medgen.serving.graph import (
-    GraphScale,
-    each,
-    occupied,
-    require,
-    restore_excess,
-    robust_range,
-)
+from medgen.sampling.randomness import PLACES
+from medgen.serving.graph import GraphScale, each, require, restore_excess, robust_range
 
 # Where a request leaves these out. The nets are told the distance of the neighbours, so a request
 # that knows it should say it.
@@ -28,16 +19,60 @@ GAP_MM = tf.constant(5.0)
 SEED = tf.constant(0, tf.int64)
 TEMPERATURE = tf.constant(1.0)
 
-# Slices worked on side by side, as `medgen interpolate` does; each takes up to half a gigabyte.
+# Slices are drawn so many pixels at once, as most of a small slice's time is the same for several;
+# at least one slice.
+PIXELS_AT_ONCE = 2**15
+# Such groups worked on side by side; a slice of 512 x 512 takes up to half a gigabyte.
 AT_ONCE = 2
 
 SLICES = tf.TensorSpec([None, None, None], tf.float32)
 # One number for all slices, or one for each.
 NUMBERS = tf.TensorSpec(None, tf.float32)
 INTEGERS = tf.TensorSpec(None, tf.int64)
-NUMBER = tf.TensorSpec([], tf.float32)
-INTEGER = tf.TensorSpec([], tf.int64)
 POSITIONS = tf.TensorSpec([None], tf.float64)
+IMAGE = tf.TensorSpec([None, None], tf.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Acquired:
+    """Slices of one scan.
+
+    Args:
+        slices: `(n, rows, cols)` in physical units, as they came.
+        shown: likewise, as an interpolator is shown them: padding is air.
+        scale: of their levels.
+        seen: what a model sees in them once for all slices between them; its own affair.
+    """
+
+    slices: tf.Tensor
+    shown: tf.Tensor
+    scale: GraphScale
+    seen: object
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A slice between two acquired ones, in scalars.
+
+    Args:
+        before: index of the acquired slice before it, int32.
+        weight: position between that and the next, float32.
+        place: along the slice axis, for its random numbers, int64.
+        gap_mm: distance of acquired slices.
+        seed: int64.
+        temperature: float32.
+    """
+
+    before: tf.Tensor
+    weight: tf.Tensor
+    place: tf.Tensor
+    gap_mm: tf.Tensor
+    seed: tf.Tensor
+    temperature: tf.Tensor
+
+
+# From an index to a wanted slice and the slices that it lies between.
+Of = Callable[[tf.Tensor], tuple[Acquired, Wanted]]
 
 
 class ServedModel:
@@ -45,7 +80,9 @@ class ServedModel:
 
     Every answer equals what `medgen interpolate` writes for the same slices with the same number
     for a temperature, and depends on nothing but its own slices and numbers, whatever else is in
-    the batch. Subclasses say how slices are drawn.
+    the batch. Subclasses say how slices are drawn: what is a slice's own is prepared one by one, so
+    that no other slice can change its rounding, and the loop over pixels then goes over some at
+    once.
 
     Args:
         bundle: the model.
@@ -53,9 +90,11 @@ class ServedModel:
     Attributes:
         variables: all that the functions use.
         image_size: side of the slices in pixels, or None if any will do.
+        preparation: what a slice is drawn from, as nested `tf.TensorSpec` of one slice.
     """
 
     image_size: int | None = None
+    preparation: object
 
     def __init__(self, bundle: Bundle):
         self.rule = bundle.rule
@@ -98,34 +137,17 @@ class ServedModel:
         Returns:
             `slice` and its standard deviation `std`, `(b, rows, cols)` in physical units.
         """
-        alike = tf.shape(previous) == tf.shape(next)
-        previous = require(previous, alike, "previous and next must be of one shape")
-        shape = tf.shape(previous)
-        position, gap_mm, seed, temperature = (
-            each(values, shape[0], name)
-            for values, name in (
-                (position, "position"),
-                (gap_mm, "gap_mm"),
-                (seed, "seed"),
-                (temperature, "temperature"),
-            )
-        )
-        between = (position > 0) & (position < 1)
-        position = require(position, between, "position must lie between 0 and 1")
+        previous, next = self._alike(previous=previous, next=next)
+        count = tf.shape(previous)[0]
+        position = self._between(each(position, count, "position"))
+        gap_mm, seed, temperature = self._steered(gap_mm, seed, temperature, count)
+        places = _places(tf.cast(position, tf.float64))
 
-        def one(example):
-            previous, following, position, *numbers = example
-            acquired = tf.stack([previous, following])
-            images, deviations = self._fill(acquired, tf.cast(position, tf.float64)[None], *numbers)
-            return images[0], deviations[0]
+        def of(i):
+            acquired = self._acquired(tf.stack([previous[i], next[i]]))
+            return acquired, Wanted(0, position[i], places[i], gap_mm[i], seed[i], temperature[i])
 
-        images, deviations = tf.map_fn(
-            one,
-            (previous, next, position, gap_mm, seed, temperature),
-            fn_output_signature=(tf.float32, tf.float32),
-            parallel_iterations=AT_ONCE,
-        )
-        return {"slice": tf.reshape(images, shape), "std": tf.reshape(deviations, shape)}
+        return self._drawn(of, tf.shape(previous))
 
     @tf.function(autograph=False, input_signature=[SLICES, POSITIONS, NUMBERS, INTEGERS, NUMBERS])
     def fill(
@@ -148,17 +170,24 @@ class ServedModel:
         Returns:
             `slice` and its standard deviation `std`, `(m, rows, cols)` in physical units.
         """
+        (acquired,) = self._alike(acquired=acquired)
         last = tf.cast(tf.shape(acquired)[0] - 1, tf.float64)
-        inside = (positions > 0) & (positions < last)
+        inside = tf.reduce_all((positions > 0) & (positions < last)) & (tf.size(positions) > 0)
         positions = require(
             positions, inside, "positions must lie between the first and the last slice"
         )
         gap_mm, seed, temperature = (
-            each(values, 1, name)[0]
-            for values, name in ((gap_mm, "gap_mm"), (seed, "seed"), (temperature, "temperature"))
+            values[0] for values in self._steered(gap_mm, seed, temperature, 1)
         )
-        images, deviations = self._fill(acquired, positions, gap_mm, seed, temperature)
-        return {"slice": images, "std": deviations}
+        scan = self._acquired(acquired)
+        before = tf.cast(positions, tf.int32)
+        weights = tf.cast(positions - tf.cast(before, tf.float64), tf.float32)
+        places = _places(positions)
+
+        def of(i):
+            return scan, Wanted(before[i], weights[i], places[i], gap_mm, seed, temperature)
+
+        return self._drawn(of, tf.concat([tf.shape(positions), tf.shape(acquired)[1:]], 0))
 
     @tf.function(autograph=False, input_signature=[SLICES, SLICES, SLICES, NUMBERS, NUMBERS])
     def log_prob(
@@ -182,54 +211,103 @@ class ServedModel:
             `log_prob` in nats, of every grey level `(b, rows, cols)` or every code `(b, h, w)`,
             given those before it in raster order. A two-stage model's is of its codes.
         """
-        batch = tf.shape(target)[0]
-        numbers = (each(position, batch, "position"), each(gap_mm, batch, "gap_mm"))
+        target, previous, next = self._alike(target=target, previous=previous, next=next)
+        count = tf.shape(target)[0]
+        position = self._between(each(position, count, "position"))
+        gap_mm = _positive(each(gap_mm, count, "gap_mm"))
 
         def one(example):
             target, previous, following, position, gap_mm = example
-            stack = self._shown(tf.stack([previous, following]))
-            scale = self._scale(stack)
-            target = self._shown(target)
-            return self._log_prob(target, stack, scale, position[None], gap_mm[None])
+            acquired = self._acquired(tf.stack([previous, following]))
+            return self._log_prob(self._shown(target), acquired, position, gap_mm)
 
         values = tf.map_fn(
             one,
-            (target, previous, next, *numbers),
-            fn_output_signature=tf.TensorSpec([None, None], tf.float32),
+            (target, previous, next, position, gap_mm),
+            fn_output_signature=IMAGE,
             parallel_iterations=AT_ONCE,
         )
         return {"log_prob": values}
 
-    # A function of its own, so that `serve` and `fill` share one graph of the sampler.
-    @tf.function(autograph=False, input_signature=[SLICES, POSITIONS, NUMBER, INTEGER, NUMBER])
-    def _fill(self, acquired, positions, gap_mm, seed, temperature):
-        is_finite = tf.math.is_finite
-        acquired = require(acquired, is_finite(acquired), "slices must have finite values only")
-        gap_mm = require(gap_mm, (gap_mm > 0) & is_finite(gap_mm), "gap_mm must be above 0")
-        seed = require(seed, seed >= 0, "seed must be 0 or more")
-        temperature = require(
-            temperature,
-            (temperature >= 0) & (temperature < math.inf),
-            "temperature must be 0 or more",
+    def _drawn(self, of: Of, shape: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`slice` and `std` of `shape` `(m, rows, cols)`, some at once."""
+        count, size = shape[0], shape[1:]
+        at_once = tf.maximum(PIXELS_AT_ONCE // tf.reduce_prod(size), 1)
+
+        def some(start, images, deviations):
+            indices = tf.range(start, tf.minimum(start + at_once, count))
+            image, deviation = self._some(of, indices, size)
+            images, deviations = (
+                images.scatter(indices, image),
+                deviations.scatter(indices, deviation),
+            )
+            return start + at_once, images, deviations
+
+        array = tf.TensorArray(tf.float32, size=count, element_shape=IMAGE.shape)
+        _, *arrays = tf.while_loop(
+            lambda start, *_: start < count,
+            some,
+            (0, array, array),
+            parallel_iterations=AT_ONCE,
         )
-        padding = self._is_padding(acquired)
-        stack = self._shown(acquired)
-        scale = self._scale(stack)
-        before = tf.cast(positions, tf.int32)
-        weights = tf.cast(positions - tf.cast(before, tf.float64), tf.float32)
-        places = tf.cast(tf.round(positions * PLACES), tf.int64)
-        images, deviations = self._draw(
-            stack, scale, before, weights, places, gap_mm, seed, temperature
+        images, deviations = (tf.reshape(array.stack(), shape) for array in arrays)
+        return {"slice": images, "std": deviations}
+
+    def _some(self, of: Of, indices: tf.Tensor, size: tf.Tensor):
+        """Slices and standard deviations `(b, rows, cols)` of those at `indices` `(b,)`."""
+
+        def prepared(i):
+            acquired, wanted = of(i)
+            before, after = (acquired.slices[wanted.before + k] for k in range(2))
+            bounds = acquired.scale.low, acquired.scale.high
+            return self._prepared(acquired, wanted), before, after, wanted.weight, bounds
+
+        prepared, before, after, weight, bounds = tf.map_fn(
+            prepared,
+            indices,
+            fn_output_signature=(self.preparation, IMAGE, IMAGE, tf.float32, (tf.float64,) * 2),
+            parallel_iterations=AT_ONCE,
+        )
+        low, high, weight = (x[:, None, None] for x in (*bounds, weight))
+        scale = GraphScale(low, high, tf.convert_to_tensor(self.last_level))
+        images, deviations = self._draw(prepared, scale, size)
+        shown = self._shown(before), self._shown(after)
+        images = restore_excess(images, *shown, weight, scale)
+        padding = self._is_padding(before) & self._is_padding(after)
+        return tf.where(padding, before, images), deviations
+
+    def _alike(self, **slices: tf.Tensor) -> list[tf.Tensor]:
+        """`slices` of one shape and of finite values, of the model's size if it has one."""
+        names, values = " and ".join(slices), list(slices.values())
+        shape = tf.shape(values[0])
+        for other in values[1:]:
+            alike = tf.shape(other) == shape
+            values[0] = require(values[0], alike, f"{names} must be of one shape")
+        if self.image_size is not None:
+            side = self.image_size
+            sentence = f"this model works on slices of {side} x {side} pixels only"
+            values[0] = require(values[0], tf.shape(values[0])[1:] == side, sentence)
+        finite = "slices must have finite values only"
+        return [require(x, tf.math.is_finite(x), finite) for x in values]
+
+    def _between(self, position):
+        inside = (position > 0) & (position < 1)
+        return require(position, inside, "position must lie between 0 and 1")
+
+    def _steered(self, gap_mm, seed, temperature, count):
+        """The three numbers that steer the drawing, one for each of `count`."""
+        seed, temperature = each(seed, count, "seed"), each(temperature, count, "temperature")
+        possible = (temperature >= 0) & (temperature < math.inf)
+        return (
+            _positive(each(gap_mm, count, "gap_mm")),
+            require(seed, seed >= 0, "seed must be 0 or more"),
+            require(temperature, possible, "temperature must be 0 or more"),
         )
 
-        def finish(drawn):
-            image, i, weight = drawn
-            image = restore_excess(image, stack[i], stack[i + 1], weight, scale)
-            return tf.where(padding[i] & padding[i + 1], acquired[i], image)
-
-        finished = tf.map_fn(finish, (images, before, weights), fn_output_signature=tf.float32)
-        shape = [tf.size(positions), tf.shape(acquired)[1], tf.shape(acquired)[2]]
-        return tf.reshape(finished, shape), tf.reshape(deviations, shape)
+    def _acquired(self, slices) -> Acquired:
+        shown = self._shown(slices)
+        scale = self._scale(shown)
+        return Acquired(slices, shown, scale, self._seen(shown, scale))
 
     def _is_padding(self, slices):
         kind = self.rule.kind
@@ -245,107 +323,27 @@ class ServedModel:
             return GraphScale(tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high), last)
         return GraphScale(*robust_range(slices), last)
 
-    def _draw(self, stack, scale, before, weights, places, gap_mm, seed, temperature):
-        """Slices and standard deviations `(m, rows, cols)`, before the excess is restored."""
+    def _seen(self, shown, scale):
+        """See `Acquired`."""
         raise NotImplementedError
 
-    def _log_prob(self, target, stack, scale, position, gap_mm):
+    def _prepared(self, acquired: Acquired, wanted: Wanted):
+        """What a slice is drawn from, as in `preparation`."""
+        raise NotImplementedError
+
+    def _draw(self, prepared, scale: GraphScale, size: tf.Tensor):
+        """Slices and standard deviations `(b, rows, cols)`, before the excess is restored."""
+        raise NotImplementedError
+
+    def _log_prob(self, target, acquired: Acquired, position, gap_mm):
+        """`(h, w)` of a target `(rows, cols)` between two slices."""
         raise NotImplementedError
 
 
-class ServedPixelMiner(ServedModel):
-    """Signatures of a PixelMiner.
-
-    The standard deviation is of the mixture that a pixel was drawn from, which is given the pixels
-    drawn before it, at temperature 1.
-    """
-
-    def __init__(self, bundle: Bundle):
-        super().__init__(bundle)
-        self.net: PixelMiner = bundle.nets["pixelminer"]
-
-    def _draw(self, stack, scale, before, weights, places, gap_mm, seed, temperature):
-        levels = scale.quantise(stack)
-        rows, cols = tf.shape(levels)[1], tf.shape(levels)[2]
-        first, size = occupied(levels)
-        inside = levels[:, first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
-        around = [
-            [first[0], rows - first[0] - size[0]],
-            [first[1], cols - first[1] - size[1]],
-        ]
-
-        def one(slice_):
-            i, weight, place = slice_
-            numbers = uniforms(seed, place[None], (rows, cols, 2))
-            numbers = numbers[:, first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
-            drawn, deviations = tf.cond(
-                tf.reduce_all(size > 0),
-                lambda: self._box(inside, i, weight[None], gap_mm[None], numbers, temperature),
-                lambda: (tf.zeros(size, tf.int32), tf.zeros(size)),
-            )
-            image = scale.dequantise(tf.pad(drawn, around))
-            return image, tf.pad(deviations, around) * tf.cast(scale.step, tf.float32)
-
-        return tf.map_fn(
-            one,
-            (before, weights, places),
-            fn_output_signature=(tf.float32, tf.float32),
-            parallel_iterations=AT_ONCE,
-        )
-
-    def _box(self, levels, before, position, gap_mm, numbers, temperature):
-        """Levels and standard deviations `(h, w)` of one slice within the box."""
-        net = self.net
-        inputs = self._inputs(levels, before, position, gap_mm)
-        if net.autoregressive:
-            known = net.condition(inputs)
-            draw = _mixture_draw(net.levels, net.center, temperature)
-            drawn, params = WavefrontSampler(net, draw).with_outputs(known, numbers)
-            center = net.center(known)
-        else:
-            _, params, center = net.read(inputs)
-            draw = _mixture_draw(net.levels, lambda linear: linear[..., 0], temperature)
-            drawn = draw(params, numbers, center[..., None])
-
-        def deviation(row):
-            return tf.sqrt(logistic_mixture.variance(row[0], levels=net.levels, center=row[1]))
-
-        deviations = tf.map_fn(  # by rows, as the quadrature takes much memory
-            deviation, (params[0], center[0]), fn_output_signature=tf.float32
-        )
-        return drawn[0], deviations
-
-    def _inputs(self, levels, before, position, gap_mm):
-        """Of the net, for one slice behind slice `before` of `levels` `(n, h, w)`."""
-        count, context = tf.shape(levels)[0], self.net.context
-        indices = before + tf.range(2 * context) - context + 1
-        present = (indices >= 0) & (indices < count)
-        acquired = tf.gather(levels, tf.clip_by_value(indices, 0, count - 1))
-        return {
-            "context": tf.transpose(acquired, (1, 2, 0))[None],
-            "present": tf.cast(present, tf.float32)[None],
-            "position": position,
-            "gap_mm": gap_mm,
-        }
-
-    def _log_prob(self, target, stack, scale, position, gap_mm):
-        levels = scale.quantise(target)[None]
-        inputs = self._inputs(scale.quantise(stack), 0, position, gap_mm)
-        outputs = self.net(inputs | {"target": levels})
-        params, center = (
-            ("mixture", "center") if self.net.autoregressive else ("prediction", "linear")
-        )
-        return logistic_mixture.log_prob(
-            outputs[params], levels, levels=self.net.levels, center=outputs[center]
-        )[0]
+def _places(positions):
+    return tf.cast(tf.round(positions * PLACES), tf.int64)
 
 
-def _mixture_draw(levels: int, center, temperature: tf.Tensor):
-    """`sampling.draw.logistic_mixture_draw` at a temperature that only the request knows."""
-
-    def draw(params, uniform, conditioning):
-        params = logistic_mixture.temper(params, tf.maximum(temperature, LOWEST_TEMPERATURE))
-        uniform = tf.where(temperature > 0, uniform, 0.5)
-        return logistic_mixture.sample(params, uniform, levels=levels, center=center(conditioning))
-
-    return draw
+def _positive(gap_mm):
+    possible = (gap_mm > 0) & tf.math.is_finite(gap_mm)
+    return require(gap_mm, possible, "gap_mm must be above 0")

@@ -43,6 +43,37 @@ def test_equal_to_cached_code_for_code(prior, batch, height, width):
     np.testing.assert_array_equal(WavefrontSampler(prior, draw)(conditioning, numbers), codes)
 
 
+def test_a_map_is_the_same_alone_and_among_others(prior):
+    """Maps of several sizes on one canvas, each at its top left; nothing beyond a map counts."""
+    sizes = [(9, 5), (3, 16), (13, 1), (1, 1), (8, 16)]
+    rng = np.random.default_rng(7)
+    conditioning = rng.normal(size=(len(sizes), 13, 16, 4))
+    numbers = uniforms(2, tf.range(len(sizes), dtype=tf.int64), (13, 16, 1)).numpy()
+    sampler = WavefrontSampler(prior, categorical_draw())
+    together, outputs = sampler.with_outputs(
+        tf.constant(conditioning), tf.constant(numbers), tf.constant(sizes)
+    )
+    for i, (height, width) in enumerate(sizes):
+        piece = np.s_[i : i + 1, :height, :width]
+        codes, alone = sampler.with_outputs(
+            tf.constant(conditioning[piece]), tf.constant(numbers[piece])
+        )
+        np.testing.assert_array_equal(together[piece], codes)
+        np.testing.assert_allclose(outputs[piece], alone, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("batch", "height", "width"), [(1, 1, 4000), (3, 2, 700), (16, 64, 64), (2, 500, 1)]
+)
+def test_slots_are_no_more_than_rows_and_fill_registers(prior, batch, height, width):
+    """So that a low and wide map takes memory by its pixels and not by its width squared."""
+    sampler = WavefrontSampler(prior, categorical_draw())
+    slots, cycle = (int(n) for n in sampler._slots(batch, height, width))
+    assert slots * batch % 16 == 0
+    assert height + 3 <= slots <= height + 3 + 16 or slots == cycle <= width // sampler.reach + 17
+    assert sampler.reach * cycle >= width + sampler.reach - 1
+
+
 def test_equal_levels_of_a_pixelminer():
     net = scrambled(PixelMiner(64, 1, 6, 2, 2, 4, 1, 2, dtype="float64"))
     rng = np.random.default_rng(4)

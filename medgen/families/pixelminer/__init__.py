@@ -55,7 +55,7 @@ class PixelMinerFamily(Family):
 
     def served(self, bundle):
         """See `Family.served`."""
-        from medgen.serving.signatures import ServedPixelMiner
+        from medgen.families.pixelminer.serve import ServedPixelMiner
 
         if bundle.recipes["pixelminer"].in_plane:
             raise BundleError(

@@ -43,7 +43,7 @@ class TwoStageFamily(VQVAEFamily):
 
     def served(self, bundle):
         """See `Family.served`."""
-        from medgen.serving.code_signatures import ServedTwoStage
+        from medgen.families.two_stage.serve import ServedTwoStage
 
         return ServedTwoStage(bundle)
 

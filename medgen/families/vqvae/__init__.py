@@ -33,7 +33,7 @@ class VQVAEFamily(Family):
 
     def served(self, bundle):
         """See `Family.served`."""
-        from medgen.serving.code_signatures import ServedCodes
+        from medgen.families.vqvae.serve import ServedCodes
 
         return ServedCodes(bundle)
 
