@@ -41,6 +41,10 @@ def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callabl
             help=f"{', '.join(recipes)}, or a JSON file.",
         ),
         click.option("--steps", type=click.IntRange(1), help="Gradient steps."),
+        click.option(
+            "--minutes", type=click.FloatRange(0, min_open=True),
+            help="Train for so long instead, and end with a finished model.",
+        ),
         click.option("--batch-size", type=click.IntRange(1), help="Crops a step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
@@ -58,6 +62,8 @@ def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callabl
 def _tell(recipes: dict[str, Recipe], options: dict[str, object]) -> Recipe:
     """The named recipe with what was given on the command line in its place."""
     given = {key: options[key] for key in ("steps", "batch_size", "learning_rate")}
+    if options["steps"] is not None and options["minutes"] is not None:
+        raise TrainingError("Give --steps or --minutes, not both.")
     return replace(
         named_recipe(recipes, options["recipe"]),
         **{key: value for key, value in given.items() if value is not None},
@@ -71,7 +77,7 @@ def _check_output(output: Path) -> None:
 
 
 @contextmanager
-def _shown(steps: int) -> Iterator[dict[str, Callable]]:
+def _shown(steps: int | None) -> Iterator[dict[str, Callable]]:
     """Callbacks for `fit`: a bar with losses and time left on a terminal, a line a validation."""
     console = Console(stderr=True)
     columns = (
@@ -94,7 +100,7 @@ def _shown(steps: int) -> Iterator[dict[str, Callable]]:
 def _finish(bundle, scans, command: str, options: dict[str, object], workers=None) -> None:
     from medgen.bundles.bundle import save_bundle
     from medgen.bundles.card import command_line, model_card
-    from medgen.training.loop import discard_checkpoints
+    from medgen.training.checkpoint import discard_checkpoints
 
     options = {key: value for key, value in options.items() if key != "resume"}
     call = command_line(command, options)
@@ -132,9 +138,15 @@ def train_vqvae(**options) -> None:
         guard_mm=GUARD_MM,
         seed=options["seed"],
     )
-    with _shown(recipe.steps) as shown:
+    with _shown(None if options["minutes"] else recipe.steps) as shown:
         bundle = fit_vqvae(
-            scans, recipe, output, seed=options["seed"], resume=options["resume"], **shown
+            scans,
+            recipe,
+            output,
+            seed=options["seed"],
+            minutes=options["minutes"],
+            resume=options["resume"],
+            **shown,
         )
     usage = bundle.metrics["vqvae"]["codebook_usage"]
     if usage < LOW_USAGE:
@@ -178,10 +190,10 @@ def train_prior(**options) -> None:
         guard_mm=GUARD_MM,
         seed=options["seed"],
     )
-    with _shown(recipe.steps) as shown:
+    with _shown(None if options["minutes"] else recipe.steps) as shown:
         bundle = fit_prior(
-            scans, first_stage, recipe, output, seed=options["seed"], resume=options["resume"],
-            workers=workers, **shown,
+            scans, first_stage, recipe, output, seed=options["seed"], minutes=options["minutes"],
+            resume=options["resume"], workers=workers, **shown,
         )  # fmt: skip
     _finish(bundle, scans, "train-prior", options, workers)
 
@@ -220,9 +232,9 @@ def train_pixelminer(**options) -> None:
         guard_mm=GUARD_MM,
         seed=options["seed"],
     )
-    with _shown(recipe.steps) as shown:
+    with _shown(None if options["minutes"] else recipe.steps) as shown:
         bundle = fit_pixelminer(
-            scans, recipe, output, seed=options["seed"], start=start, resume=options["resume"],
-            workers=workers, **shown,
+            scans, recipe, output, seed=options["seed"], start=start, minutes=options["minutes"],
+            resume=options["resume"], workers=workers, **shown,
         )  # fmt: skip
     _finish(bundle, scans, "train-pixelminer", options, workers)

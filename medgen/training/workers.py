@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import keras
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from medgen.errors import TrainingError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,29 +35,12 @@ class Workers:
         """Whether this one validates and writes."""
         return self.rank == 0
 
-    def step_of(self, model: keras.Model) -> Callable[[Any], dict[str, float]]:
-        """A function that takes a gradient step of the compiled `model` on a batch: its values."""
-        if self.strategy is None:
-            return lambda batch: model.train_on_batch(batch, return_dict=True)
-
-        @tf.function
-        def step(batch):
-            def gradients():
-                with tf.GradientTape() as tape:
-                    loss = model.compute_loss(x=batch, y_pred=model(batch, training=True))
-                found = tape.gradient(loss, model.trainable_variables)
-                return _mean([*found, loss])
-
-            *found, loss = self.strategy.run(gradients)
-            model.optimizer.apply(found, model.trainable_variables)
-            return {metric.name: metric.result() for metric in model.metrics} | {"loss": loss}
-
-        return lambda batch: {key: float(value) for key, value in step(batch).items()}
-
     def wait(self) -> None:
         """Return when all workers are here."""
         if self.strategy is not None:
-            self.strategy.run(tf.function(lambda: _mean([tf.zeros(())])))
+            from medgen.training.step_tensorflow import wait_for_all
+
+            wait_for_all(self.strategy)
 
 
 ALONE = Workers()
@@ -90,9 +72,13 @@ def join_workers() -> Workers:
         )
     if len(addresses) == 1:
         return ALONE
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise TrainingError(
+            "Several workers train together under TensorFlow only; unset TF_CONFIG, or "
+            f"KERAS_BACKEND, which is {keras.backend.backend()}."
+        )
+    import tensorflow as tf
+
     return Workers(rank, len(addresses), tf.distribute.MultiWorkerMirroredStrategy())
-
-
-def _mean(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    context = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)

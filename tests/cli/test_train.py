@@ -11,7 +11,7 @@ from skimage.io import imread
 
 from medgen.bundles.bundle import load_bundle
 from medgen.cli import main
-from medgen.training import loop
+from medgen.training.checkpoint import FolderStore
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -171,16 +171,28 @@ def test_options_replace_the_recipe_s(work, tmp_path, monkeypatch):
     assert "of the codebook is used; lower num_embeddings or train longer." in result.stderr
 
 
+def test_a_run_of_minutes_ends_with_a_model(work, tmp_path):
+    """As fast as the machine is; the command in the card asks for the same time."""
+    recipe = work / "vqvae.json"
+    command = ("train-vqvae", work / "data", "-o", tmp_path / "out", "--recipe", recipe)
+    assert_refused(run(*command, "--minutes", 1, "--steps", 3), "Give --steps or --minutes")
+    result = succeed(*command, "--minutes", 0.02)
+    *validations, last = result.stdout.splitlines()
+    assert validations[-1].startswith("step ")
+    assert last == f"Model written to {tmp_path / 'out'}."
+    assert " --minutes 0.02 " in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_an_interrupted_run_continues(work, vqvae_run, tmp_path, monkeypatch):
     command = ("train-vqvae", work / "data", "-o", tmp_path, "--recipe", work / "vqvae.json")
-    write = loop._checkpoint
+    keep = FolderStore.keep
 
     def interrupt(*arguments):
-        write(*arguments)
+        keep(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_checkpoint", interrupt)
+        patch.setattr(FolderStore, "keep", interrupt)
         interrupted = run(*command)
     assert interrupted.exit_code == 1
     assert interrupted.stderr.strip() == "Aborted!"

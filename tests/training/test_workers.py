@@ -13,7 +13,9 @@ import pytest
 
 from medgen.errors import TrainingError
 from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.training.loop import Run, fit
+from medgen.training import session
+from medgen.training.checkpoint import FolderStore
+from medgen.training.schedule import Plan
 from medgen.training.workers import ALONE, join_workers
 
 STEPS = 4
@@ -43,11 +45,25 @@ def two_batches_at(step: int) -> dict[str, np.ndarray]:
     return {key: np.concatenate([half[key] for half in halves]) for key in halves[0]}
 
 
+class PixelTask:
+    """A net on random levels, whose batches are given."""
+
+    averages_weights = True
+
+    def __init__(self, batches):
+        self.net, self.batch, self.identity = net(), batches, {}
+
+    def prepare(self):
+        pass
+
+    def measure(self):
+        return {"loss": 1.0}
+
+
 def train(folder: Path, batches, workers=ALONE) -> PixelMiner:
-    model = net()
-    run = Run(folder, STEPS, STEPS, 1e-2, average_weights=True, identity={})
-    fit(model, batches, lambda: {"loss": 1.0}, run, workers=workers)
-    return model
+    task = PixelTask(batches)
+    session.train(task, Plan(STEPS, STEPS, 1e-2), FolderStore(folder), workers=workers)
+    return task.net
 
 
 def processes(addresses: list[str], *words: str) -> list[subprocess.Popen]:

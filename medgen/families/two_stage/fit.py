@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,14 @@ from medgen.nets.pixelcnn import PixelCNN
 from medgen.preprocessing.batches import CodeSlab, triplet_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import to_json
+from medgen.training.checkpoint import FolderStore, Row
 from medgen.training.gather import TrainingScans
-from medgen.training.loop import Run, fit
+from medgen.training.schedule import Plan
+from medgen.training.session import Progress, Report, best_of, train
 from medgen.training.workers import ALONE, Workers
 
 VALIDATION_BATCHES = 8
+KEPT = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
 
 
 def fit_prior(
@@ -33,92 +36,112 @@ def fit_prior(
     folder: Path,
     *,
     seed: int = 0,
+    minutes: float | None = None,
     resume: bool = False,
-    report: Callable[[dict[str, float]], None] = lambda row: None,
-    progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+    report: Report = lambda row: None,
+    progress: Progress = lambda step, logs: None,
     workers: Workers = ALONE,
 ) -> Bundle:
     """Train a conditional PixelCNN over the codes that the VQ-VAE of `first_stage` gives.
-
-    Every slice is encoded once under each of the four in-plane flips. The embedding starts at the
-    codebook. A moving average of the weights is validated and kept.
 
     Args:
         scans: what to train and validate on.
         first_stage: bundle with a VQ-VAE.
         recipe: architecture and training.
-        folder: see `loop.Run`.
+        folder: see `FolderStore`.
         seed: of everything random.
+        minutes: see `Plan`; None for the recipe's steps.
         resume: continue an interrupted run in `folder`.
         report: receives a row for each validation: `loss` (nats per code), `bits_per_code`,
             `bits_per_code_shuffled` (neighbours taken from another triplet) and `unigram_bits` (the
             entropy of the validation codes without any context).
         progress: receives step and losses after every step.
-        workers: see `loop.fit`.
+        workers: see `session.train`.
 
     Returns:
         A two-stage bundle, with the metrics of its best validation.
 
     Raises:
-        TrainingError: see `loop.fit`, or no slab with three slices.
+        TrainingError: see `session.train`, or no slab with three slices.
     """
-    keras.utils.set_random_seed(seed)
-    codes = codes_of(first_stage)
-    training, validation = (
-        [code_slab(codes, slab) for slab in slabs] for slabs in (scans.training, scans.validation)
-    )
-    model = pixelcnn_from(recipe, codes.recipe, seed)
-
-    def batch(slabs: Sequence[CodeSlab], step: int, unconditional: float) -> dict[str, np.ndarray]:
-        return triplet_batch(
-            slabs,
-            crop=recipe.crop,
-            size=recipe.batch_size,
-            max_gap_mm=recipe.max_gap_mm,
-            unknown=codes.recipe.num_embeddings,
-            unconditional=unconditional,
-            seed=seed,
-            step=step,
-        )
-
-    held_out = [batch(validation, 2**31 + i, 0.0) for i in range(VALIDATION_BATCHES)]
-
-    def prepare() -> None:
-        codebook = keras.ops.convert_to_numpy(codes.vqvae.quantizer.codebook)
-        model.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
-
-    rows = fit(
-        model,
-        lambda step: batch(training, step, recipe.unconditional),
-        lambda: measure_prior(model, held_out),
-        Run(
-            folder,
-            recipe.steps,
-            recipe.validate_every,
-            recipe.learning_rate,
-            average_weights=True,
-            identity={
-                "recipe": to_json(recipe),
-                "seed": seed,
-                "scans": scans.identity(),
-                "first_stage": _digest(codes),
-            },
-        ),
-        prepare=prepare,
+    task = PriorTask(scans, first_stage, recipe, seed)
+    rows = train(
+        task,
+        Plan.of(recipe, minutes),
+        FolderStore(folder),
         resume=resume,
         report=report,
         progress=progress,
         workers=workers,
     )
-    best = min(rows, key=lambda row: row["loss"])
-    kept = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
-    return replace(
-        first_stage,
-        kind="two-stage",
-        recipes={"vqvae": codes.recipe, "prior": recipe},
-        nets={"vqvae": codes.vqvae, "prior": model},
-        metrics=first_stage.metrics | {"prior": {key: best[key] for key in kept}},
-    )
+    return task.bundle(rows)
+
+
+class PriorTask:
+    """A `session.Task`: codes of a slice given those of its neighbours.
+
+    Every slice is encoded once under each of the four in-plane flips. The embedding starts at the
+    codebook. A moving average of the weights is validated and kept.
+    """
+
+    averages_weights = True
+
+    def __init__(self, scans: TrainingScans, first_stage: Bundle, recipe: PriorRecipe, seed: int):
+        keras.utils.set_random_seed(seed)
+        self.first_stage, self.codes = first_stage, codes_of(first_stage)
+        self.recipe, self.seed = recipe, seed
+        self._training, validation = (
+            [code_slab(self.codes, slab) for slab in slabs]
+            for slabs in (scans.training, scans.validation)
+        )
+        self.net = pixelcnn_from(recipe, self.codes.recipe, seed)
+        self.identity = {
+            "recipe": to_json(recipe),
+            "seed": seed,
+            "scans": scans.identity(),
+            "first_stage": _digest(self.codes),
+        }
+        self._held_out = [
+            self._triplets(validation, 2**31 + i, 0.0) for i in range(VALIDATION_BATCHES)
+        ]
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """Crops of triplets."""
+        return self._triplets(self._training, step, self.recipe.unconditional)
+
+    def prepare(self) -> None:
+        """Start the embedding at the codebook."""
+        codebook = keras.ops.convert_to_numpy(self.codes.vqvae.quantizer.codebook)
+        self.net.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
+
+    def measure(self) -> dict[str, float]:
+        """See `measure_prior`."""
+        return measure_prior(self.net, self._held_out)
+
+    def bundle(self, rows: list[Row]) -> Bundle:
+        """The trained model, with the metrics of its best validation."""
+        best = best_of(rows)
+        return replace(
+            self.first_stage,
+            kind="two-stage",
+            recipes={"vqvae": self.codes.recipe, "prior": self.recipe},
+            nets={"vqvae": self.codes.vqvae, "prior": self.net},
+            metrics=self.first_stage.metrics | {"prior": {key: best[key] for key in KEPT}},
+        )
+
+    def _triplets(
+        self, slabs: Sequence[CodeSlab], step: int, unconditional: float
+    ) -> dict[str, np.ndarray]:
+        return triplet_batch(
+            slabs,
+            crop=self.recipe.crop,
+            size=self.recipe.batch_size,
+            max_gap_mm=self.recipe.max_gap_mm,
+            unknown=self.codes.recipe.num_embeddings,
+            unconditional=unconditional,
+            seed=self.seed,
+            step=step,
+        )
 
 
 def _digest(first_stage: Codes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from medgen.bundles.families import Family
+from medgen.errors import BundleError
 from medgen.families.vqvae.recipe import VQVAERecipe
 
 
@@ -30,6 +31,13 @@ class VQVAEFamily(Family):
         from medgen.doctor.checks import check_codebook
 
         yield check_codebook(stage, net.quantizer)
+
+    def interpolator(self, bundle, **options):
+        """See `Family.interpolator`."""
+        raise BundleError(
+            f"{bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train one with "
+            "medgen train-prior."
+        )
 
     def served(self, bundle):
         """See `Family.served`."""

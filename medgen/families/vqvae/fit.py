@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -19,12 +19,15 @@ from medgen.nets.vqvae import VQVAE
 from medgen.preprocessing.batches import image_batch
 from medgen.preprocessing.slices import Slab
 from medgen.recipes import to_json
+from medgen.training.checkpoint import FolderStore, Row
 from medgen.training.gather import TrainingScans
-from medgen.training.loop import Run, fit
+from medgen.training.schedule import Plan
+from medgen.training.session import Progress, Report, best_of, train
 
 VALIDATION_SLICES = 24
 # Below this share of codes in use a warning is given.
 LOW_USAGE = 0.25
+KEPT = ("step", "loss", "ssim", "psnr_db", "codebook_usage", "perplexity")
 
 
 def fit_vqvae(
@@ -33,20 +36,19 @@ def fit_vqvae(
     folder: Path,
     *,
     seed: int = 0,
+    minutes: float | None = None,
     resume: bool = False,
-    report: Callable[[dict[str, float]], None] = lambda row: None,
-    progress: Callable[[int, dict[str, float]], None] = lambda step, logs: None,
+    report: Report = lambda row: None,
+    progress: Progress = lambda step, logs: None,
 ) -> Bundle:
     """Train a VQ-VAE (van den Oord et al. 2017) on slices.
-
-    The codebook starts at the k-means centres of the untrained encoder's outputs. Codes used and
-    perplexity are counted over all batches between two validations.
 
     Args:
         scans: what to train and validate on.
         recipe: architecture and training.
-        folder: see `loop.Run`.
+        folder: see `FolderStore`.
         seed: of everything random; the same seed and machine give the same weights.
+        minutes: see `Plan`; None for the recipe's steps.
         resume: continue an interrupted run in `folder`.
         report: receives a row for each validation: `loss` (nats per pixel, validation), `ssim` and
             `psnr_db` of whole validation slices in the unit range, `codebook_usage`, `perplexity`,
@@ -57,66 +59,79 @@ def fit_vqvae(
         The bundle, with the metrics of its best validation.
 
     Raises:
-        TrainingError: see `loop.fit`.
+        TrainingError: see `session.train`.
     """
-    keras.utils.set_random_seed(seed)
-    model = vqvae_from(recipe, seed)
-    images = validation_images(scans.validation)
-
-    def prepare() -> None:
-        vectors = np.empty((0, recipe.embedding_dim), np.float32)
-        step = 0
-        while step < 8 or len(vectors) < recipe.num_embeddings:
-            step += 1
-            latents = keras.ops.convert_to_numpy(model.latents(_batch(scans, recipe, seed, -step)))
-            vectors = np.concatenate([vectors, latents.reshape(-1, recipe.embedding_dim)])
-        with warnings.catch_warnings():
-            # A centre that ends without vectors is a dead code, which the quantiser revives.
-            warnings.filterwarnings("ignore", "One of the clusters is empty")
-            centres, _ = kmeans2(vectors, recipe.num_embeddings, iter=10, minit="points", rng=seed)
-        model.quantizer.set_codebook(centres)
-
-    def validate() -> dict[str, float]:
-        statistics = codebook_statistics(model.quantizer.take_usage())
-        return measure_reconstruction(model, images) | {
-            "codebook_usage": statistics["usage"],
-            "perplexity": statistics["perplexity"],
-        }
-
-    rows = fit(
-        model,
-        lambda step: _batch(scans, recipe, seed, step),
-        validate,
-        Run(
-            folder,
-            recipe.steps,
-            recipe.validate_every,
-            recipe.learning_rate,
-            average_weights=False,
-            identity={"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()},
-        ),
-        prepare=prepare,
+    task = VQVAETask(scans, recipe, seed)
+    rows = train(
+        task,
+        Plan.of(recipe, minutes),
+        FolderStore(folder),
         resume=resume,
         report=report,
         progress=progress,
     )
-    best = min(rows, key=lambda row: row["loss"])
-    return Bundle(
-        "vqvae",
-        scans.rule,
-        {"vqvae": recipe},
-        {"vqvae": model},
-        metrics={"vqvae": {key: best[key] for key in _KEPT}},
-    )
+    return task.bundle(rows)
 
 
-_KEPT = ("step", "loss", "ssim", "psnr_db", "codebook_usage", "perplexity")
+class VQVAETask:
+    """A `session.Task`: reconstruct crops of slices.
 
+    The codebook starts at the k-means centres of the untrained encoder's outputs. Codes used and
+    perplexity are counted over all batches between two validations.
+    """
 
-def _batch(scans: TrainingScans, recipe: VQVAERecipe, seed: int, step: int) -> np.ndarray:
-    return image_batch(
-        scans.training, crop=recipe.crop, size=recipe.batch_size, seed=seed, step=step % 2**32
-    )
+    averages_weights = False
+
+    def __init__(self, scans: TrainingScans, recipe: VQVAERecipe, seed: int):
+        keras.utils.set_random_seed(seed)
+        self.scans, self.recipe, self.seed = scans, recipe, seed
+        self.net = vqvae_from(recipe, seed)
+        self.identity = {"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()}
+        self._images = validation_images(scans.validation)
+
+    def batch(self, step: int) -> np.ndarray:
+        """Crops `(b, crop, crop, 1)`."""
+        return image_batch(
+            self.scans.training,
+            crop=self.recipe.crop,
+            size=self.recipe.batch_size,
+            seed=self.seed,
+            step=step % 2**32,
+        )
+
+    def prepare(self) -> None:
+        """Put the codebook at the centres of what the encoder gives."""
+        codes = self.recipe.num_embeddings
+        vectors = np.empty((0, self.recipe.embedding_dim), np.float32)
+        step = 0
+        while step < 8 or len(vectors) < codes:
+            step += 1
+            latents = keras.ops.convert_to_numpy(self.net.latents(self.batch(-step)))
+            vectors = np.concatenate([vectors, latents.reshape(-1, self.recipe.embedding_dim)])
+        with warnings.catch_warnings():
+            # A centre that ends without vectors is a dead code, which the quantiser revives.
+            warnings.filterwarnings("ignore", "One of the clusters is empty")
+            centres, _ = kmeans2(vectors, codes, iter=10, minit="points", rng=self.seed)
+        self.net.quantizer.set_codebook(centres)
+
+    def measure(self) -> dict[str, float]:
+        """Of whole slices, and what of the codebook was used since the last time."""
+        statistics = codebook_statistics(self.net.quantizer.take_usage())
+        return measure_reconstruction(self.net, self._images) | {
+            "codebook_usage": statistics["usage"],
+            "perplexity": statistics["perplexity"],
+        }
+
+    def bundle(self, rows: list[Row]) -> Bundle:
+        """The trained model, with the metrics of its best validation."""
+        best = best_of(rows)
+        return Bundle(
+            "vqvae",
+            self.scans.rule,
+            {"vqvae": self.recipe},
+            {"vqvae": self.net},
+            metrics={"vqvae": {key: best[key] for key in KEPT}},
+        )
 
 
 def validation_images(slabs: Sequence[Slab]) -> list[np.ndarray]:

@@ -1,14 +1,21 @@
 """The loop on a net of one weight, whose every step is known."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
-from medgen.training import loop
-from medgen.training.loop import Run, discard_checkpoints, fit
+from medgen.training import checkpoint, session
+from medgen.training.checkpoint import (
+    CHECKPOINT,
+    FolderStore,
+    MemoryStore,
+    discard_checkpoints,
+)
+from medgen.training.schedule import Plan
 
 
 class Weight(keras.Model):
@@ -26,23 +33,43 @@ class Weight(keras.Model):
         return keras.ops.mean((x - y_pred) ** 2)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What the tests vary."""
+
+    folder: Path
+    steps: int | None = 10
+    average_weights: bool = False
+    identity: dict = field(default_factory=lambda: {"seed": (1, 2)})
+    minutes: float | None = None
+
+
+class WeightTask:
+    """Draw the weight to `target`; losses are those given, or the distance from it."""
+
+    def __init__(self, run, losses=None, target=1.0, prepare=lambda: None):
+        self.net, self.target, self.prepare = Weight(), target, prepare
+        self.identity, self.averages_weights = run.identity, run.average_weights
+        self.given, self.losses, self.validated = iter(losses or []), losses, []
+
+    def batch(self, step):
+        return np.full((2, 1), self.target, np.float32)
+
+    def measure(self):
+        self.validated.append(float(self.net.w))
+        return {"loss": next(self.given) if self.losses else abs(self.target - self.validated[-1])}
+
+
 @pytest.fixture
 def run(tmp_path):
-    return Run(tmp_path / "run", 10, 4, 0.1, average_weights=False, identity={"seed": (1, 2)})
+    return Run(tmp_path / "run")
 
 
-def train(run, losses=None, target=1.0, **options):
-    """Fit to `target`; validation losses are those given, or the distance from it."""
-    model = Weight()
-    given = iter(losses or [])
-    validated = []
-
-    def validate():
-        validated.append(float(model.w))
-        return {"loss": next(given) if losses else abs(target - validated[-1])}
-
-    rows = fit(model, lambda step: np.full((2, 1), target, np.float32), validate, run, **options)
-    return float(model.w), validated, rows
+def train(run, losses=None, target=1.0, prepare=lambda: None, store=None, **options):
+    task = WeightTask(run, losses, target, prepare)
+    plan = Plan(run.steps, 4, 0.1, run.minutes)
+    rows = session.train(task, plan, store or FolderStore(run.folder), **options)
+    return float(task.net.w), task.validated, rows
 
 
 def test_validates_every_so_often_and_at_the_end(run):
@@ -116,15 +143,15 @@ def test_an_interrupted_run_ends_like_one_that_was_not(run, average):
 
 def test_an_interruption_between_the_row_and_its_checkpoint(run, monkeypatch):
     whole = train(replace(run, folder=run.folder.with_name("whole")))
-    write = loop._checkpoint
+    write = checkpoint._write_npz
 
-    def interrupt(model, run, step):
-        if step == 8:
+    def interrupt(path, arrays, step=0, seconds=0.0):
+        if (path.name, step) == (CHECKPOINT, 8):
             raise KeyboardInterrupt
-        write(model, run, step)
+        write(path, arrays, step, seconds)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_checkpoint", interrupt)
+        patch.setattr(checkpoint, "_write_npz", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(run)
     assert (run.folder / "metrics.csv").read_text().count("\n") == 3
@@ -173,10 +200,65 @@ def test_losses_that_are_not_finite_end_the_run(run):
 
 
 def test_what_goes_wrong_with_a_batch_is_told(run):
-    def batch(step):
-        if step == 3:
-            raise TrainingError("no more")
-        return np.zeros((2, 1), np.float32)
+    class NoMore(WeightTask):
+        def batch(self, step):
+            if step == 3:
+                raise TrainingError("no more")
+            return super().batch(step)
 
     with pytest.raises(TrainingError, match="no more"):
-        fit(Weight(), batch, lambda: {"loss": 1.0}, run)
+        session.train(NoMore(run), Plan(10, 4, 0.1), FolderStore(run.folder))
+
+
+class Clock:
+    """Seconds that pass with every look at it."""
+
+    def __init__(self, per_look=1.0, at=0.0):
+        self.per_look, self.at = per_look, at
+
+    def __call__(self):
+        self.at += self.per_look
+        return self.at
+
+
+def test_a_run_by_the_clock_ends_validated_when_its_time_is_over(run):
+    """Also when it was interrupted, however fast the machine is then."""
+    timed = replace(run, steps=None, minutes=1.0)
+    _, validated, rows = train(timed, clock=Clock(1.0))
+    taken = rows[-1]["step"]
+    assert 8 < taken < 20
+    assert [row["step"] for row in rows] == [*range(4, taken, 4), taken]
+    assert len(validated) == len(rows)
+
+    again = replace(timed, folder=run.folder.with_name("again"))
+    with pytest.raises(KeyboardInterrupt):
+        train(again, clock=Clock(1.0), progress=stop_at(9))
+    _, _, resumed = train(again, clock=Clock(0.5, at=1e6), resume=True)
+    # 8 steps were kept; what was left of the minute held twice as many as it would have before.
+    assert taken < resumed[-1]["step"] < 8 + 2 * (taken - 8) + 4
+
+
+def test_a_run_in_memory_leaves_nothing_behind(run):
+    final, validated, rows = train(run, [3.0, 1.0, 2.0], store=MemoryStore())
+    assert final == validated[1]
+    assert [row["step"] for row in rows] == [4, 8, 10]
+    assert not run.folder.exists()
+
+
+def test_the_average_covers_the_last_twentieth(run):
+    """In step t it keeps (t - 1) / (t + 19), from a start at the first weights."""
+    averaged = replace(run, average_weights=True, steps=4)
+    weights = []
+    for steps in (1, 2, 3, 4):  # a peak reached at once: rates are those of a run of four
+        task = WeightTask(averaged)
+        step = session.Step(task.net, average=True)
+        for number in range(1, steps + 1):
+            step(task.batch(0), number, 0.1)
+        weights.append(float(task.net.w))
+    expected = 0.0
+    for t, weight in enumerate(weights, 1):
+        keep = (t - 1) / (t + 19)
+        expected = keep * expected + (1 - keep) * weight
+    with step.averaged():
+        assert float(task.net.w) == pytest.approx(expected, rel=1e-5)
+    assert float(task.net.w) == weights[-1]

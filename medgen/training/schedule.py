@@ -1,0 +1,68 @@
+"""How long to train, and how the learning rate moves meanwhile."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from medgen.errors import TrainingError
+from medgen.recipes import Recipe
+
+# Warm-up: a tenth of the steps, at most 500; of a run by the clock this share of its time.
+WARMUP_STEPS = 500
+WARMUP_SHARE = 0.03
+# Lowest learning rate, at either end, over the peak.
+FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, by steps or by the clock, and how fast.
+
+    A run by the clock takes the steps that fit and ends like one by steps, its learning rate at the
+    bottom: what a borrowed machine or a queue with a limit asks for.
+
+    Args:
+        steps: gradient steps in all, or None.
+        minutes: time from the first step to the last, validations included, or None; over all parts
+            of a run that was interrupted.
+        validate_every: steps between validations, each followed by a checkpoint.
+        learning_rate: peak; a warm-up leads to it, then a cosine falls to a hundredth of it.
+
+    Raises:
+        TrainingError: not exactly one of `steps` and `minutes`.
+    """
+
+    steps: int | None
+    validate_every: int
+    learning_rate: float
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise TrainingError(
+                f"A run lasts a number of steps or of minutes; got {self.steps} and {self.minutes}."
+            )
+
+    @classmethod
+    def of(cls, recipe: Recipe, minutes: float | None = None) -> Plan:
+        """The plan of a recipe; `minutes` take the place of its steps."""
+        steps = recipe.steps if minutes is None else None
+        return cls(steps, recipe.validate_every, recipe.learning_rate, minutes)
+
+    def share_done(self, step: int, seconds: float) -> float:
+        """How much of the run is over after `step` steps and `seconds`, from 0 to 1."""
+        if self.steps is not None:
+            return step / self.steps
+        return min(1.0, seconds / (60 * self.minutes))
+
+    def rate(self, step: int, seconds: float) -> float:
+        """Learning rate of the step after `step` steps and `seconds`."""
+        warmup = WARMUP_SHARE
+        if self.steps is not None:
+            warmup = min(WARMUP_STEPS, self.steps // 10) / self.steps
+        share = self.share_done(step, seconds)
+        if share < warmup:
+            return self.learning_rate * (FLOOR + (1 - FLOOR) * share / warmup)
+        falling = (1 + math.cos(math.pi * (share - warmup) / (1 - warmup))) / 2
+        return self.learning_rate * (FLOOR + (1 - FLOOR) * falling)

@@ -1,0 +1,171 @@
+"""The training loop: batches by step, checkpoints that continue to the same result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from medgen.errors import TrainingError
+from medgen.training.checkpoint import Checkpoint, FolderStore, Row, Store
+from medgen.training.schedule import Plan
+from medgen.training.step import Step, assign
+from medgen.training.workers import ALONE, Workers
+
+Report = Callable[[Row], None]
+Progress = Callable[[int, dict[str, float]], None]
+
+
+class Task(Protocol):
+    """What a family gives the loop.
+
+    Attributes:
+        net: built, with `compute_loss`.
+        identity: plain values that must be the same when a run is resumed.
+        averages_weights: whether a moving average of the weights is validated and kept.
+    """
+
+    net: keras.Model
+    identity: Mapping[str, object]
+    averages_weights: bool
+
+    def batch(self, step: int) -> Any:
+        """Inputs of a step; a function of the step alone, called from another thread."""
+
+    def prepare(self) -> None:
+        """Called once before the first step of a new run (initialisation from data)."""
+
+    def measure(self) -> Row:
+        """Measure the net as it stands; `loss` decides which weights are best."""
+
+
+def train(
+    task: Task,
+    plan: Plan,
+    store: Store,
+    *,
+    resume: bool = False,
+    report: Report = lambda row: None,
+    progress: Progress = lambda step, logs: None,
+    workers: Workers = ALONE,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Row]:
+    """Train a net and leave it with the weights that validated best.
+
+    Args:
+        task: what is trained, on what.
+        plan: how long and how fast.
+        store: where checkpoint, best weights and rows are kept.
+        resume: continue from the checkpoint in `store` if there is one.
+        report: receives every row.
+        progress: receives the step and the latest training values after every step.
+        workers: who trains it together; in step n, worker k of m takes batch n m + k. All need the
+            same `store`, where the chief writes.
+        clock: seconds, from any start.
+
+    Returns:
+        A row for each validation: `step`, means of the training values since the last one as
+        `train_...`, what `task.measure` gave, and `seconds`.
+
+    Raises:
+        TrainingError: the store holds another run or one that must be resumed explicitly, or the
+            loss is no longer finite.
+    """
+    net = task.net
+    take_step = Step(net, average=task.averages_weights, workers=workers)
+    shared = {"workers": workers.count} if workers.count > 1 else {}
+    saved = store.open({**task.identity, **shared}, resume=resume, write=workers.is_chief)
+    if saved is None:
+        task.prepare()
+        saved = Checkpoint((), 0, 0.0)
+    else:
+        take_step.restore(saved.arrays)
+    rows = list(saved.rows)
+    best = min((row["loss"] for row in rows), default=np.inf)
+    began = clock() - saved.seconds
+
+    def own_batch(step: int) -> Any:
+        return task.batch(step * workers.count + workers.rank)
+
+    step = saved.step
+    with _scalars(store, workers) as scalars, ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(own_batch, step)
+        sums, since, counted = {}, clock(), 0
+        while plan.share_done(step, clock() - began) < 1:
+            batch, rate = coming.result(), plan.rate(step, clock() - began)
+            step += 1
+            if plan.share_done(step, clock() - began) < 1:
+                coming = pool.submit(own_batch, step)
+            logs = take_step(batch, step, rate)
+            require_finite(logs["loss"], "training", step)
+            sums = {key: sums.get(key, 0.0) + value for key, value in logs.items()}
+            counted += 1
+            progress(step, logs)
+            done = plan.share_done(step, clock() - began)
+            if not workers.is_chief or (step % plan.validate_every and done < 1):
+                continue
+            row = {"step": step, **{f"train_{key}": sums[key] / counted for key in sums}}
+            with take_step.averaged():
+                row |= task.measure()
+                require_finite(row["loss"], "validation", step)
+                if row["loss"] < best:
+                    best = row["loss"]
+                    store.keep_best(
+                        [np.array(keras.ops.convert_to_numpy(v)) for v in net.variables]
+                    )
+            row["seconds"] = round(clock() - since, 1)
+            rows.append(row)
+            store.keep(Checkpoint(take_step.arrays(), step, clock() - began, rows))
+            scalars(row)
+            report(row)
+            sums, since, counted = {}, clock(), 0
+
+    workers.wait()  # until the chief has written the best
+    weights, rows = store.best()
+    assign(net.variables, weights)
+    workers.wait()  # until all have read it, as it may be removed then
+    net.optimizer = None  # or Keras would save its state with the weights
+    return rows
+
+
+def require_finite(loss: float, what: str, step: int) -> None:
+    """Raise `TrainingError` if a loss is NaN or infinite."""
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"The {what} loss is {loss} at step {step}; lower --learning-rate and start again."
+        )
+
+
+def best_of(rows: list[Row]) -> Row:
+    """The row whose weights were kept."""
+    return min(rows, key=lambda row: row["loss"])
+
+
+def _scalars(store: Store, workers: Workers):
+    """A context that gives what writes a row as TensorBoard's, where there is a folder for it."""
+    if not isinstance(store, FolderStore) or not workers.is_chief:
+        return nullcontext(lambda row: None)
+    return _TensorBoard(store.folder / "logs")
+
+
+class _TensorBoard:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __enter__(self) -> Callable[[Row], None]:
+        from tensorboardX import SummaryWriter
+
+        self.writer = SummaryWriter(str(self.folder))
+        return self.write
+
+    def __exit__(self, *_) -> None:
+        self.writer.close()
+
+    def write(self, row: Row) -> None:
+        for key, value in row.items():
+            self.writer.add_scalar(key, value, row["step"])
