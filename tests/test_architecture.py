@@ -114,7 +114,7 @@ MAY_IMPORT = {
     "bundles": {"storage", "recipes", "intensities"},
     "sampling": {"likelihoods", "nets", "preprocessing"},
     "interpolation": {"volumes", "intensities", "bundles", "storage"},
-    "training": {"preprocessing", "volumes", "intensities", "storage"},
+    "training": {"preprocessing", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "likelihoods", "nets", "intensities", "storage"},
 }
