@@ -13,6 +13,7 @@ from medgen.cli.scan import scan_options
 
 if TYPE_CHECKING:
     from medgen.interpolation.job import Job
+    from medgen.interpolation.runners import Result
 
 
 @contextmanager
@@ -170,10 +171,11 @@ def interpolate(
     a new series. Beside it OUT.json tells what it was made of and which slices are synthetic.
 
     SCAN may also be a folder of scans, of DICOM series in folders of their own, or a BIDS data set.
-    Then OUT is a folder, where the finer scans have the names and places of the scans, a BIDS
-    derivative data set if SCAN is BIDS (OUT.json goes on with the fields of the scan's sidecar;
-    entities stay as they are). Scans that are done are skipped, so the same command goes on after
-    it was killed; those that fail are listed in OUT/failures.csv.
+    Then OUT is a folder, where the finer scans have the names and places of the scans. Of a BIDS
+    data set the images of anatomy are taken, the others named, and OUT becomes a derivative: names
+    tell the resolution (res-2x), OUT.json goes on with those fields of the scan's sidecars that
+    still hold. Scans that are done are skipped, so the same command goes on after it was killed;
+    those that fail are listed in OUT/failures.csv.
     """
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
@@ -238,12 +240,15 @@ def _work_through(job: Job, processes: int, scheduler: str | None) -> None:
         job,
         processes=processes,
         scheduler=scheduler,
-        tell=lambda result: click.echo(
-            f"Failed: {result.line}" if result.failed else result.line, err=result.failed
-        ),
+        tell=_tell,
     )
-    failed = sum(result.failed for result in results)
+    fates = [result.fate for result in results]
+    failed, tried = fates.count("failed"), len(fates) - fates.count("passed over")
     if failed:
-        raise MedgenError(
-            f"{failed} of {len(results)} scans failed; {job.output / FAILURES} tells why."
-        )
+        raise MedgenError(f"{failed} of {tried} scans failed; {job.output / FAILURES} tells why.")
+
+
+def _tell(result: Result) -> None:
+    """One line on a scan: standard output has those that are done."""
+    word = {"done": "", "failed": "Failed: ", "passed over": "Passed over: "}[result.fate]
+    click.echo(word + result.line, err=result.fate != "done")

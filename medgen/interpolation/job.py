@@ -11,6 +11,7 @@ import medgen
 from medgen.bundles.released import default_model
 from medgen.errors import BundleError, GeometryError, ReadError, WriteError
 from medgen.interpolation import interpolator_named, model_folder
+from medgen.interpolation.bids import Sidecar
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.needs import bytes_needed
@@ -27,7 +28,7 @@ from medgen.interpolation.provenance import (
     writes_series,
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
-from medgen.storage import checksum, claim, is_free, json_fields, move, writing
+from medgen.storage import checksum, claim, is_free, move, writing
 from medgen.volumes import Geometry, Volume, itk, read_volume
 from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, sop_class_of
 from medgen.volumes.dicom.find import Series, find_series
@@ -64,8 +65,7 @@ class Job:
             `_entropy`, `_low` and `_high`, for maps of the first sample's uncertainty (see
             `samples.Samples`); None for none.
         mask: NIfTI file for 1 in voxels of synthetic slices and 0 in others; None for none.
-        sidecar: JSON file about the scan, as BIDS has them, whose fields go on into the provenance;
-            None for none.
+        sidecar: what JSON files say of the scan, to go on into the provenance; None for nothing.
         resume: go on from the slices that a killed run of the same job left.
         overwrite: replace what is to be written if it exists.
     """
@@ -89,7 +89,7 @@ class Job:
     samples: int = 1
     uncertainty: Path | None = None
     mask: Path | None = None
-    sidecar: Path | None = None
+    sidecar: Sidecar | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -303,7 +303,7 @@ def _run(
         )
         for k, output in enumerate(job.outputs)
     ]
-    fields = {} if job.sidecar is None else sidecar_fields(job.sidecar, plan)
+    fields = {} if job.sidecar is None else job.sidecar.fields(before.geometry, plan)
     partial = None
     if model_folder(job.model) is not None:  # classical methods are done before a slice is kept
         drawn_as = {"samples": job.samples, "uncertainty": job.uncertainty is not None}
@@ -384,15 +384,6 @@ def is_done(job: Job) -> bool:
     scan = job.read()
     files = scan.metadata["files"]
     return all(facts["input"].get("sha256") == checksum(files) for facts in told)
-
-
-def sidecar_fields(path: Path, plan: SlicePlan) -> dict[str, object]:
-    """Fields of a BIDS sidecar that hold for more slices, too; see `json_fields`."""
-    fields = json_fields(path)
-    fields.pop("SliceTiming", None)
-    if "SpacingBetweenSlices" in fields:
-        fields["SpacingBetweenSlices"] = plan.geometry.spacing[plan.axis]
-    return fields
 
 
 def _finer(job: Job, geometry: Geometry) -> SlicePlan:

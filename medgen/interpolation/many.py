@@ -1,32 +1,36 @@
-"""Many scans: every scan in a folder or a BIDS data set, in this process, in several, on a cluster.
+"""Many scans: every scan in a folder or a BIDS data set, on this machine or on a cluster.
 
-Scans keep their names and places below the output folder. A scan that fails does not stop the
-others, and one that is done (see `is_done`) is not done again, so that a run can be repeated until
-all are there.
+Scans keep their names and places below the output folder; in a BIDS data set their names tell the
+resolution. A scan that fails does not stop the others, and one that is done (see `is_done`) is not
+done again, so that a run can be repeated until all are there.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
-import medgen
-from medgen.errors import MedgenError, ReadError, WriteError
+from medgen.errors import ReadError, WriteError
 from medgen.interpolation import model_folder
-from medgen.interpolation.engine import Interpolator
-from medgen.interpolation.job import Job, is_done, run_job
-from medgen.interpolation.provenance import provenance_path, writes_series
-from medgen.storage import clear, csv_text, json_fields, make_folder, write_text
+from medgen.interpolation.bids import (
+    NOT_RAW,
+    DataSet,
+    Name,
+    resolution_label,
+    sidecar_beside,
+    write_derivative,
+)
+from medgen.interpolation.job import Job
+from medgen.interpolation.provenance import provenance_path, read_provenance, writes_series
+from medgen.interpolation.runners import Processes, Result, options_of, run_on_cluster
+from medgen.storage import clear, csv_text, make_folder, write_text, writing
 from medgen.volumes.files import find_scans, suffix_of
 
 FAILURES = "failures.csv"
-DATASET = "dataset_description.json"
-NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")  # folders of a BIDS data set
+HEADER = ("scan", "reason")
 # What is written for formats that medgen reads but does not write, or writes in one file.
 WRITTEN_AS = {
     ".hdr": ".nii", ".img": ".nii", ".hdr.gz": ".nii.gz", ".img.gz": ".nii.gz",
@@ -35,18 +39,18 @@ WRITTEN_AS = {
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of one scan.
+class Survey:
+    """What there is to do in a folder.
 
     Args:
-        scan: its path.
-        line: one line for the user.
-        failed: whether `line` says why it failed.
+        jobs: to be done, no two of which write the same file.
+        settled: what became, without any work, of all other scans.
+        data_set: the folder, if it is a BIDS data set.
     """
 
-    scan: Path
-    line: str
-    failed: bool = False
+    jobs: list[Job]
+    settled: list[Result]
+    data_set: DataSet | None
 
 
 def is_folder_of_scans(path: Path) -> bool:
@@ -60,12 +64,13 @@ def is_folder_of_scans(path: Path) -> bool:
     return path.is_dir() and find_scans([path]) != [path]
 
 
-def jobs_for(folder: Path, output: Path, options: Job) -> list[Job]:
-    """A job for every scan below `folder`.
+def survey(folder: Path, output: Path, options: Job) -> Survey:
+    """A job for every scan below `folder` that there can be one for.
 
-    A BIDS data set's folders of derivatives and sources are left out. Formats that medgen does not
-    write become NIfTI, NRRD or MetaImage in one file. A `.json` beside a scan, as BIDS has them,
-    becomes the job's sidecar.
+    Formats that medgen does not write become NIfTI, NRRD or MetaImage in one file. Where an output
+    is follows from the path of the scan alone, whatever lies beside it; scans that would share one
+    are refused, but for one whose output is there. What is no image of anatomy in a BIDS data set
+    is passed over, without a word its folders of derivatives and sources.
 
     Args:
         folder: searched with `find_scans`; what lies below `output` does not count.
@@ -80,24 +85,88 @@ def jobs_for(folder: Path, output: Path, options: Job) -> list[Job]:
     model = options.model and model_folder(options.model)
     if model is not None and Path(options.model).is_dir():
         options = replace(options, model=str(model.absolute()))
-    left_out = {output, *([folder / name for name in NOT_RAW] if is_bids(folder) else [])}
+    options = replace(options, resume=True)
+    data_set = DataSet.at(folder)
+    left_out = {output, *([folder / name for name in NOT_RAW] if data_set else [])}
     scans = [s for s in find_scans([folder]) if left_out.isdisjoint((s, *s.parents))]
     if not scans:
         raise ReadError(f"No scan in {folder} outside {output}; give the folder of the scans.")
-    jobs = []
+    jobs, settled = [], []
     for scan in scans:
-        place = output / scan.relative_to(folder)
-        if scan.is_dir():
-            place = output / folder.name if scan == folder else place
-            if not writes_series(place):
-                place = place.with_name(place.name.replace(".", "_"))
-        elif suffix_of(scan) in WRITTEN_AS:
-            stem = scan.name[: -len(suffix_of(scan))]
-            place = place.with_name(stem + WRITTEN_AS[suffix_of(scan)])
-        sidecar = None if scan.is_dir() else provenance_path(scan)
-        sidecar = sidecar if sidecar and sidecar.is_file() else None
-        jobs.append(replace(options, scan=scan, output=place, sidecar=sidecar, resume=True))
-    return jobs
+        reason = data_set and data_set.why_not(scan)
+        if reason:
+            settled.append(Result(scan, f"{scan}: {reason}.", "passed over"))
+            continue
+        job = replace(options, scan=scan, output=_place(scan, folder, output))
+        if data_set:
+            jobs += _of_data_set(job, data_set)
+        else:
+            jobs.append(job if scan.is_dir() else replace(job, sidecar=sidecar_beside(scan)))
+    clashes = _clashes(jobs)
+    settled += [Result(scan, line, "failed") for scan, line in clashes.items()]
+    return Survey([job for job in jobs if job.scan not in clashes], settled, data_set)
+
+
+def _place(scan: Path, folder: Path, output: Path) -> Path:
+    """Where the finer scan goes."""
+    place = output / scan.relative_to(folder)
+    if scan.is_dir():
+        place = output / folder.name if scan == folder else place
+        return place if writes_series(place) else place.with_name(place.name.replace(".", "_"))
+    suffix = suffix_of(scan)
+    if suffix in WRITTEN_AS:
+        place = place.with_name(scan.name[: -len(suffix)] + WRITTEN_AS[suffix])
+    return place
+
+
+def _of_data_set(job: Job, data_set: DataSet) -> list[Job]:
+    """A job for each sample, with the name and the sidecar of BIDS."""
+    name = Name.parse(job.scan.name)
+    label = resolution_label(job.factor, job.spacing_mm)
+    job = replace(job, sidecar=data_set.sidecar_of(job.scan))
+    return [
+        replace(
+            job,
+            output=job.output.with_name(
+                str(name.with_resolution(label, k + 1 if job.samples > 1 else None))
+            ),
+            seed=job.seed + k,
+            samples=1,
+        )
+        for k in range(job.samples)
+    ]
+
+
+def _clashes(jobs: Iterable[Job]) -> dict[Path, str]:
+    """Why scans are refused whose outputs would be those of others, too, or would hold them."""
+    takers: dict[Path, dict[Path, Job]] = defaultdict(dict)
+    for job in jobs:
+        for output in job.outputs:
+            takers[output][job.scan] = takers[provenance_path(output)][job.scan] = job
+    refused = {}
+    for place, by in takers.items():
+        done = [scan for scan, job in by.items() if len(by) > 1 and _is_made_by(job)]
+        for scan in by:
+            others = ", ".join(str(other) for other in by if other != scan)
+            if others and done != [scan]:
+                refused[scan] = (
+                    f"{scan} would share {place} with {others}; rename one, or do them one by one."
+                )
+    above = {parent for place in takers for parent in place.parents}
+    for place in above & set(takers):
+        for scan in takers[place]:
+            refused[scan] = (
+                f"{scan} would become {place}, which holds the finer scans of others; move its "
+                "files to a folder of their own."
+            )
+    return refused
+
+
+def _is_made_by(job: Job) -> bool:
+    """Whether the outputs of a job are there and, by their provenance, of its scan."""
+    facts = [read_provenance(output) for output in job.outputs if output.exists()]
+    told = [fact["input"] for fact in facts if fact and isinstance(fact.get("input"), dict)]
+    return len(told) == len(job.outputs) and {t.get("path") for t in told} == {str(job.scan)}
 
 
 def work_through(
@@ -109,159 +178,45 @@ def work_through(
     scheduler: str | None = None,
     tell: Callable[[Result], None],
 ) -> list[Result]:
-    """Do `jobs_for` a folder and list in `output` what failed (see `write_failures`).
+    """Do the jobs of a folder and list in `output` what failed (see `write_failures`).
+
+    A script that calls this does so under `if __name__ == "__main__":`, as new processes read it.
 
     Args:
-        folder: see `jobs_for`.
+        folder: see `survey`.
         output: likewise.
         options: likewise.
-        processes: see `run_jobs`.
-        scheduler: see `run_jobs_on_cluster`; None for this machine.
+        processes: how many scans to work on at a time, each in a process of its own.
+        scheduler: see `run_on_cluster`; None for this machine.
         tell: called with each result as it comes.
 
     Raises:
         MedgenError: nothing can be done at all: no scan, no such model, no scheduler, no place to
             write to.
     """
-    jobs = jobs_for(folder, output, options)
-    if options.model is not None:
-        _interpolator(options_of(jobs[0]))
-    make_folder(output)
-    write_dataset_description(folder, output)
+    found = survey(folder, output, options)
+    _require_own(output / FAILURES)
     results = []
-    cluster = scheduler is not None
-    done = run_jobs_on_cluster(jobs, scheduler) if cluster else run_jobs(jobs, processes=processes)
-    for result in done:
+
+    def settle(result: Result) -> None:
         results.append(result)
         tell(result)
+
+    with Processes(processes) as workers:
+        if options.model is not None and model_folder(options.model) is None:
+            options_of(options).load_interpolator()
+        elif options.model is not None and scheduler is None and found.jobs:
+            workers.check(options_of(found.jobs[0]))
+        make_folder(output)
+        if found.data_set:
+            write_derivative(found.data_set, output.absolute(), [FAILURES])
+        for result in found.settled:
+            settle(result)
+        cluster = scheduler is not None
+        for result in run_on_cluster(found.jobs, scheduler) if cluster else workers.run(found.jobs):
+            settle(result)
     write_failures(results, output)
     return results
-
-
-def is_bids(folder: Path) -> bool:
-    """Whether a folder is the root of a BIDS data set."""
-    return (folder / DATASET).is_file()
-
-
-def write_dataset_description(folder: Path, output: Path) -> None:
-    """Make `output` a BIDS derivative of `folder`, if that is a BIDS data set.
-
-    JSON files that hold for many scans, which lie above these, are copied.
-
-    Raises:
-        ReadError: the description of the data set is damaged.
-    """
-    if not is_bids(folder):
-        return
-    source = json_fields(folder / DATASET)
-    description = {
-        "Name": f"{source.get('Name', folder.name)}, finer slices",
-        "BIDSVersion": source.get("BIDSVersion", "1.9.0"),
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "medgen", "Version": medgen.__version__}],
-    }
-    write_text(json.dumps(description, indent=2) + "\n", output / DATASET, overwrite=True)
-    for file in folder.glob("*.json"):
-        if file.name != DATASET:
-            write_text(file.read_text(encoding="utf-8"), output / file.name, overwrite=True)
-
-
-def run_jobs(jobs: Sequence[Job], *, processes: int = 1) -> Iterator[Result]:
-    """Do jobs on this machine, and yield what became of each as it ends.
-
-    Args:
-        jobs: see `jobs_for`.
-        processes: how many scans at a time. With 1 they are done in this process; else a process
-            that ends (killed, or out of memory) fails its own scan alone.
-    """
-    if processes == 1:
-        yield from map(attempt, jobs)
-        return
-    # TensorFlow does not survive a fork.
-    context = get_context("spawn")
-    suspects: list[Job] = []
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = {pool.submit(attempt, job): job for job in jobs}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenExecutor:
-                suspects.append(futures[future])
-    # One process that ends takes the pool with it; a scan that ends a pool of its own is to blame.
-    for job in suspects:
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            try:
-                yield pool.submit(attempt, job).result()
-            except BrokenExecutor:
-                sentence = "The process ended, perhaps for lack of memory; try it with --jobs 1."
-                yield Result(job.scan, sentence, failed=True)
-
-
-def run_jobs_on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Result]:
-    """Do jobs on a Dask cluster, and yield what became of each as it ends.
-
-    Workers see the scans under the same paths as this machine. The scan of a worker that is lost is
-    done by another, from the slices it had.
-
-    Args:
-        jobs: see `jobs_for`.
-        scheduler: its address, such as `tcp://host:8786`.
-
-    Raises:
-        MedgenError: Dask is not installed, or no scheduler answers.
-    """
-    try:
-        import distributed
-    except ImportError:
-        raise MedgenError(
-            "A scheduler needs Dask; install it with: pip install 'medgen[cluster]'."
-        ) from None
-    try:
-        client = distributed.Client(scheduler, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise MedgenError(
-            f"No Dask scheduler answers at {scheduler}; start one with dask scheduler, or check "
-            "the address."
-        ) from error
-    with client:
-        futures = {client.submit(attempt, job, pure=False): job for job in jobs}
-        for future in distributed.as_completed(futures, loop=client.loop):
-            if future.status == "finished":
-                yield future.result()
-            else:
-                sentence = f"The cluster gave it up ({type(future.exception()).__name__})."
-                yield Result(futures[future].scan, sentence, failed=True)
-
-
-def attempt(job: Job) -> Result:
-    """Do a job unless it is done; whatever goes wrong is a result as well."""
-    try:
-        job = job.with_model()
-        if is_done(job):
-            for output in job.outputs:
-                clear(output)
-            return Result(job.scan, f"{job.output} is there already.")
-        make_folder(job.output.parent)
-        outcome = run_job(job, _interpolator(options_of(job)))
-    except Exception as error:  # a scan must not stop the others, not even by a bug
-        known = isinstance(error, MedgenError)
-        if isinstance(error, WriteError) and is_done(job):
-            return Result(job.scan, f"{job.output} is there already.")
-        if isinstance(error, OSError):  # as writing raises none
-            known, error = True, ReadError(f"Cannot read {job.scan}: {error.strerror}.")
-        line = str(error) if known else f"A bug in medgen: {type(error).__name__}: {error}"
-        return Result(job.scan, " ".join(line.split()), failed=True)
-    return Result(job.scan, outcome.line)
-
-
-def options_of(job: Job) -> Job:
-    """What a job shares with the others, in the form of a job."""
-    return replace(job, scan=Path(), output=Path(), sidecar=None)
-
-
-@lru_cache(maxsize=2)  # the default models of CT and MR
-def _interpolator(options: Job) -> Interpolator:
-    return options.load_interpolator()
 
 
 def write_failures(results: Iterable[Result], folder: Path) -> None:
@@ -270,11 +225,21 @@ def write_failures(results: Iterable[Result], folder: Path) -> None:
     Where none failed, there is no such file.
 
     Raises:
-        WriteError: the folder cannot be written to.
+        WriteError: the folder cannot be written to, or the file is not one written here.
     """
-    failures = sorted((str(r.scan), r.line) for r in results if r.failed)
-    if not failures:
-        (folder / FAILURES).unlink(missing_ok=True)
+    _require_own(folder / FAILURES)
+    failures = sorted((str(result.scan), result.line) for result in results if result.failed)
+    place = folder / FAILURES
+    if failures:
+        write_text(csv_text([HEADER, *failures]), place, overwrite=True)
+    else:
+        clear(place)
+        place.unlink(missing_ok=True)
+
+
+def _require_own(place: Path) -> None:
+    if not os.path.lexists(place):
         return
-    table = csv_text([("scan", "reason"), *failures])
-    write_text(table, folder / FAILURES, overwrite=True)
+    with writing(place), open(place, "rb") as file:
+        if file.readline(100) != csv_text([HEADER]).encode():
+            raise WriteError(f"{place} is no list of failures; move it elsewhere.")

@@ -12,7 +12,8 @@ import pytest
 
 from medgen.errors import MedgenError
 from medgen.interpolation.job import Job
-from medgen.interpolation.many import jobs_for, run_jobs, run_jobs_on_cluster
+from medgen.interpolation.many import survey
+from medgen.interpolation.runners import attempt, run_on_cluster
 from medgen.volumes import write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -24,7 +25,7 @@ COUNT = 8
 PRELOAD = """
 import os, time
 from pathlib import Path
-from medgen.interpolation import many
+from medgen.interpolation import runners
 from medgen.interpolation.job import run_job
 
 noted = Path({folder!r})
@@ -36,7 +37,7 @@ def noting(job, interpolator):
     noted.joinpath(f"end-{{job.scan.name}}-{{os.getpid()}}").touch()
     return outcome
 
-many.run_job = noting
+runners.run_job = noting
 """
 
 
@@ -81,7 +82,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(scheduler, notes, tmp_path):
         path.parent.mkdir(exist_ok=True)
         write_volume(phantom_volume("ct", (9, 8, 4), (40.0, 40.0, 60.0), number), path)
     options = Job(Path(), Path(), "linear")
-    jobs = jobs_for(tmp_path / "scans", tmp_path / "out", options)
+    jobs = survey(tmp_path / "scans", tmp_path / "out", options).jobs
 
     def kill_one():
         while len(list(notes.glob("end-*"))) < 2:
@@ -93,7 +94,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(scheduler, notes, tmp_path):
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    results = list(run_jobs_on_cluster(jobs, scheduler))
+    results = list(run_on_cluster(jobs, scheduler))
     killer.join()
     assert sorted(result.scan for result in results) == [job.scan for job in jobs]
     assert not [result.line for result in results if result.failed]
@@ -103,14 +104,14 @@ def test_a_killed_worker_loses_and_repeats_nothing(scheduler, notes, tmp_path):
     assert names(notes, "end") == [job.scan.name for job in jobs]
     assert len(names(notes, "start")) == COUNT + 1
 
-    here = jobs_for(tmp_path / "scans", tmp_path / "here", options)
-    assert not any(result.failed for result in run_jobs(here))
+    here = survey(tmp_path / "scans", tmp_path / "here", options).jobs
+    assert not any(attempt(job).failed for job in here)
     for path in (tmp_path / "here").iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
     visible = {path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."}
     assert visible == {path.name for path in (tmp_path / "here").iterdir()}
     # A second round finds all of it done.
-    again = list(run_jobs_on_cluster(jobs, scheduler))
+    again = list(run_on_cluster(jobs, scheduler))
     assert all(result.line.endswith(" is there already.") for result in again)
 
 
@@ -119,10 +120,10 @@ def test_no_scheduler_answers():
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(MedgenError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"),
     ):
-        list(run_jobs_on_cluster([], "tcp://127.0.0.1:9"))
+        list(run_on_cluster([], "tcp://127.0.0.1:9"))
 
 
 def test_dask_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MedgenError, match=r"pip install 'medgen\[cluster\]'"):
-        list(run_jobs_on_cluster([], "tcp://127.0.0.1:9"))
+        list(run_on_cluster([], "tcp://127.0.0.1:9"))

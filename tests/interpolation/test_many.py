@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,14 +17,9 @@ from click.testing import CliRunner
 from medgen.cli import main
 from medgen.errors import BundleError, ReadError
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.interpolation.job import Job, is_done, run_job
-from medgen.interpolation.many import (
-    attempt,
-    is_folder_of_scans,
-    jobs_for,
-    run_jobs,
-    work_through,
-)
+from medgen.interpolation.job import Job, is_done
+from medgen.interpolation.many import is_folder_of_scans, survey, work_through
+from medgen.interpolation.runners import attempt
 from medgen.volumes import read_volume, write_volume
 from medgen.volumes.phantom import phantom_volume
 
@@ -79,28 +72,62 @@ def test_names_and_places(folder, tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     (folder / "d.json").write_text("{}")
-    jobs = jobs_for(folder, folder / "out", replace(OPTIONS, seed=7))
+    jobs = survey(folder, folder / "out", replace(OPTIONS, seed=7)).jobs
     assert [str(job.output.relative_to(folder / "out")) for job in jobs] == [
         "a.nii.gz", "d.nii.gz", "e.nii", "f.nrrd", "g.mha", "h/1.2.3", "h/T1_se", "p1/b.nrrd",
         "p1/t0/c.mha",
     ]  # fmt: skip
     assert {job.seed for job in jobs} == {7}
-    assert [job.sidecar for job in jobs if job.sidecar] == [folder / "d.json"]
+    assert [job.sidecar.files for job in jobs if job.sidecar] == [(folder / "d.json",)]
     # What lies below the output is not taken for a scan.
     shutil.copytree(folder / "p1", folder / "out")
-    assert len(jobs_for(folder, folder / "out", OPTIONS)) == len(jobs)
+    assert len(survey(folder, folder / "out", OPTIONS).jobs) == len(jobs)
     with pytest.raises(ReadError, match="outside"):
-        jobs_for(folder / "out", folder / "out", OPTIONS)
+        survey(folder / "out", folder / "out", OPTIONS)
     with pytest.raises(BundleError, match="named 'spline'"):
-        jobs_for(folder, tmp_path, replace(OPTIONS, model="spline"))
+        survey(folder, tmp_path, replace(OPTIONS, model="spline"))
 
 
-def test_scans_that_would_share_an_output_fail(folder, tmp_path):
-    write_scan(folder / "a.nrrd")
-    jobs = jobs_for(folder, tmp_path / "out", OPTIONS)
-    results = [attempt(job) for job in jobs]
-    assert [result.failed for result in results] == [False, True, False, False]
-    assert "a.json, the place of the provenance of a.nrrd, holds something else" in results[1].line
+@pytest.mark.parametrize("others", [["a.nii", "a.mha"], ["a.mgz"], ["a.nrrd"]])
+def test_scans_that_would_share_an_output_are_refused(folder, tmp_path, others):
+    """Both, whatever the order or number of processes; but what was done before remains done."""
+    out = tmp_path / "out"
+    for name in others:
+        (folder / name).touch()
+    found = survey(folder, out, OPTIONS)
+    assert [job.scan.name for job in found.jobs] == ["b.nrrd", "c.mha"]
+    assert {result.scan.name for result in found.settled} == {"a.nii.gz", *others}
+    first = next(result for result in found.settled if result.scan.name == "a.nii.gz")
+    assert first.failed
+    for name in others:
+        assert str(folder / name) in first.line
+    assert f"{folder / 'a.nii.gz'} would share {out / 'a.json'} with" in first.line
+
+    for name in others:
+        (folder / name).unlink()
+    attempt(survey(folder, out, OPTIONS).jobs[0])
+    made = (out / "a.nii.gz").read_bytes()
+    for name in others:
+        (folder / name).touch()
+    found = survey(folder, out, OPTIONS)
+    assert [job.scan.name for job in found.jobs] == ["a.nii.gz", "b.nrrd", "c.mha"]
+    assert {result.scan.name for result in found.settled} == set(others)
+    assert attempt(found.jobs[0]).line.endswith("is there already.")
+    assert (out / "a.nii.gz").read_bytes() == made
+
+
+def test_a_series_around_other_scans_is_refused(folder, tmp_path):
+    for name in ("h/1.dcm", "h/deep/2.dcm"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    write_scan(folder / "h" / "d.nii")
+    found = survey(folder, tmp_path / "out", OPTIONS)
+    assert [str(job.scan.relative_to(folder)) for job in found.jobs] == [
+        "a.nii.gz", "h/d.nii", "h/deep", "p1/b.nrrd", "p1/t0/c.mha",
+    ]  # fmt: skip
+    (refused,) = found.settled
+    assert (refused.scan, refused.failed) == (folder / "h", True)
+    assert f"{tmp_path / 'out' / 'h'}, which holds the finer scans of others" in refused.line
 
 
 # === Doing it ===
@@ -156,22 +183,8 @@ def test_failures_are_listed_and_the_rest_is_done(folder, tmp_path):
     assert files(out) == WRITTEN
 
 
-def test_a_bug_stops_one_scan_only(folder, tmp_path, monkeypatch):
-    def fail(job, interpolator):
-        if job.scan.name == "b.nrrd":
-            raise KeyError("x")
-        return run_job(job, interpolator)
-
-    monkeypatch.setattr("medgen.interpolation.many.run_job", fail)
-    lines = []
-    results = work_through(folder, tmp_path / "out", OPTIONS, tell=lines.append)
-    assert lines == results
-    assert [r.line for r in results if r.failed] == ["A bug in medgen: KeyError: 'x'"]
-    assert files(tmp_path / "out") == WRITTEN - {"p1/b.nrrd", "p1/b.json"} | {"failures.csv"}
-
-
 def test_what_makes_a_scan_undone(folder, tmp_path):
-    job, *_ = jobs_for(folder, tmp_path / "out", OPTIONS)
+    job, *_ = survey(folder, tmp_path / "out", OPTIONS).jobs
     assert not is_done(job)
     attempt(job)
     assert is_done(job)
@@ -204,69 +217,7 @@ def test_refused_options(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-# === BIDS ===
-
-
-def test_a_bids_data_set_becomes_a_derivative(tmp_path):
-    raw, out = tmp_path / "raw", tmp_path / "raw" / "derivatives" / "finer"
-    scan = write_scan(raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
-    write_scan(raw / "derivatives" / "other" / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
-    write_scan(raw / "sourcedata" / "x.nii.gz")
-    (raw / "dataset_description.json").write_text('{"Name": "Heads", "BIDSVersion": "1.8.0"}')
-    (raw / "T1w.json").write_text('{"EchoTime": 0.004}')
-    sidecar = {"SliceThickness": 50, "SpacingBetweenSlices": 60, "SliceTiming": [0, 1]}
-    (scan.parent / "sub-01_T1w.json").write_text(json.dumps(sidecar))
-    (raw / "participants.tsv").write_text("participant_id\nsub-01\n")
-    assert run(raw, "-o", out, "--model", "linear").exit_code == 0
-    assert files(out) == {
-        "dataset_description.json", "T1w.json", "sub-01/anat/sub-01_T1w.nii.gz",
-        "sub-01/anat/sub-01_T1w.json",
-    }  # fmt: skip
-    description = json.loads((out / "dataset_description.json").read_text())
-    assert (description["BIDSVersion"], description["DatasetType"]) == ("1.8.0", "derivative")
-    assert description["GeneratedBy"][0]["Name"] == "medgen"
-    facts = json.loads((out / "sub-01" / "anat" / "sub-01_T1w.json").read_text())
-    assert (facts["SliceThickness"], facts["SpacingBetweenSlices"]) == (50, 30)
-    assert "SliceTiming" not in facts
-    assert facts["synthetic_slices"] == [1, 3, 5]
-    assert (out / "T1w.json").read_text() == '{"EchoTime": 0.004}'
-    again = run(raw, "-o", out, "--model", "linear")
-    assert again.stdout.count("is there already") == 1
-    (scan.parent / "sub-01_T1w.json").write_text("[1]")
-    (out / "sub-01" / "anat" / "sub-01_T1w.nii.gz").unlink()
-    assert "no JSON object of fields" in run(raw, "-o", out, "--model", "linear").stderr
-
-
-# === Several processes ===
-
-
-def die_or_attempt(job):
-    if job.scan.name == "b.nrrd":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return attempt(job)
-
-
-def test_processes_do_what_one_does(folder, tmp_path):
-    for processes, out in ((1, "one"), (2, "two")):
-        jobs = jobs_for(folder, tmp_path / out, OPTIONS)
-        results = list(run_jobs(jobs, processes=processes))
-        assert sorted(result.scan for result in results) == [job.scan for job in jobs]
-        assert not any(result.failed for result in results)
-    assert files(tmp_path / "two") == WRITTEN
-    for name in WRITTEN:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-
-
-def test_a_process_that_ends_takes_its_own_scan_alone(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("medgen.interpolation.many.attempt", die_or_attempt)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    jobs = jobs_for(folder, tmp_path / "out", OPTIONS)
-    results = list(run_jobs(jobs, processes=2))
-    assert sorted(result.scan for result in results) == [job.scan for job in jobs]
-    (failed,) = [result for result in results if result.failed]
-    assert failed.scan.name == "b.nrrd"
-    assert "The process ended" in failed.line
-    assert files(tmp_path / "out") == WRITTEN - {"p1/b.nrrd", "p1/b.json"}
+# === Killed ===
 
 
 def test_killed_and_started_again(tmp_path):
@@ -289,8 +240,8 @@ def test_killed_and_started_again(tmp_path):
             if not any(part.startswith(".medgen-") for part in Path(name).parts):
                 assert (out / name).read_bytes() == (expected / name).read_bytes()
     assert run(tmp_path / "scans", "-o", out, "--model", "linear").exit_code == 0
-    there = {name for name in files(out) if not name.startswith(".medgen-")}
-    assert there == files(expected)
-    for name in there:
+    # What the killed runs left is gone as well.
+    assert files(out) == files(expected)
+    for name in files(expected):
         assert (out / name).read_bytes() == (expected / name).read_bytes()
     assert {path: path.read_bytes() for path in (tmp_path / "scans").iterdir()} == before
