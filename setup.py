@@ -6,6 +6,7 @@ setup(
     packages=[*find_packages(include=["medgen*"]), "medgen.released"],
     package_dir={"medgen.released": "models"},
     package_data={
+        "medgen": ["py.typed"],
         "medgen.released": ["*/*"],
         "medgen.evaluation": ["templates/*.html"],
     },
