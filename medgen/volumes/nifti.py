@@ -12,7 +12,7 @@ import gzip
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -301,7 +301,7 @@ def write_nifti(volume: Volume, path: Path) -> None:
     `metadata["nifti"]`. The same volume gives the same bytes.
 
     Raises:
-        WriteError: NIfTI cannot store the dtype.
+        WriteError: NIfTI cannot store the dtype, or numbers as large or small as the affine's.
     """
     kept = volume.metadata.get("nifti", {})
     short = max(volume.shape) <= LARGEST_NIFTI1_SIDE and volume.metadata.get("format") != "NIfTI-2"
@@ -312,15 +312,13 @@ def write_nifti(volume: Volume, path: Path) -> None:
     except HeaderDataError as error:
         raise WriteError(f"NIfTI cannot store {dtype} voxels; convert them first.") from error
     header.set_data_shape(volume.shape)
-    put_back(kept, header)
-    header["xyzt_units"] = kept.get("xyzt_units", MILLIMETRE)
-    header.set_slope_inter(volume.slope, volume.intercept)
-    header.set_zooms(volume.spacing)
-    code = kept.get("sform_code", 1)
-    header.set_sform(volume.geometry.affine, code)
-    header.set_qform(volume.geometry.affine, kept.get("qform_code", code), strip_shears=True)
-    if place_difference(volume.geometry, header.get_qform()):
-        header["qform_code"] = 0
+    with np.errstate(
+        all="ignore"
+    ):  # numbers too large for a field are infinite in it, and looked at
+        put_back(kept, header)
+        header["xyzt_units"] = kept.get("xyzt_units", MILLIMETRE)
+        header.set_slope_inter(volume.slope, volume.intercept)
+        set_place(header, volume.geometry, kept)
     header["magic"] = header.single_magic
     extensions = extension_block(kept.get("extensions", ()))
     header["vox_offset"] = len(header.binaryblock) + len(extensions)
@@ -331,6 +329,32 @@ def write_nifti(volume: Volume, path: Path) -> None:
             return
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
             write_bytes(packed, header, extensions, volume.array, dtype)
+
+
+def set_place(header: nib.Nifti1Header, geometry: Geometry, kept: Mapping[str, object]) -> None:
+    """Set sform and qform to the affine, with the codes of `kept`; a shear leaves the qform out.
+
+    Raises:
+        WriteError: the header's numbers cannot hold it.
+    """
+    code = kept.get("sform_code", 1)
+    header.set_sform(geometry.affine, code)
+    written = header.get_sform()
+    spacing = np.linalg.norm(written[:3, :3], axis=0)
+    if not (
+        np.isfinite(written).all() and np.allclose(spacing, geometry.spacing, rtol=1e-3, atol=0)
+    ):
+        raise WriteError(
+            f"NIfTI cannot hold voxels of {in_mm(geometry.spacing)} where they are; write .nrrd, "
+            "or check whether positions and sizes are true."
+        )
+    header.set_zooms(geometry.spacing)
+    header.set_qform(geometry.affine, kept.get("qform_code", code), strip_shears=True)
+    quaternion = np.array([header[f"quatern_{name}"] for name in "bcd"], np.float64)
+    for name, part in zip("bcd", quaternion / max(1, np.linalg.norm(quaternion)), strict=True):
+        header[f"quatern_{name}"] = part  # a length that rounding made more than 1 is no rotation
+    if place_difference(geometry, header.get_qform()):
+        header["qform_code"] = 0
 
 
 def write_bytes(

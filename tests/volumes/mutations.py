@@ -7,12 +7,14 @@ nor a `MedgenError` ends the process: another exception, a signal, memory beyond
 longer than `SECONDS`.
 """
 
+import bz2
 import gzip
 import random
 import resource
 import signal
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,12 +23,15 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from medgen.errors import MedgenError
+from medgen.errors import MedgenError, WriteError
 from medgen.volumes import Geometry, Volume, describe, read_volume, write_volume
+from medgen.volumes.nifti_fields import in_finer_scan
 
 FORMATS = [
-    *("nii", "nii.gz", "nii2", "hdr", "mgh", "mgz", "nrrd", "nrrd-packed", "nhdr", "mha"),
-    *("mha-packed", "mhd", "dcm", "dcm-rle", "dcm-JPEG", "dcm-JPEG2000", "dcm-frames"),
+    *("nii", "nii.gz", "nii2", "hdr", "hdr-mat", "mgh", "mgz"),
+    *("nrrd", "nrrd-packed", "nrrd-bzip2", "nrrd-text", "nrrd-hex", "nrrd-list", "nhdr"),
+    *("nhdr-packed", "mha", "mha-packed", "mhd", "mhd-packed"),
+    *("dcm", "dcm-rle", "dcm-JPEG", "dcm-JPEG2000", "dcm-frames"),
 ]
 SHAPE = (4, 5, 6)
 VOXELS = np.random.default_rng(3).integers(-1000, 1500, SHAPE).astype(np.int16)
@@ -43,7 +48,8 @@ WORDS = [
     "x", "1_0", "none", "???", "MET_FLOAT", "MET_CHAR_ARRAY", "MET_ULONG_LONG", "MET_STRING",
     "0x7f", "double", "int8", "block", "gzip", "True", "False", "LOCAL", "LIST",
     "../../../../etc/passwd", "/dev/zero", "%s%n%n", "%d", "", "()", "(1,0,0)", "(nan,0,0)", "\0",
-    "A" * 5000, "A" * 1900, "1 " * 400, "4 4 4", "\xff\xfe",
+    "A" * 5000, "A" * 1900, "1 " * 400, "4 4 4", "\xff\xfe", '"' + "A" * 700, "LIST 2",
+    "%03d.raw 1 9 1", "scan.raw", "scan.img", "ascii", "hex", "bzip2", "list", "big", "little",
 ]
 # fmt: on
 NUMBERS = [
@@ -59,23 +65,61 @@ def write_valid(kind, folder):
     name, _, variant = kind.partition("-")
     path = folder / f"scan.{name}"
     if name in ("nii", "nii.gz"):
-        write_volume(volume, path)
+        write_volume(with_every_field(volume), path)
     elif name in ("mgh", "mgz"):
         nib.save(nib.MGHImage(VOXELS.astype(np.float32), AFFINE), path)
     elif name == "hdr":
-        nib.save(nib.Nifti1Pair(VOXELS, AFFINE), path)
-        return [path, path.with_suffix(".img")]
+        kind = nib.Spm2AnalyzeImage if variant else nib.Nifti1Pair
+        nib.save(kind(VOXELS, AFFINE), path)
+        return [path, path.with_suffix(".img"), *([path.with_suffix(".mat")] if variant else [])]
     elif name == "nii2":
         path = folder / "scan.nii"
         nib.save(nib.Nifti2Image(VOXELS, AFFINE), path)
     elif name == "dcm":
         return write_dicom(variant, folder)
+    elif name == "nrrd" and variant not in ("", "packed"):
+        path.write_bytes(nrrd_by_hand(variant))
     else:
         image = sitk.GetImageFromArray(VOXELS.T.copy())
         image.SetSpacing((0.7, 0.9, 4.5))
         sitk.WriteImage(image, str(path), bool(variant))
-        return [path, *(file for file in folder.iterdir() if file != path)]
+        return [path, *(file for file in sorted(folder.iterdir()) if file != path)]
     return [path]
+
+
+def with_every_field(volume):
+    """The same volume with slice timing and header extensions, as a NIfTI file has them."""
+    fields = {
+        "dim_info": 57, "slice_code": 1, "slice_end": 5, "slice_duration": 0.5, "toffset": 1.0,
+        "descrip": b"a description", "pixdim": [1, 1, 1, 1, 2, 0, 0, 0],
+        "extensions": ((6, b"a comment"), (4, b"<AFNI/>")),
+    }  # fmt: skip
+    return replace(volume, metadata={"nifti": fields})
+
+
+def nrrd_by_hand(variant):
+    """An NRRD file in an encoding, or with the axes in an order, that SimpleITK does not write."""
+    data = VOXELS.tobytes(order="F")
+    axes = {
+        "dimension": "3", "sizes": "4 5 6", "kinds": "domain domain domain",
+        "space directions": "(0.7,0,0) (0,0.9,0) (0,0,4.5)", "encoding": variant,
+    }  # fmt: skip
+    if variant == "list":
+        data = VOXELS[None].tobytes(order="F")
+        axes = {
+            "dimension": "4", "sizes": "1 4 5 6", "kinds": "list domain domain domain",
+            "space directions": "none (0.7,0,0) (0,0.9,0) (0,0,4.5)", "encoding": "raw",
+            "labels": '"time" "" "" ""', "measurement frame": "(1,0,0) (0,1,0) (0,0,1)",
+        }  # fmt: skip
+    elif variant == "text":
+        data = " ".join(map(str, VOXELS.ravel(order="F"))).encode()
+    else:
+        data = bz2.compress(data) if variant == "bzip2" else data.hex(" ").encode()
+    fields = {
+        "type": "short", **axes, "space": "LPS", "endian": "little", "space origin": "(1,2,3)",
+    }  # fmt: skip
+    lines = ["NRRD0005", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\n".join(lines).encode() + b"\n\n" + data
 
 
 def write_dicom(variant, folder):
@@ -175,12 +219,19 @@ def replace_word(content, rng):
 
 
 def outcome(files, folder, contents):
-    """Write the damaged files, read them, and describe what is read."""
+    """Write the damaged files, read them, describe what is read and write it again."""
     for file, content in zip(files, contents, strict=True):
         file.write_bytes(content)
     path = folder if files[0].suffix == ".dcm" and len(files) > 1 else files[0]
     try:
-        describe(read_volume(path))
+        scan = read_volume(path)
+        describe(scan)
+        in_finer_scan(scan.metadata, 2)
+        if not all(file.resolve().is_relative_to(folder) for file in scan.metadata["files"]):
+            raise RuntimeError(f"read from outside its folder: {scan.metadata['files']}")
+        write_volume(scan, folder / "again.nii", overwrite=True)
+    except WriteError:
+        return "read"
     except MedgenError as error:
         if isinstance(error.__cause__, MemoryError):
             raise RuntimeError("memory ran out") from error
@@ -221,4 +272,4 @@ def main(kind, first, count, folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]).resolve())

@@ -273,19 +273,30 @@ def test_what_of_a_qform_is_a_disagreement(tmp_path, change, words, size):
         assert scan.metadata["notes"][0].startswith("sform and qform disagree by up to ")
 
 
-def test_any_turn_goes_into_both_forms(tmp_path):
-    """A quaternion's rounding is no reason to leave the qform out."""
-    for angles in ((0, 0, 180), (0.5, 0, 180), (179.9, 0.3, 0), (12, -7, 31)):
+@pytest.mark.parametrize("kind", ["NIfTI-1", "NIfTI-2"])
+def test_any_turn_goes_into_both_forms(tmp_path, kind):
+    """A quaternion's rounding is no reason to leave the qform out, nor to write no rotation."""
+    shape, rng = (300, 1, 200), np.random.default_rng(0)
+    axes = rng.normal(size=(200, 3))
+    turns = np.pi * axes / np.linalg.norm(axes, axis=1)[:, None]  # half turns are the hardest
+    turns[100:] *= 1 + rng.normal(size=(100, 1)) * np.geomspace(1e-9, 1, 100)[:, None]
+    for turn in turns:
         affine = np.eye(4)
-        affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-        write_volume(
-            Volume(np.zeros((300, 200, 200), np.uint8), Geometry((300, 200, 200), affine)),
-            tmp_path / "a.nii",
-            overwrite=True,
-        )
+        affine[:3, :3] = Rotation.from_rotvec(turn).as_matrix()
+        scan = Volume(np.zeros(shape, np.uint8), Geometry(shape, affine), metadata={"format": kind})
+        write_volume(scan, tmp_path / "a.nii", overwrite=True)
         header = nib.load(tmp_path / "a.nii").header
+        assert header["sizeof_hdr"] == (348 if kind == "NIfTI-1" else 540)
         assert (header["sform_code"], header["qform_code"]) == (1, 1)
         assert "notes" not in read_volume(tmp_path / "a.nii").metadata
+
+
+@pytest.mark.parametrize("size", [1e39, 1e-50])
+def test_positions_beyond_the_numbers_of_nifti1(tmp_path, size):
+    scan = Volume(numbers(np.int16), Geometry(SHAPE, np.diag([size, size, size, 1])))
+    with pytest.raises(WriteError, match=r"cannot hold voxels of .* write \.nrrd"):
+        write_volume(scan, tmp_path / "a.nii")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("trailing", [(3,), (1, 3), (3, 1)])
