@@ -36,14 +36,15 @@ def write_itk(volume: Volume, path: Path) -> None:
         )
     image = sitk.GetImageFromArray(np.ascontiguousarray(exact_physical(volume).T))
     affine = LPS_TO_RAS @ volume.geometry.affine
-    image.SetSpacing(volume.spacing)
-    image.SetDirection((affine[:3, :3] / volume.spacing).ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
     try:
+        image.SetSpacing(volume.spacing)
+        image.SetDirection((affine[:3, :3] / volume.spacing).ravel().tolist())
+        image.SetOrigin(affine[:3, 3].tolist())
         sitk.WriteImage(image, str(path), True)
     except RuntimeError as error:
         raise WriteError(
-            f"Cannot write the scan with SimpleITK ({last_line(error)}); is there room on the disk?"
+            f"Cannot write the scan with SimpleITK ({last_line(error)}); is there room on the disk, and "
+            "are its positions true?"
         ) from error
 
 

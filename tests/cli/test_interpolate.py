@@ -206,3 +206,34 @@ def test_padding_of_a_real_scan(shared_data, tmp_path, method):
     both = (before[..., :-1] == -3024) & (before[..., 1:] == -3024)
     np.testing.assert_array_equal(between == -3024, both)
     assert between[~both].min() > -1500
+
+
+def test_hostile_files_among_others_in_a_folder(tmp_path):
+    """Of one that ends SimpleITK's process, and one that names a file elsewhere."""
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    (folder / "a").mkdir(parents=True)
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5).tobytes()
+    (tmp_path / "secret").write_bytes(voxels)
+    lines = [
+        "NRRD0004", "type: short", "dimension: 3", "sizes: 3 4 5", "encoding: raw",
+        "endian: little", "space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,4)",
+        "space origin: (0,0,0)",
+    ]  # fmt: skip
+    for name, line, data in (
+        ("a/long.nrrd", f'labels: "{"x" * 700}"', voxels),
+        ("broken.nrrd", "endian: " + "x" * 5000, voxels),
+        ("elsewhere.nhdr", f"data file: {tmp_path / 'secret'}", b""),
+        ("sound.nrrd", "content: nothing odd", voxels),
+    ):
+        (folder / name).write_bytes("\n".join([*lines, line]).encode() + b"\n\n" + data)
+    result = run(folder, "-o", out, "--model", "linear", "--modality", "mr")
+    assert result.exit_code == 1
+    assert "2 of 4 scans failed" in result.stderr
+    finer = sorted(str(path.relative_to(out)) for path in out.rglob("*.nrrd"))
+    assert finer == ["a/long.nrrd", "sound.nrrd"]
+    np.testing.assert_array_equal(
+        read_volume(out / "a" / "long.nrrd").array, read_volume(out / "sound.nrrd").array
+    )
+    reasons = (out / "failures.csv").read_text()
+    assert "broken.nrrd is not a readable NRRD file (its header has endian twice)" in reasons
+    assert "which lies outside its folder" in reasons

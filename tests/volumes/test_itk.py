@@ -81,3 +81,11 @@ def test_sheared_affine_fits_nrrd_but_not_metaimage(tmp_path):
     with pytest.raises(WriteError, match=r"sheared.*\.nii\.gz or \.nrrd"):
         write_volume(scan, tmp_path / "a.mha")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nrrd"]
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_grid_that_itk_does_not_take(tmp_path, suffix):
+    scan = Volume(VOXELS, Geometry(SHAPE, np.diag([1e-110, 1e-110, 1e-110, 1])))
+    with pytest.raises(WriteError, match="are its positions true"):
+        write_volume(scan, tmp_path / f"a{suffix}")
+    assert list(tmp_path.iterdir()) == []
