@@ -43,8 +43,8 @@ def write_itk(volume: Volume, path: Path) -> None:
         sitk.WriteImage(image, str(path), True)
     except RuntimeError as error:
         raise WriteError(
-            f"Cannot write the scan with SimpleITK ({last_line(error)}); is there room on the disk, and "
-            "are its positions true?"
+            f"Cannot write the scan with SimpleITK ({last_line(error)}); is there room on the "
+            "disk, and are its positions true?"
         ) from error
 
 

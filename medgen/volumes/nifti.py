@@ -22,7 +22,7 @@ import numpy as np
 from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.spatialimages import HeaderDataError
 
-from medgen.errors import MedgenError, ReadError, WriteError
+from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.nifti_fields import (
     MILLIMETRE,
@@ -68,13 +68,11 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
             volumes and `volume` names none of them.
         GeometryError: the affine is degenerate.
     """
+    require_beside(path)
     try:
-        require_beside(path)
         with without_log():
             image = nib.load(path)
             raw, extensions = raw_header(image)
-    except MedgenError:
-        raise
     except Exception as error:  # nibabel's own kinds, and whatever a damaged header leads to
         raise ReadError(
             f"{path} is not a readable NIfTI, Analyze or MGH file ({first_line(error)}); check "
