@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Volume, read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 SLICES = 50
 

@@ -27,9 +27,9 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import load_bundle
 from medgen.interpolation import interpolate_volume, interpolator_named
+from medgen.phantoms.phantom import phantom_volume
 from medgen.serving.export import export_bundle
 from medgen.volumes import Volume
-from medgen.volumes.phantom import phantom_volume
 
 GAP_MM = 4.0
 SMALL_SIDE = 32

@@ -95,7 +95,7 @@ def test_the_walk_sees_what_is_known():
     assert "medgen.bundles.bundle" in imports("medgen.interpolation")
     assert "medgen.bundles.bundle" not in imports("medgen.interpolation", inside=False)
     assert "keras" in loads("medgen.bundles.bundle")
-    assert "medgen.errors" in loads("medgen.preprocessing.slices")
+    assert "medgen.errors" in loads("medgen.examples.stacks")
     assert heavy(loads("medgen.families.two_stage.fill")) >= {"tensorflow", "keras"}
 
 
@@ -107,14 +107,16 @@ MAY_IMPORT = {
     "intensities": set(),
     "likelihoods": set(),
     "layers": {"likelihoods"},
-    "volumes": {"storage", "intensities"},
+    "memory": set(),
+    "volumes": {"storage", "intensities", "memory"},
+    "phantoms": {"volumes"},
     "nets": {"layers", "likelihoods"},
-    "preprocessing": {"volumes", "intensities"},
+    "examples": {"volumes", "intensities"},
     "evaluation": {"volumes", "intensities", "storage"},
     "bundles": {"storage", "recipes", "intensities"},
-    "sampling": {"likelihoods", "nets", "preprocessing"},
-    "interpolation": {"volumes", "intensities", "bundles", "storage"},
-    "training": {"preprocessing", "volumes", "intensities", "storage", "recipes"},
+    "sampling": {"likelihoods", "nets", "examples"},
+    "interpolation": {"volumes", "intensities", "bundles", "storage", "memory"},
+    "training": {"examples", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "likelihoods", "nets", "intensities", "storage"},
 }
@@ -127,7 +129,7 @@ def test_imports_point_one_way():
             if name in SOURCES and part(name) not in ("", part(module)):
                 graph[part(module)].add(part(name))
     # Raises where there is a circle.
-    assert list(TopologicalSorter(graph).static_order())[-1] == "cli"
+    assert list(TopologicalSorter(graph).static_order())[-2:] == ["cli", "__main__"]
 
 
 @pytest.mark.parametrize("name", MAY_IMPORT)
@@ -144,13 +146,13 @@ def test_the_table_of_families_names_what_is_there():
 
 
 def test_nobody_imports_the_command_line():
-    others = {part(module) for module in SOURCES} - {"cli", ""}
+    others = {part(module) for module in SOURCES} - {"cli", "__main__", ""}
     assert "cli" not in parts_seen_by(*others)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "intensities", "storage", "volumes", "preprocessing", "evaluation", "recipes"],
+    ["errors", "intensities", "storage", "volumes", "examples", "evaluation", "recipes"],
 )
 def test_tensorflow_and_keras_are_not_needed_by(name):
     for module in modules(name):

@@ -70,8 +70,8 @@ def phantom(
     """
     check_output(output, overwrite)
 
+    from medgen.phantoms.phantom import phantom_volume
     from medgen.volumes import write_volume
-    from medgen.volumes.phantom import phantom_volume
 
     volume = phantom_volume(modality, shape, spacing or SPACING_MM[modality], seed)
     write_volume(volume, output, overwrite=overwrite)

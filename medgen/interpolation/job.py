@@ -28,6 +28,7 @@ from medgen.interpolation.provenance import (
     writes_series,
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
+from medgen.memory import require_memory
 from medgen.storage import checksum, claim, is_free, move, writing
 from medgen.volumes import Geometry, Volume, itk, read_volume
 from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, sop_class_of
@@ -35,7 +36,6 @@ from medgen.volumes.dicom.find import Series, find_series
 from medgen.volumes.dicom.frames import pydicom_errors
 from medgen.volumes.dicom.write import require_series_writable, write_series
 from medgen.volumes.files import encode_volume, require_writable, suffix_of
-from medgen.volumes.memory import require_memory
 from medgen.volumes.nifti_fields import in_finer_scan
 
 NIFTI = (".nii", ".nii.gz")

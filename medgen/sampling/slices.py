@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from medgen.errors import MedgenError
+from medgen.examples.bands import UNKNOWN
 from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.preprocessing.bands import UNKNOWN
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.fixed_point import FixedPointSampler

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from medgen.errors import MedgenError
+from medgen.examples.bands import UNKNOWN
 from medgen.nets.pixelminer_published.net import PixelMinerPaper
-from medgen.preprocessing.bands import UNKNOWN
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.slices import Drawn
 from medgen.sampling.staged import StagedSampler

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import IntensityError, TrainingError
+from medgen.examples.stacks import Slab, Stack, split, stack_of
 from medgen.intensities.modality import UNKNOWN
 from medgen.intensities.rule import IntensityRule
-from medgen.preprocessing.slices import Slab, Stack, split, stack_of
 from medgen.volumes import Volume, find_scans, read_volume
 
 # The window of SSIM, which every validation measures.
@@ -64,7 +64,7 @@ def gather_scans(
 
     Args:
         data: files and folders, searched recursively.
-        validation: scans that validate and never train; if none, see `preprocessing.slices.split`.
+        validation: scans that validate and never train; if none, see `examples.stacks.split`.
         rule: intensities of an existing model, or None to choose by the modality of the scans.
         levels: of a rule that is chosen.
         image_size: see `families.vqvae.recipe.VQVAERecipe`.

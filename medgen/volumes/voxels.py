@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from medgen.errors import ReadError
-from medgen.volumes.memory import require_memory
+from medgen.memory import require_memory
 from medgen.volumes.reading import first_line
 
 PIECE = 1 << 20  # bytes

@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from medgen.cli import main
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 def run(*arguments) -> tuple[int, str]:

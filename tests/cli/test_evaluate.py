@@ -12,8 +12,8 @@ from medgen.cli.evaluate import parsed
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 def run(*arguments) -> tuple[int, str]:

@@ -5,8 +5,8 @@ from click.testing import CliRunner
 
 from medgen.cli import main
 from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 def run(*arguments, **options):

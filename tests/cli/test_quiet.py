@@ -12,8 +12,8 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.cli.quiet import LEVEL
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
-from medgen.volumes.phantom import phantom_volume
 
 MAIN = "from medgen.cli import main; main()"
 SCRIPT = """

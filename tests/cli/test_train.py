@@ -11,9 +11,9 @@ from skimage.io import imread
 
 from medgen.bundles.bundle import load_bundle
 from medgen.cli import main
+from medgen.phantoms.phantom import phantom_volume
 from medgen.training.checkpoint import FolderStore
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 VQVAE = {
     "filters": 8,

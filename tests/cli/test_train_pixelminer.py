@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from medgen.cli import main
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 def run(*arguments: object):

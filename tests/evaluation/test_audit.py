@@ -4,8 +4,8 @@ import pytest
 from medgen.errors import EvaluationError
 from medgen.evaluation.audit import DRAWS, audit_plans, audit_scan, interval_coverage
 from medgen.evaluation.regions import Region
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume
-from medgen.volumes.phantom import phantom_volume
 
 
 @pytest.fixture(scope="module")

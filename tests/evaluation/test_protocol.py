@@ -13,8 +13,8 @@ from medgen.evaluation.protocol import (
 )
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import METRICS, TRUTH, Binning
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume
-from medgen.volumes.phantom import phantom_volume
 
 
 @pytest.fixture(scope="module")

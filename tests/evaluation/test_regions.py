@@ -3,8 +3,8 @@ import pytest
 
 from medgen.errors import EvaluationError
 from medgen.evaluation.regions import body_mask, lung_mask, region_for
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume, read_volume
-from medgen.volumes.phantom import phantom_volume
 
 SHAPE, SPACING = (100, 76, 20), (4.0, 4.0, 8.0)
 

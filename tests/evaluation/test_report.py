@@ -10,8 +10,8 @@ from medgen.evaluation import report
 from medgen.evaluation.report import require_writable, write_report
 from medgen.evaluation.scoring import METRICS
 from medgen.evaluation.study import Settings, run_study
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 def repeat(volume: Volume, *, factor: int, slice_axis: int) -> Volume:

@@ -7,8 +7,8 @@ import pytest
 from medgen.errors import EvaluationError
 from medgen.evaluation.scoring import Binning
 from medgen.evaluation.study import Settings, read_mask, run_study, scan_names
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 def repeat(volume: Volume, *, factor: int, slice_axis: int) -> Volume:

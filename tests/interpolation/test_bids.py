@@ -15,8 +15,8 @@ from medgen.interpolation.bids import DataSet, Name, Sidecar, resolution_label, 
 from medgen.interpolation.job import Job
 from medgen.interpolation.many import survey
 from medgen.interpolation.plan import plan_slices
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 OPTIONS = Job(Path(), Path(), "linear")
 SPACING = (40.0, 30.0, 60.0)

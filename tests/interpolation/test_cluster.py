@@ -14,8 +14,8 @@ from medgen.errors import MedgenError
 from medgen.interpolation.job import Job
 from medgen.interpolation.many import survey
 from medgen.interpolation.runners import attempt, run_on_cluster
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
-from medgen.volumes.phantom import phantom_volume
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")

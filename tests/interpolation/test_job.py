@@ -8,8 +8,8 @@ from medgen.errors import WriteError
 from medgen.families.two_stage.fill import TwoStage
 from medgen.interpolation.job import Job, is_done, run_job
 from medgen.interpolation.provenance import read_provenance
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 @pytest.fixture

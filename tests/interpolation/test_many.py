@@ -20,8 +20,8 @@ from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.job import Job, is_done
 from medgen.interpolation.many import is_folder_of_scans, survey, work_through
 from medgen.interpolation.runners import attempt
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 MEDGEN = "from medgen.cli import main; main()"
 OPTIONS = Job(Path(), Path(), "linear")

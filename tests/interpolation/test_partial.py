@@ -15,8 +15,8 @@ from medgen.errors import ReadError, WriteError
 from medgen.interpolation.job import Job, run_job
 from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.samples import Filling
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 @dataclass

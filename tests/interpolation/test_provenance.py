@@ -12,8 +12,8 @@ from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
 from medgen.interpolation.job import Job, run_job
 from medgen.interpolation.provenance import checksum, provenance_path
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 @pytest.fixture

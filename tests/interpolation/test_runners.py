@@ -14,8 +14,8 @@ from medgen.errors import BundleError
 from medgen.interpolation.job import Job, run_job
 from medgen.interpolation.many import survey
 from medgen.interpolation.runners import Processes, attempt
+from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
-from medgen.volumes.phantom import phantom_volume
 
 OPTIONS = Job(Path(), Path(), "linear")
 NAMES = ["a.nii.gz", "b.nrrd", "c.mha", "d.nii"]

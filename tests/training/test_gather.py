@@ -5,9 +5,9 @@ import pytest
 
 from medgen.errors import ReadError, TrainingError
 from medgen.intensities.rule import IntensityRule
+from medgen.phantoms.phantom import phantom_volume
 from medgen.training.gather import gather_scans
 from medgen.volumes import Geometry, Volume, write_volume
-from medgen.volumes.phantom import phantom_volume
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError
+from medgen.examples.contexts import inputs_between
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.scale import Scale
 from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import UNCERTAINTY, Filling
-from medgen.preprocessing.contexts import inputs_between
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
 from medgen.sampling.uncertainty import Uncertainty

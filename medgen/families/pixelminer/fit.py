@@ -11,16 +11,16 @@ import numpy as np
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import TrainingError
+from medgen.examples.augmentation import Augmentation
+from medgen.examples.bands import around_bands
+from medgen.examples.contexts import context_batch
+from medgen.examples.stacks import Slab, lines
 from medgen.families import pixelminer, pixelminer_published
 from medgen.families.pixelminer import measure
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
 from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.preprocessing.augmentation import Augmentation
-from medgen.preprocessing.bands import around_bands
-from medgen.preprocessing.contexts import context_batch
-from medgen.preprocessing.slices import Slab, lines
 from medgen.recipes import to_json
 from medgen.training.checkpoint import FolderStore, Row
 from medgen.training.gather import TrainingScans

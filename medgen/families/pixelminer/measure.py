@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
+from medgen.examples.bands import around_bands
 from medgen.intensities.rule import IntensityRule
 from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.nets.pixelminer_published.net import PixelMinerPaper
-from medgen.preprocessing.bands import around_bands
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.slices import SliceSampler, prediction
 from medgen.sampling.windows import WindowSampler

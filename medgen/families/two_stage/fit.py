@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
+from medgen.examples.batches import CodeSlab, triplet_batch
+from medgen.examples.stacks import Slab
 from medgen.families.two_stage.build import pixelcnn_from
 from medgen.families.two_stage.recipe import PriorRecipe
 from medgen.families.vqvae.codes import Codes, codes_of
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.pixelcnn import PixelCNN
-from medgen.preprocessing.batches import CodeSlab, triplet_batch
-from medgen.preprocessing.slices import Slab
 from medgen.recipes import to_json
 from medgen.training.checkpoint import FolderStore, Row
 from medgen.training.gather import TrainingScans

@@ -12,12 +12,12 @@ from scipy.cluster.vq import kmeans2
 from skimage.metrics import structural_similarity
 
 from medgen.bundles.bundle import Bundle
+from medgen.examples.batches import image_batch
+from medgen.examples.stacks import Slab
 from medgen.families.vqvae.build import vqvae_from
 from medgen.families.vqvae.recipe import VQVAERecipe
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.vqvae import VQVAE
-from medgen.preprocessing.batches import image_batch
-from medgen.preprocessing.slices import Slab
 from medgen.recipes import to_json
 from medgen.training.checkpoint import FolderStore, Row
 from medgen.training.gather import TrainingScans

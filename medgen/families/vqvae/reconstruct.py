@@ -8,9 +8,9 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medgen.bundles.bundle import Bundle
+from medgen.examples.stacks import axial_square
 from medgen.families.vqvae.codes import codes_of
 from medgen.layers.quantizer import codebook_statistics
-from medgen.preprocessing.slices import axial_square
 from medgen.volumes import Volume
 
 # Slices of less contrast (standard deviation over the intensity range) hold nothing to measure, and

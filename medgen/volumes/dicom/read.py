@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from medgen.intensities.modality import CT, LABELS, MR, UNKNOWN
+from medgen.memory import require_memory
 from medgen.volumes.dicom.decode import decode
 from medgen.volumes.dicom.find import find_series
 from medgen.volumes.dicom.frames import Frame, padding_of, pydicom_errors
 from medgen.volumes.geometry import Geometry
-from medgen.volumes.memory import require_memory
 from medgen.volumes.reading import choose_volume
 from medgen.volumes.volume import Volume
 

@@ -17,11 +17,11 @@ from medgen.families.pixelminer.fit import (
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.rule import IntensityRule
+from medgen.phantoms.phantom import phantom_volume
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
 from medgen.training.gather import gather_scans
 from medgen.volumes import write_volume
-from medgen.volumes.phantom import phantom_volume
 
 RECIPE = replace(
     PIXELMINER_RECIPES["small"],

@@ -14,9 +14,9 @@ from medgen.families.two_stage.recipe import PRIOR_RECIPES
 from medgen.families.vqvae.build import vqvae_from
 from medgen.families.vqvae.fit import fit_vqvae
 from medgen.families.vqvae.recipe import VQVAE_RECIPES
+from medgen.phantoms.phantom import phantom_volume
 from medgen.training.gather import gather_scans
 from medgen.volumes import write_volume
-from medgen.volumes.phantom import phantom_volume
 
 VQVAE_RECIPE = replace(
     VQVAE_RECIPES["small"], filters=16, num_embeddings=16, steps=40, validate_every=20, crop=16

@@ -7,10 +7,10 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medgen.errors import IntensityError
+from medgen.examples.stacks import axial_square
 from medgen.families.vqvae.codes import codes_of
 from medgen.families.vqvae.reconstruct import reconstruct_volume
 from medgen.intensities.rule import IntensityRule
-from medgen.preprocessing.slices import axial_square
 from medgen.volumes import Geometry, Volume
 
 

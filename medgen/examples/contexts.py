@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medgen.errors import TrainingError
-from medgen.preprocessing.augmentation import (
+from medgen.examples.augmentation import (
     Augmentation,
     add_noise,
     change_kernel,
@@ -15,8 +15,8 @@ from medgen.preprocessing.augmentation import (
     resized,
     slice_profile,
 )
-from medgen.preprocessing.batches import ATTEMPTS, FLAT, choose_slab, fit_to, random_window
-from medgen.preprocessing.slices import Slab, turned
+from medgen.examples.batches import ATTEMPTS, FLAT, choose_slab, fit_to, random_window
+from medgen.examples.stacks import Slab, turned
 
 NO_AUGMENTATION = Augmentation()
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from medgen.preprocessing.augmentation import (
+from medgen.examples.augmentation import (
     add_noise,
     change_kernel,
     random_zoom,

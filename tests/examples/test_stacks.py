@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from medgen.errors import IntensityError, TrainingError
-from medgen.intensities.rule import IntensityRule
-from medgen.preprocessing.slices import (
+from medgen.examples.stacks import (
     SCANS_FOR_SPLIT_BY_SCAN,
     Slab,
     Stack,
@@ -18,6 +17,7 @@ from medgen.preprocessing.slices import (
     stack_of,
     turned,
 )
+from medgen.intensities.rule import IntensityRule
 from medgen.volumes import Geometry, Volume
 
 RULE = IntensityRule("ct", levels=2, low_hu=0.0, high_hu=100.0)

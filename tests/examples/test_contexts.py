@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
-from medgen.preprocessing.augmentation import Augmentation
-from medgen.preprocessing.contexts import acquired_around, context_batch, to_levels
-from medgen.preprocessing.slices import Slab, Stack
+from medgen.examples.augmentation import Augmentation
+from medgen.examples.contexts import acquired_around, context_batch, to_levels
+from medgen.examples.stacks import Slab, Stack
 
 LEVELS = 2048
 OPTIONS = {"levels": LEVELS, "crop": 8, "size": 64, "context": 3, "max_gap_mm": 9.0, "seed": 3}
@@ -21,7 +21,7 @@ def ramp() -> Stack:
 
 @pytest.fixture
 def batch(monkeypatch) -> dict[str, np.ndarray]:
-    monkeypatch.setattr("medgen.preprocessing.contexts.FLAT", 0.0)
+    monkeypatch.setattr("medgen.examples.contexts.FLAT", 0.0)
     return context_batch([Slab(ramp(), 2, 19)], step=1, **OPTIONS)
 
 
@@ -113,11 +113,9 @@ def test_every_level_comes_back_through_the_unit_range():
 
 
 def test_thick_slices_average_thin_ones(monkeypatch):
-    monkeypatch.setattr("medgen.preprocessing.contexts.FLAT", 0.0)
+    monkeypatch.setattr("medgen.examples.contexts.FLAT", 0.0)
     profile = np.array([0.25, 0.5, 0.25])
-    monkeypatch.setattr(
-        "medgen.preprocessing.contexts.slice_profile", lambda gap, largest, rng: profile
-    )
+    monkeypatch.setattr("medgen.examples.contexts.slice_profile", lambda gap, largest, rng: profile)
     spikes = np.zeros((30, 9, 10), np.float32)
     spikes[15] = 0.4
     slab = Slab(Stack("spike", spikes, (1.0, 1.0, 1.0)), 0, 30)

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from medgen import memory
 from medgen.cli import main
 from medgen.errors import ResourceError
 from medgen.interpolation import CLASSICAL
 from medgen.interpolation.job import Job, run_job
 from medgen.interpolation.needs import ALWAYS, bytes_needed
 from medgen.interpolation.plan import plan_slices
-from medgen.volumes import Geometry, Volume, memory, read_volume, write_volume
-from medgen.volumes.memory import available_bytes, require_memory
+from medgen.memory import available_bytes, require_memory
+from medgen.volumes import Geometry, Volume, read_volume, write_volume
 
 MIB = 2**20
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medgen.errors import TrainingError
-from medgen.preprocessing.slices import Slab
+from medgen.examples.stacks import Slab
 
 # Crops flatter than this (standard deviation in the unit range) are mostly passed over.
 FLAT = 0.01

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medgen.preprocessing.bands import UNKNOWN, around_bands
+from medgen.examples.bands import UNKNOWN, around_bands
 
 TARGET = np.random.default_rng(0).integers(0, 9, (200, 16, 20))
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from medgen.errors import GeometryError
-from medgen.volumes.anatomy import RandomField, Segment, ellipsoid, grow_tree, inside, vessels
-from medgen.volumes.phantom import Phantom, phantom_volume
+from medgen.phantoms.anatomy import RandomField, Segment, ellipsoid, grow_tree, inside, vessels
+from medgen.phantoms.phantom import Phantom, phantom_volume
 
 CT = ("ct", (36, 30, 14), (10.0, 9.0, 22.0))
 MR = ("mr", (30, 34, 13), (6.5, 7.0, 15.0))

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medgen.errors import TrainingError
-from medgen.preprocessing.batches import CodeSlab, image_batch, triplet_batch
-from medgen.preprocessing.slices import Slab, Stack
+from medgen.examples.batches import CodeSlab, image_batch, triplet_batch
+from medgen.examples.stacks import Slab, Stack
 
 UNKNOWN = 999
 

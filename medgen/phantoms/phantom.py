@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from medgen.errors import GeometryError
-from medgen.volumes.anatomy import Head, Torso
+from medgen.phantoms.anatomy import Head, Torso
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 

@@ -1,0 +1,1 @@
+"""Scans whose truth is known at any place."""
