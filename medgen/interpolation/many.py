@@ -88,9 +88,10 @@ def survey(folder: Path, output: Path, options: Job) -> Survey:
     options = replace(options, resume=True)
     data_set = DataSet.at(folder)
     left_out = {output, *([folder / name for name in NOT_RAW] if data_set else [])}
-    scans = [s for s in find_scans([folder]) if left_out.isdisjoint((s, *s.parents))]
-    if not scans:
-        raise ReadError(f"No scan in {folder} outside {output}; give the folder of the scans.")
+    try:
+        scans = find_scans([folder], left_out)
+    except ReadError as error:
+        raise ReadError(f"{str(error).rstrip('.')}, outside {output}.") from error
     jobs, settled = [], []
     for scan in scans:
         reason = data_set and data_set.why_not(scan)

@@ -78,7 +78,9 @@ def gather_scans(
     """
     validation_paths = find_scans(validation) if validation else []
     aside = {path.resolve() for path in validation_paths}
-    paths = [path for path in find_scans(data) if path.resolve() not in aside]
+    # One that links lead to by several names must not count several times.
+    found = {path.resolve(): path for path in reversed(find_scans(data))}
+    paths = sorted(path for real, path in found.items() if real not in aside)
     if not paths:
         raise TrainingError("There are no scans to train on besides those set aside to validate.")
     volumes = {path: read_volume(path) for path in (*paths, *validation_paths)}

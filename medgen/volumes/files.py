@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from medgen.storage import move, occupied, staging
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
 from medgen.volumes.dicom.find import is_dicom
 from medgen.volumes.dicom.read import read_dicom
+from medgen.volumes.fetched import is_missing, leads_nowhere, require_fetched
 from medgen.volumes.formats import BY_SUFFIX, WRITABLE
 from medgen.volumes.volume import Volume
+from medgen.volumes.walk import walk
 
 READABLE = (*BY_SUFFIX, *DICOM_SUFFIXES)
 SAMPLED_VOXELS = 2_000_000
@@ -54,6 +56,7 @@ def read_volume(
         GeometryError: positions do not make a regular grid.
     """
     path = Path(path)
+    require_fetched(path)
     if not path.exists():
         raise ReadError(f"{path} does not exist; check the path.")
     if not (path.is_file() or path.is_dir()):
@@ -69,6 +72,8 @@ def read_volume(
             f"{path} is of no format medgen reads; give a folder of DICOM files or a file ending "
             f"in {', '.join(READABLE)}."
         )
+    for part in _parts(path):
+        require_fetched(part)
     # Absurd numbers end as infinite ones, which are refused or counted; no need to warn of them.
     with np.errstate(all="ignore"):
         try:
@@ -147,18 +152,21 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
         raise occupied(path)
 
 
-def find_scans(paths: Iterable[str | Path]) -> list[Path]:
+def find_scans(paths: Iterable[str | Path], leave_out: Collection[Path] = ()) -> list[Path]:
     """Every scan among `paths`, sorted, each once.
 
-    Files count as they are given. Folders are searched recursively for files that end as those of
-    a readable format do; a pair of `.hdr` and `.img` counts as its header, and a folder that holds
-    DICOM files as one scan. Hidden files and folders are left out.
+    Files count as they are given. Folders are searched recursively, links followed, for files that
+    end as those of a readable format do; a pair of `.hdr` and `.img` counts as its header, and a
+    folder that holds DICOM files as one scan. Hidden files and folders are left out. What is not
+    fetched, or must not be read, counts as a scan where its name may be that of one, or of a folder
+    of scans.
 
     Args:
         paths: files and folders.
+        leave_out: folders that are not searched.
 
     Returns:
-        Paths that `read_volume` takes.
+        Paths that `read_volume` takes, or refuses with a sentence on how to get the scan.
 
     Raises:
         ReadError: a path does not exist, or there is no scan in any of them.
@@ -166,15 +174,15 @@ def find_scans(paths: Iterable[str | Path]) -> list[Path]:
     paths = [Path(path) for path in paths]
     found: set[Path] = set()
     for path in paths:
+        require_fetched(path)
         if not path.exists():
             raise ReadError(f"{path} does not exist; check the path.")
         if path.is_dir():
-            for folder, subfolders, names in os.walk(path):
-                subfolders[:] = [name for name in subfolders if name[0] != "."]
-                files = [Path(folder) / name for name in names if name[0] != "."]
-                found |= {header_of(file) for file in files if is_volume_file(file)}
-                if any(not is_volume_file(file) and is_dicom(file) for file in files):
-                    found.add(Path(folder))
+            files = list(walk(path, leave_out))
+            found |= {header_of(file) for file in files if is_volume_file(file)}
+            others = [file for file in files if not is_volume_file(file)]
+            found |= {file.parent for file in others if file.is_file() and is_dicom(file)}
+            found |= {_in_place_of(other) for other in others if is_missing(other)} - {None}
         else:
             found.add(header_of(path))
     if not found:
@@ -183,6 +191,32 @@ def find_scans(paths: Iterable[str | Path]) -> list[Path]:
             f"files or files ending in {', '.join(READABLE)}."
         )
     return sorted(found)
+
+
+def _in_place_of(missing: Path) -> Path | None:
+    """The scan, or folder of scans, that a name without content seems to stand for."""
+    if missing.is_dir():
+        return missing
+    if _may_be_slice(missing) and not leads_nowhere(missing):
+        return missing.parent
+    return missing if leads_nowhere(missing) and not missing.suffix else None
+
+
+def _may_be_slice(path: Path) -> bool:
+    """Whether a file that cannot be looked into has a name as slices of DICOM series have."""
+    suffix = path.suffix.lower()
+    numbered = any(character.isdigit() for character in path.name)
+    return suffix in DICOM_SUFFIXES or (numbered and (not suffix or suffix[1:].isdigit()))
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    """The files that a scan is read from beside the one that is named, as far as names tell."""
+    if path.is_dir():
+        yield from (part for part in sorted(path.iterdir()) if _may_be_slice(part))
+    for one, other in ((".hdr", ".img"), (".img", ".hdr")):
+        suffix = suffix_of(path)
+        if suffix.startswith(one):
+            yield path.with_name(path.name[: -len(suffix)] + suffix.replace(one, other))
 
 
 def is_volume_file(path: Path) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import ReadError
+from medgen.volumes.fetched import is_in_annex, require_fetched
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.reading import choose_volume
 from medgen.volumes.volume import Volume
@@ -160,8 +161,10 @@ def data_beside(path: Path, name: str) -> Path:
     """
     shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
     file = path.parent / name
+    if file.parent == path.parent:
+        require_fetched(file)
     try:
-        inside = file.resolve().is_relative_to(path.parent.resolve())
+        inside = file.resolve().is_relative_to(path.parent.resolve()) or is_in_annex(file)
     except (OSError, RuntimeError):  # links that lead in a circle
         inside = False
     if not inside:

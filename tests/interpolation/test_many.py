@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from medgen.cli import main
 from medgen.errors import BundleError, ReadError
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.job import Job, is_done
-from medgen.interpolation.many import is_folder_of_scans, survey, work_through
-from medgen.interpolation.runners import attempt
+from medgen.interpolation.many import is_folder_of_scans, survey, work_through, write_failures
+from medgen.interpolation.runners import Result, attempt
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
@@ -128,6 +129,43 @@ def test_a_series_around_other_scans_is_refused(folder, tmp_path):
     (refused,) = found.settled
     assert (refused.scan, refused.failed) == (folder / "h", True)
     assert f"{tmp_path / 'out' / 'h'}, which holds the finer scans of others" in refused.line
+
+
+def test_a_linked_subject_is_done_like_the_others(folder, tmp_path):
+    write_scan(tmp_path / "elsewhere" / "d.nii.gz", 7)
+    (folder / "p2").symlink_to(tmp_path / "elsewhere")
+    (folder / "p1" / "back").symlink_to(folder)
+    out = tmp_path / "out"
+    result = run(folder, "-o", out, "--model", "linear")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert files(out) == WRITTEN | {"p2/d.nii.gz", "p2/d.json"}
+
+
+def test_a_name_that_is_no_text(folder, tmp_path):
+    """Fails in one sentence, is listed, and costs the others nothing; or is done."""
+    broken = Path(os.fsdecode(os.fsencode(folder / "p1") + b"/\xff.nii"))
+    broken.write_bytes(b"no NIfTI")
+    whole = write_scan(broken.with_name(os.fsdecode(b"\xe4.nii")))
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", MEDGEN, "interpolate", folder, "-o", out, "--model", "linear"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    assert b"Failed: " in done.stderr
+    assert b"1 of 5 scans failed" in done.stderr
+    with open(out / "failures.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows] == ["scan", f"{folder}/p1/\\udcff.nii"]
+    assert "not a readable NIfTI" in rows[1][1]
+    assert len(done.stdout.splitlines()) == 4
+    assert (out / "p1" / whole.name).is_file()
+    again = subprocess.run(command, capture_output=True, check=False)
+    assert again.stdout.count(b" is there already.") == 4
+
+
+def test_failures_are_no_formulas(tmp_path):
+    results = [Result(Path("=1+1.nii"), "+1", "failed"), Result(Path("a.nii"), "no", "failed")]
+    write_failures(results, tmp_path)
+    assert (tmp_path / "failures.csv").read_text() == "scan,reason\n'=1+1.nii,'+1\na.nii,no\n"
 
 
 # === Doing it ===

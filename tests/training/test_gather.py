@@ -40,6 +40,13 @@ def test_namesakes_are_told_apart(data):
     assert gather(data / "first").identity().keys() == {"ct.nii.gz"}
 
 
+def test_a_scan_of_several_names_counts_once(data):
+    (data / "again").symlink_to(data / "first")
+    (data / "link.nii.gz").symlink_to(data / "first" / "ct.nii.gz")
+    (data / "second" / "ct.nii.gz").unlink()
+    assert gather(data).identity().keys() == {"ct.nii.gz"}
+
+
 def test_a_model_may_have_other_levels_than_the_usual(data):
     assert gather(data / "first").rule == IntensityRule("ct", 2048)
     scans = gather_scans(
