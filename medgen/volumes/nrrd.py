@@ -115,7 +115,7 @@ def read_header(path: Path) -> Header:
         ValueError: it is no NRRD file.
     """
     lines, end = header_lines(path, lambda line: not line)
-    if not lines or not lines[0].startswith("NRRD"):
+    if not lines or not re.fullmatch(r"NRRD\d{4}", lines[0]):
         raise ValueError("its first line is not NRRD's")
     pairs = []
     for line in lines[1:]:

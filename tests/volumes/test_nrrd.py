@@ -205,6 +205,21 @@ def test_refused_nrrd(tmp_path, changed, words):
         read_volume(save(tmp_path / "a.nrrd", NRRD, **changed))
 
 
+@pytest.mark.parametrize("first", [b"NRRD0004X", b"NRRD", b"nrrd0004", b""])
+def test_first_line_that_is_not_of_the_format(tmp_path, first):
+    path = save(tmp_path / "a.nrrd", NRRD)
+    path.write_bytes(path.read_bytes().replace(b"NRRD0004", first, 1))
+    with pytest.raises(ReadError, match="its first line is not NRRD's"):
+        read_volume(path)
+
+
+def test_line_ends_of_windows(tmp_path):
+    path = save(tmp_path / "a.nrrd", NRRD, b"")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + BYTES)
+    np.testing.assert_array_equal(read_volume(path).array, VOXELS)
+    require_as_itk_reads(read_volume(path), path)
+
+
 def test_degenerate_directions(tmp_path):
     path = save(tmp_path / "a.nrrd", NRRD, space_directions="(2,0,0) (0,3,0) (0,3.001,0)")
     with pytest.raises((GeometryError, ReadError)):
