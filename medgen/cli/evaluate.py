@@ -208,6 +208,8 @@ def parsed(method: str) -> tuple[str, dict[str, object]]:
 
 def echo_summary(summary: dict, output: Path) -> None:
     """The main numbers of a report, what failed, and where to read on."""
+    from medgen.evaluation.metrics import METRICS
+
     for scan in summary["scans"]:
         for text in scan["warnings"]:
             click.echo(f"Warning: {scan['name']}: {text}", err=True)
@@ -216,12 +218,12 @@ def echo_summary(summary: dict, output: Path) -> None:
     for name, text in summary["failed"].items():
         click.echo(f"Warning: {name} failed: {text}", err=True)
     table = summary["metrics"][summary["where"]]
-    names = {"psnr_db": "PSNR", "ssim": "SSIM", "mae": "MAE", "edge_accuracy": "edges",
-             "noise_deviation_ratio": "noise", "interval_coverage": "coverage"}  # fmt: skip
     columns = {
-        title: [table[name][method]["mean"] for method in summary["methods"]]
-        for name, title in names.items()
+        metric.short: [table[name][method]["mean"] for method in summary["methods"]]
+        for name, metric in METRICS.items()
+        if metric.short
     }
+    columns["coverage"] = columns.pop("coverage")  # last, as few methods have it
     if summary["texture"] is not None:
         columns["texture"] = list(summary["texture"]["nrmse_mean"].values())
     if set(columns["coverage"]) == {None}:

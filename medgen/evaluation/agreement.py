@@ -101,7 +101,7 @@ def nrmse(features_true: np.ndarray, features_test: np.ndarray) -> np.ndarray:
     return np.divide(error, spread, out=np.full_like(error, np.nan), where=spread > 0)
 
 
-def seed_normalized_errors(features_true: np.ndarray, features_test: np.ndarray) -> np.ndarray:
+def published_normalized_errors(features_true: np.ndarray, features_test: np.ndarray) -> np.ndarray:
     """Absolute errors brought to 0 ... 1 for each feature over all cases *and* methods.
 
     This is what the script published with PixelMiner averages and calls NRMSE. It depends on which

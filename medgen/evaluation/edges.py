@@ -24,7 +24,7 @@ def edge_preservation_ratio(
     *,
     data_range: float,
     over: str = "true",
-    seed_compatible: bool = False,
+    published: bool = False,
 ) -> float:
     """Share of edge pixels that both images have, 1 at best.
 
@@ -34,15 +34,15 @@ def edge_preservation_ratio(
 
     The script published with PixelMiner computes something else under this name,
     `E_test / (E_true + E_test)` from *counts* of edge pixels that need not overlap: 0.5 when there
-    are equally many, wherever they lie. `seed_compatible=True` gives that number, with the edges of
+    are equally many, wherever they lie. `published=True` gives that number, with the edges of
     that script, and only it can be set beside the paper's 0.489.
 
     Args:
         image_true: `(rows, cols)`, values from 0 to `data_range`.
         image_test: of the same shape and units.
         data_range: span of the possible values in the same units.
-        over: `"true"` (accuracy) or `"test"` (robustness); not used when `seed_compatible`.
-        seed_compatible: the count ratio of the published script instead of the overlap.
+        over: `"true"` (accuracy) or `"test"` (robustness); not used when `published`.
+        published: the count ratio of the published script instead of the overlap.
 
     Returns:
         The ratio; NaN where the denominator has no edge.
@@ -55,9 +55,9 @@ def edge_preservation_ratio(
         [2] Rogers et al., PixelMiner, 2021; script `results EPR.py` published with it.
     """
     true, test = as_pair(image_true, image_test, data_range)
-    if seed_compatible:
+    if published:
         edges_true, edges_test = (
-            seed_edges(image, data_range=data_range) for image in (true, test)
+            published_edges(image, data_range=data_range) for image in (true, test)
         )
         return _ratio(edges_test.sum(), edges_true.sum() + edges_test.sum())
     edges_true, edges_test = (canny_edges(image, data_range=data_range) for image in (true, test))
@@ -80,7 +80,7 @@ def canny_edges(image: np.ndarray, *, data_range: float) -> np.ndarray:
     )
 
 
-def seed_edges(image: np.ndarray, *, data_range: float) -> np.ndarray:
+def published_edges(image: np.ndarray, *, data_range: float) -> np.ndarray:
     """Edges as `cv2.Canny(image8, 100, 200)` draws them, pixel for pixel: bool `(rows, cols)`.
 
     The image is brought to 8 bits by cutting off (as the published script does), is not smoothed,

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 
+from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.protocol import ScanResult
-from medgen.evaluation.scoring import METRICS, Metric
 from medgen.evaluation.summary import Cases
 
 # The enlarged region is this share of each side.
@@ -23,7 +23,7 @@ def box_plots(cases: Cases, methods: Sequence[str]) -> Figure:
     columns = 3
     rows = -(-len(METRICS) // columns)
     figure = Figure(figsize=(4 * columns, 2.8 * rows), layout="constrained")
-    for axes, metric in zip(figure.subplots(rows, columns).flat, METRICS, strict=False):
+    for axes, metric in zip(figure.subplots(rows, columns).flat, METRICS.values(), strict=False):
         values = cases.values(methods, "metrics", metric.name)
         axes.boxplot([v[np.isfinite(v)] for v in values], tick_labels=list(methods))
         if not isinstance(metric.best, str):

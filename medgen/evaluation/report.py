@@ -15,8 +15,9 @@ import numpy as np
 import medgen
 from medgen.errors import EvaluationError
 from medgen.evaluation import figures
+from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.protocol import ScanResult
-from medgen.evaluation.scoring import METRICS, Metric, SliceScore
+from medgen.evaluation.scoring import SliceScore
 from medgen.evaluation.study import Study
 from medgen.evaluation.summary import gather_cases, summarize
 from medgen.storage import csv_text, make_folder, move, staging, write_text
@@ -28,7 +29,6 @@ SUMMARY, PAGE, PICTURES = "summary.json", "report.html", "figures"
 # Scans that get pictures of their own, so that the page stays of a size to be sent.
 PICTURED_SCANS = 6
 PLACE = ("scan", "slice", "position_mm", "where", "method")
-METRIC_NAMED = {metric.name: metric for metric in METRICS}
 
 
 def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict[str, object]:
@@ -101,12 +101,12 @@ def write_slices(path: Path, scans: Iterable[ScanResult], *, overwrite: bool = F
         WriteError: the file exists or cannot be written.
     """
     rows = (
-        [*_place(scan, score), *(score.metrics[name] for name in METRIC_NAMED)]
+        [*_place(scan, score), *(score.metrics[name] for name in METRICS)]
         for scan in scans
         for score in scan.scores
         if score.metrics
     )
-    table = csv_text([(*PLACE, *METRIC_NAMED), *rows], digits=DIGITS)
+    table = csv_text([(*PLACE, *METRICS), *rows], digits=DIGITS)
     write_text(table, path, overwrite=overwrite)
 
 
@@ -142,7 +142,7 @@ def draw(
         yield (
             f"profile-{number}",
             f"{scan.name}: every removed slice; open circles lie in the outermost gaps.",
-            figures.profile(scan, methods, METRIC_NAMED["mae"]),
+            figures.profile(scan, methods, METRICS["mae"]),
         )
 
 
@@ -161,12 +161,12 @@ def render(summary: dict[str, object], pictures: list[dict[str, str]]) -> str:
     best = {
         where: {
             metric.name: best_methods(summary["metrics"][where][metric.name], metric)
-            for metric in METRICS
+            for metric in METRICS.values()
         }
         for where in ("interior", "outermost")
     }
     return environment.get_template("report.html").render(
-        summary=summary, figures=pictures, metrics=METRICS, best=best
+        summary=summary, figures=pictures, metrics=list(METRICS.values()), best=best
     )
 
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medgen.evaluation import noise
-from medgen.evaluation.edges import edge_preservation_ratio
+from medgen.evaluation.metrics import METRICS, Pair
 from medgen.evaluation.msmfe import feature_maps, map_errors
-from medgen.evaluation.similarity import mae, psnr, rmse, ssim
 from medgen.evaluation.texture import fit_bins, texture_features
 
 # The name that stands for the removed slice itself among the methods.
@@ -18,48 +16,6 @@ TRUTH = "truth"
 MIN_REGION_PIXELS = 100
 # Grey levels of the maps that MSMFE compares, as published.
 MAP_LEVELS = 8
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a number in the tables is called and when it is good.
-
-    Args:
-        name: column in the files.
-        title: heading in the report.
-        best: `high`, `low`, or the value that is perfect.
-        table: number of the report's table that shows it.
-    """
-
-    name: str
-    title: str
-    best: str | float
-    table: int
-
-    def merit(self, values: np.ndarray) -> np.ndarray:
-        """`values` turned so that higher is better; ratios count by their factor from the best."""
-        if self.best == "high":
-            return values
-        if self.best == "low":
-            return -values
-        with np.errstate(divide="ignore"):
-            return -np.abs(np.log(values / self.best))
-
-
-METRICS = (
-    Metric("psnr_db", "PSNR (dB)", "high", 1),
-    Metric("ssim", "SSIM", "high", 1),
-    Metric("mae", "MAE", "low", 1),
-    Metric("rmse", "RMSE", "low", 1),
-    Metric("mae_region", "MAE in the region", "low", 1),
-    Metric("interval_coverage", "Truth in the 90 % interval", 0.9, 1),
-    Metric("edge_accuracy", "Edges kept", "high", 2),
-    Metric("edge_robustness", "Edges not invented", "high", 2),
-    Metric("edge_seed_compatible", "Edge count ratio of the published script", 0.5, 2),
-    Metric("noise_power_ratio", "High-frequency power / neighbours", 1.0, 2),
-    Metric("noise_deviation_ratio", "Local deviation / neighbours", 1.0, 2),
-    Metric("spectrum_distance_db", "Power spectrum distance (dB)", "low", 2),
-)
 
 
 @dataclass(frozen=True)
@@ -153,38 +109,19 @@ def slice_metrics(
     task: SliceTask, image: np.ndarray, interval: tuple[np.ndarray, np.ndarray] | None = None
 ) -> dict[str, float]:
     """Value of each of `METRICS` for one re-created slice `(rows, cols)` in physical units."""
-    true, test, neighbours = (
-        np.asarray(each, np.float64) - task.lower for each in (task.true, image, task.neighbours)
+
+    def above_lowest(values: np.ndarray) -> np.ndarray:
+        return np.asarray(values, np.float64) - task.lower
+
+    pair = Pair(
+        above_lowest(task.true),
+        above_lowest(image),
+        above_lowest(task.neighbours),
+        task.region,
+        task.data_range,
+        None if interval is None else tuple(map(above_lowest, interval)),
     )
-    data_range, region = task.data_range, task.region
-    has_region = region.any()
-    return {
-        "psnr_db": psnr(true, test, data_range=data_range),
-        "ssim": ssim(true, test, data_range=data_range),
-        "mae": mae(true, test),
-        "rmse": rmse(true, test),
-        "mae_region": mae(true[region], test[region]) if has_region else float("nan"),
-        "interval_coverage": float("nan") if interval is None else coverage(task, *interval),
-        "edge_accuracy": edge_preservation_ratio(true, test, data_range=data_range),
-        "edge_robustness": edge_preservation_ratio(true, test, data_range=data_range, over="test"),
-        "edge_seed_compatible": edge_preservation_ratio(
-            true, test, data_range=data_range, seed_compatible=True
-        ),
-        "noise_power_ratio": noise.high_frequency_power_ratio(neighbours, test),
-        "noise_deviation_ratio": noise.local_deviation_ratio(neighbours, test),
-        "spectrum_distance_db": noise.power_spectrum_distance(true, test),
-    }
-
-
-def coverage(task: SliceTask, low: np.ndarray, high: np.ndarray) -> float:
-    """Share of the pixels of the removed slice that lie between `low` and `high`.
-
-    Pixels where it and both neighbours are at the smallest possible value, as around a patient, do
-    not count: there is nothing to know. NaN if there are no others.
-    """
-    counted = (task.true > task.lower) | (task.neighbours > task.lower).any(axis=0)
-    held = (low <= task.true) & (task.true <= high)
-    return float(held[counted].mean()) if counted.any() else float("nan")
+    return {name: metric.measure(pair) for name, metric in METRICS.items()}
 
 
 def features_of(image: np.ndarray, task: SliceTask) -> dict[str, float]:

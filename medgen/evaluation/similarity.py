@@ -64,6 +64,24 @@ def ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float) -
     )
 
 
+def box_ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float) -> float:
+    """Mean structural similarity over 7 x 7 boxes: scikit-image's default, kept for VQ-VAEs.
+
+    Reconstructions of VQ-VAEs have been compared so from the start; `ssim` is what methods of
+    interpolation are compared by.
+
+    Args:
+        image_true: `(rows, cols)`, both at least 7, the reference.
+        image_test: of the same shape and units.
+        data_range: span of the possible values in the same units.
+
+    Raises:
+        ValueError: shapes differ, a side is below 7, or `data_range` is not positive.
+    """
+    true, test = as_pair(image_true, image_test, data_range)
+    return float(structural_similarity(true, test, data_range=data_range))
+
+
 def ms_ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float) -> float:
     """Multi-scale structural similarity, 1 for equal images.
 

@@ -11,11 +11,12 @@ from medgen.evaluation.agreement import (
     REPRODUCIBLE,
     concordance_correlation_coefficient,
     nrmse,
+    published_normalized_errors,
     reproducible_share,
-    seed_normalized_errors,
 )
+from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.protocol import ScanResult
-from medgen.evaluation.scoring import METRICS, TRUTH, Metric, SliceScore
+from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.evaluation.statistics import compare_methods, win_matrix
 
 # Below this many pairs Wilcoxon's two-sided test cannot reach 0.05: 2 / 2^5 = 0.0625.
@@ -89,12 +90,14 @@ def summarize(scans: Sequence[ScanResult], *, seed: int = 0) -> dict[str, object
         "cases": len(cases.groups),
         "scans": [describe_scan(scan) for scan in scans],
         "metrics": {
-            where: {metric.name: spread_of(scans, methods, metric, where) for metric in METRICS}
+            where: {
+                metric.name: spread_of(scans, methods, metric, where) for metric in METRICS.values()
+            }
             for where in ("interior", "outermost")
         },
         "comparisons": {
             metric.name: compared(metric.merit(cases.values(methods, "metrics", metric.name)))
-            for metric in METRICS
+            for metric in METRICS.values()
         },
         "texture": texture_agreement(cases, methods, seed),
         "texture_maps": texture_maps(cases, methods),
@@ -170,7 +173,7 @@ def texture_agreement(cases: Cases, methods: Sequence[str], seed: int) -> dict[s
         return None
     true, tests = values[0], values[1:]
     errors = np.abs(tests - true)
-    normalized = seed_normalized_errors(true, tests)
+    normalized = published_normalized_errors(true, tests)
     concordance = np.array([concordance_correlation_coefficient(true, test) for test in tests])
     share = [reproducible_share(true, test, seed=seed) for test in tests]
     relative = np.array([nrmse(true, test) for test in tests])
@@ -200,7 +203,7 @@ def texture_maps(cases: Cases, methods: Sequence[str]) -> dict[str, object] | No
     names, errors = feature_cube(cases, methods, "map_errors")
     if not errors.shape[1]:
         return None
-    normalized = seed_normalized_errors(np.zeros(errors.shape[1:]), errors)
+    normalized = published_normalized_errors(np.zeros(errors.shape[1:]), errors)
     return {
         "cases": errors.shape[1],
         "features": names,

@@ -4,8 +4,8 @@ import pytest
 from medgen.evaluation.agreement import (
     concordance_correlation_coefficient,
     nrmse,
+    published_normalized_errors,
     reproducible_share,
-    seed_normalized_errors,
 )
 
 
@@ -98,7 +98,7 @@ def test_seed_normalized_errors_by_hand():
     # Two methods, two cases, two features; errors 1, 3 | 5, 2 and 0, 0 | 0, 0.
     true = np.array([[10.0, 1], [20, 2]])
     test = np.array([[[11.0, 1], [17, 2]], [[15, 1], [22, 2]]])
-    errors = seed_normalized_errors(true, test)
+    errors = published_normalized_errors(true, test)
     np.testing.assert_allclose(errors[..., 0], [[0, 0.5], [1, 0.25]])
     assert np.isnan(errors[..., 1]).all()
 
@@ -110,4 +110,4 @@ def test_refuses_what_does_not_fit(features):
     with pytest.raises(ValueError, match="at least two cases"):
         nrmse(true[:1], test[:1])
     with pytest.raises(ValueError, match="do not fit"):
-        seed_normalized_errors(true, test)
+        published_normalized_errors(true, test)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medgen.evaluation.edges import canny_edges, edge_preservation_ratio, seed_edges
+from medgen.evaluation.edges import canny_edges, edge_preservation_ratio, published_edges
 
 
 def rectangle(rows: slice, cols: slice, height: float = 1000.0) -> np.ndarray:
@@ -25,18 +25,18 @@ def pair():
 def test_seed_edges_are_those_of_opencv(pair, which, count, places):
     # OpenCV 4: edges = cv2.Canny(image, 100, 200) > 0; edges.sum();
     #   (edges * numpy.arange(edges.size).reshape(edges.shape) % 9973).sum()
-    edges = seed_edges(pair[which], data_range=255)
+    edges = published_edges(pair[which], data_range=255)
     assert edges.sum() == count
     assert (edges * np.arange(edges.size).reshape(edges.shape) % 9973).sum() == places
 
 
 def test_seed_ratio_counts_edges_that_need_not_overlap(pair):
     # 2416 / (2468 + 2416) from the OpenCV counts above.
-    ratio = edge_preservation_ratio(*pair, data_range=255, seed_compatible=True)
+    ratio = edge_preservation_ratio(*pair, data_range=255, published=True)
     assert ratio == pytest.approx(0.49467649467649466)
     left = rectangle(slice(5, 15), slice(5, 15))
     right = rectangle(slice(20, 30), slice(30, 40))
-    assert edge_preservation_ratio(left, right, data_range=1000, seed_compatible=True) == 0.5
+    assert edge_preservation_ratio(left, right, data_range=1000, published=True) == 0.5
     assert edge_preservation_ratio(left, right, data_range=1000) == 0
 
 
@@ -73,7 +73,7 @@ def test_thresholds_are_shares_of_the_data_range():
     assert np.array_equal(edges(512, 4096), edges(1 / 8, 1))
 
 
-@pytest.mark.parametrize("options", [{}, {"over": "test"}, {"seed_compatible": True}])
+@pytest.mark.parametrize("options", [{}, {"over": "test"}, {"published": True}])
 def test_no_edge_at_all_has_no_ratio(options):
     flat = np.full((20, 30), 7.0)
     assert np.isnan(edge_preservation_ratio(flat, flat, data_range=255, **options))

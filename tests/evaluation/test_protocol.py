@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import EvaluationError, GeometryError
+from medgen.evaluation.metrics import METRICS
 from medgen.evaluation.protocol import (
     evaluate_scan,
     overlap_warning,
@@ -12,7 +13,7 @@ from medgen.evaluation.protocol import (
     take_slices,
 )
 from medgen.evaluation.regions import Region
-from medgen.evaluation.scoring import METRICS, TRUTH, Binning
+from medgen.evaluation.scoring import TRUTH, Binning
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume
 
@@ -151,7 +152,7 @@ def test_errors_are_those_of_the_removed_slices(ct):
         assert score.metrics["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-6)
         mse = (error**2).mean(dtype=np.float64)
         assert score.metrics["psnr_db"] == pytest.approx(10 * np.log10(4095**2 / mse), rel=1e-6)
-        assert set(score.metrics) == {metric.name for metric in METRICS}
+        assert set(score.metrics) == set(METRICS)
 
 
 def test_region_limits_its_error_and_texture(ct):

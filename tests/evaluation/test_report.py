@@ -5,10 +5,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from medgen.cli.evaluate import echo_summary
 from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
+from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.report import require_writable, write_report
-from medgen.evaluation.scoring import METRICS
 from medgen.evaluation.study import Settings, run_study
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Volume, write_volume
@@ -71,8 +72,9 @@ class Page(HTMLParser):
 def test_slices_csv_has_every_slice_method_and_metric(study, written):
     rows = list(csv.DictReader((written[0] / "slices.csv").open()))
     assert len(rows) == 2 * 4 * 2  # scans, removed slices, methods
-    assert list(rows[0]) == ["scan", "slice", "position_mm", "where", "method"] + [
-        metric.name for metric in METRICS
+    assert list(rows[0]) == [
+        *("scan", "slice", "position_mm", "where", "method"),
+        *METRICS,
     ]
     scores = [score for scan in study.scans for score in scan.scores if score.metrics]
     for row, score in zip(rows, scores, strict=True):
@@ -163,3 +165,26 @@ def test_nothing_is_left_when_writing_fails(study, tmp_path, monkeypatch):
     with pytest.raises(WriteError, match=r"Cannot write .*report: No space left on device"):
         write_report(study, tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_metric_is_in_files_page_and_console(tmp_path, monkeypatch, capsys):
+    """One line in the table, and everything shows it."""
+    worst = Metric(
+        "worst", "Largest error", "low", 1, lambda p: float(abs(p.test - p.true).max()), "worst"
+    )
+    monkeypatch.setitem(METRICS, "worst", worst)
+    write_volume(phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1), tmp_path / "one.nii")
+    study = run_study([tmp_path / "one.nii"], {"repeat": repeat, "mean": mean}, Settings())
+    summary = write_report(study, tmp_path / "report")
+    rows = list(csv.DictReader((tmp_path / "report" / "slices.csv").open()))
+    values = [float(row["worst"]) for row in rows if row["method"] == "mean"]
+    assert all(value >= float(row["mae"]) for value, row in zip(values, rows[1::2], strict=True))
+    told = json.loads((tmp_path / "report" / "summary.json").read_text())
+    where = told["where"]
+    kept = [float(r["worst"]) for r in rows if (r["method"], r["where"]) == ("mean", where)]
+    assert told["metrics"][where]["worst"]["mean"]["mean"] == pytest.approx(np.mean(kept))
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("<th>Largest error</th>") >= 1
+    echo_summary(summary, tmp_path / "report")
+    titles, _, row, _ = capsys.readouterr().out.splitlines()
+    assert row.split()[1 + titles.split().index("worst")] == format(np.mean(kept), ".4g")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from medgen.evaluation.agreement import concordance_correlation_coefficient, nrmse
+from medgen.evaluation.metrics import METRICS
 from medgen.evaluation.protocol import Example, ScanResult, plan_scan
-from medgen.evaluation.scoring import METRICS, TRUTH, SliceScore
+from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.evaluation.statistics import signed_rank_p
 from medgen.evaluation.summary import gather_cases, plain, summarize
 from medgen.volumes import Geometry
@@ -25,7 +26,7 @@ def scan(name: str, errors: dict[str, list[float]], features: bool = False) -> S
                 SliceScore(
                     *place,
                     method,
-                    {metric.name: values[number] for metric in METRICS},
+                    {name: values[number] for name in METRICS},
                     {key: value + values[number] for key, value in true.items()},
                     {"glcm_A": values[number], "glcm_C": 100 * values[number]} if features else {},
                 )

@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from skimage.metrics import structural_similarity
 
 from medgen.bundles.bundle import Bundle
+from medgen.evaluation.similarity import box_ssim, psnr
 from medgen.examples.batches import image_batch
 from medgen.examples.stacks import Slab
 from medgen.families.vqvae.build import vqvae_from
@@ -27,6 +27,8 @@ from medgen.training.session import Progress, Report, best_of, train
 VALIDATION_SLICES = 24
 # Below this share of codes in use a warning is given.
 LOW_USAGE = 0.25
+# Of slices that come back exactly, which would make a mean infinite.
+HIGHEST_PSNR_DB = 120.0
 KEPT = ("step", "loss", "ssim", "psnr_db", "codebook_usage", "perplexity")
 
 
@@ -150,9 +152,7 @@ def measure_reconstruction(model: VQVAE, images: Sequence[np.ndarray]) -> dict[s
         loss = model.compute_loss(x=image, y_pred=output, training=False)
         test = np.clip(keras.ops.convert_to_numpy(output), -0.5, 0.5)[0, ..., 0]
         true = image[0, ..., 0]
-        mse = max(float(np.mean((true - test) ** 2)), 1e-12)
-        ssim = structural_similarity(true, test, data_range=1.0)
-        totals += float(loss), ssim, -10 * np.log10(mse)
+        db = min(psnr(true, test, data_range=1.0), HIGHEST_PSNR_DB)
+        totals += float(loss), box_ssim(true, test, data_range=1.0), db
     model.reset_metrics()
-    loss, ssim, psnr = totals / len(images)
-    return {"loss": float(loss), "ssim": float(ssim), "psnr_db": float(psnr)}
+    return dict(zip(("loss", "ssim", "psnr_db"), map(float, totals / len(images)), strict=True))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medgen.bundles.bundle import Bundle
+from medgen.evaluation.similarity import box_ssim, psnr
 from medgen.examples.stacks import axial_square
 from medgen.families.vqvae.codes import codes_of
 from medgen.layers.quantizer import codebook_statistics
@@ -63,7 +63,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
     physical = volume.physical()
     scale = bundle.rule.scale_for(physical)
     counts = np.zeros(model.recipe.num_embeddings, int)
-    ssim, psnr = [], []
+    likeness = []
     output = np.empty_like(physical)
     for source, target in zip(
         np.moveaxis(physical, axis, 0), np.moveaxis(output, axis, 0), strict=True
@@ -74,13 +74,11 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         test = np.clip(model.decode_slice(codes, true.shape), -0.5, 0.5)
         target[...] = scale.from_unit(test)
         if true.std() >= EMPTY and min(true.shape) >= SSIM_SIDE:
-            ssim.append(structural_similarity(true, test, data_range=1.0))
-            psnr.append(peak_signal_noise_ratio(true, test, data_range=1.0))
+            likeness.append([m(true, test, data_range=1.0) for m in (box_ssim, psnr)])
     array = volume.stored(output)
     return Reconstruction(
         volume.with_array(array, volume.geometry),
-        np.array(ssim),
-        np.array(psnr),
+        *np.reshape(likeness, (-1, 2)).T,
         codebook_statistics(counts)["usage"],
         scale.low,
         scale.high,
