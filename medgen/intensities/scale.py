@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,20 @@ class Scale:
         levels = np.rint((np.asarray(physical, np.float64) - self.low) / self.step)
         return np.clip(levels, 0, self.levels - 1).astype(np.int32)
 
-    def dequantise(self, levels: np.ndarray) -> np.ndarray:
-        """Physical value of each level, float32."""
-        return (self.low + np.asarray(levels, np.float64) * self.step).astype(np.float32)
+    def dequantise(self, levels: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
+        """Physical value of each level."""
+        return (self.low + np.asarray(levels, np.float64) * self.step).astype(dtype)
 
     def to_unit(self, physical: np.ndarray) -> np.ndarray:
         """`low … high` ⇒ −0.5…0.5, limited to that range, float32."""
-        unit = (np.asarray(physical, np.float32) - self.low) / (self.high - self.low) - 0.5
+        physical = np.asarray(physical)
+        if physical.dtype != np.float64:
+            physical = physical.astype(np.float32)
+        unit = (physical - self.low) / (self.high - self.low) - 0.5
         return np.clip(unit, -0.5, 0.5).astype(np.float32)
 
-    def from_unit(self, unit: np.ndarray) -> np.ndarray:
-        """−0.5…0.5 ⇒ physical units, limited to `low … high`, float32."""
-        unit = np.clip(np.asarray(unit, np.float32), -0.5, 0.5)
-        return (unit + np.float32(0.5)) * np.float32(self.high - self.low) + np.float32(self.low)
+    def from_unit(self, unit: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
+        """−0.5…0.5 ⇒ physical units, limited to `low … high`."""
+        number = np.dtype(dtype).type
+        unit = np.clip(np.asarray(unit, dtype), -0.5, 0.5)
+        return (unit + number(0.5)) * number(self.high - self.low) + number(self.low)

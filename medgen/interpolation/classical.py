@@ -12,6 +12,7 @@ from medgen.interpolation.engine import Interpolator, Progress
 from medgen.volumes.volume import Volume
 
 SINC_RADIUS = 5
+PIXELS = {"float32": sitk.sitkFloat32, "float64": sitk.sitkFloat64}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ItkInterpolator:
 
     @property
     def bytes_per_voxel(self) -> int:
-        """Memory for each voxel of the stack: ITK's copy, or float64, ITK's copy, coefficients."""
+        """Memory for each float32 of the stack: ITK's copy, or float64, that copy, coefficients."""
         return 24 if self.spline_order else 4
 
     def fill(
@@ -58,7 +59,7 @@ class ItkInterpolator:
                 size=(cols, rows, 1),
                 interpolator=self.code,
                 outputOrigin=(0.0, 0.0, float(position)),
-                outputPixelType=sitk.sitkFloat32,
+                outputPixelType=PIXELS[stack.array.dtype.name],
             )
             progress(done, len(positions))
             yield sitk.GetArrayFromImage(plane)[0]
@@ -97,7 +98,7 @@ class WindowedSinc:
             for weight, tap in zip(weights, np.clip(taps, 0, last), strict=True):
                 image += weight * stack.array[tap]
             progress(done, len(positions))
-            yield image.astype(np.float32)
+            yield image.astype(stack.array.dtype)
 
 
 CLASSICAL: dict[str, Interpolator] = {

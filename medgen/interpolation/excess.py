@@ -22,12 +22,12 @@ def restore_excess(image: np.ndarray, stack: Volume, position: float, scale: Sca
         scale: the model's range.
 
     Returns:
-        `(rows, cols)` float32 in physical units.
+        `(rows, cols)` in physical units, of the stack's dtype.
     """
     before = int(position)
-    weight = np.float32(position - before)
+    weight = stack.array.dtype.type(position - before)
     neighbours = stack.array[before], stack.array[before + 1]
     excess = [values - np.clip(values, scale.low, scale.high) for values in neighbours]
     linear, beyond = (a * (1 - weight) + b * weight for a, b in (neighbours, excess))
     outside = np.sign(excess[0]) * np.sign(excess[1]) > 0
-    return np.where(outside, linear, image + beyond).astype(np.float32)
+    return np.where(outside, linear, image + beyond).astype(stack.array.dtype)

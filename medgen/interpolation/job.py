@@ -38,6 +38,10 @@ from medgen.volumes.dicom.write import require_series_writable, write_series
 from medgen.volumes.files import encode_volume, require_writable, suffix_of
 from medgen.volumes.nifti_fields import in_finer_scan
 
+BEYOND_FLOATS = (
+    "Some values lie beyond 2^53, where floating point has no room for every integer: synthetic "
+    "slices are right to 53 binary digits, acquired ones stay as they are."
+)
 NIFTI = (".nii", ".nii.gz")
 ITK_BYTES = 16  # for each voxel while NRRD or MetaImage is written: physical values and ITK's copy
 
@@ -279,6 +283,8 @@ def _run(
         plan = _finer(job, before.geometry)
     _, left_out = in_finer_scan(before.metadata, plan.axis)
     notes = (*before.metadata.get("notes", ()), *left_out)
+    if not before.is_exact:
+        notes += (BEYOND_FLOATS,)
     for sentence in notes if note else ():
         note(sentence)
     source = _source_series(job, before, plan) if as_series else None

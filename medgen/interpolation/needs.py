@@ -8,8 +8,8 @@ from medgen.interpolation.engine import Interpolator
 from medgen.interpolation.plan import SlicePlan
 from medgen.volumes.volume import Volume
 
-# Of `stack_slices`: float32 and a flag for padding.
-STACK_BYTES = 5
+# Of `stack_slices` beside the values: flags, and the parts of what is connected to the borders.
+OUTSIDE_BYTES = 8
 # Of the stack's levels or codes in a model, and of what finding its scale takes.
 MODEL_BYTES = 10
 # Of the uncertainty: four maps in float32, and the scan in it.
@@ -38,6 +38,8 @@ def bytes_needed(
         writing_bytes: for each voxel of a finer scan while it is written.
     """
     voxels, finer = math.prod(volume.shape), math.prod(plan.geometry.shape)
-    of_stack = STACK_BYTES + getattr(interpolator, "bytes_per_voxel", MODEL_BYTES)
+    value = volume.physical_dtype.itemsize
+    of_interpolator = getattr(interpolator, "bytes_per_voxel", MODEL_BYTES) * value // 4
+    of_stack = value + OUTSIDE_BYTES + of_interpolator
     of_finer = samples * volume.array.itemsize + MAPS_BYTES * uncertainty + writing_bytes
     return voxels * of_stack + finer * of_finer + ALWAYS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -78,31 +79,68 @@ class Volume:
         """Whether stored and physical values differ."""
         return (self.slope, self.intercept) != (1.0, 0.0)
 
+    @cached_property
+    def physical_dtype(self) -> np.dtype:
+        """float32 where it brings back every stored voxel, else float64.
+
+        float32 has 24 binary digits: too few for integers beyond 2^24, for an intercept thousands
+        of times the range of the values, and for most numbers in float64.
+        """
+        return np.dtype(np.float32 if self._survives(np.dtype(np.float32)) else np.float64)
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether float64 brings back every stored voxel: integers beyond 2^53 it does not."""
+        return self.array.dtype.kind == "f" or self._survives(np.dtype(np.float64))
+
+    def _survives(self, dtype: np.dtype) -> bool:
+        """Whether every stored voxel comes back from physical units in `dtype`."""
+        own = self.array.dtype
+        # Of 64-bit integers numpy says that float64 holds them.
+        if not self.is_scaled and own.name not in ("int64", "uint64") and np.can_cast(own, dtype):
+            return True
+        slices = np.moveaxis(self.array, 2, 0)
+        if own.kind in "iu" and own.itemsize <= 2:
+            slices = [np.arange(int(self.array.min()), int(self.array.max()) + 1)]
+        return all(
+            np.array_equal(self.stored(self._physical(image, dtype)), image, equal_nan=True)
+            for image in slices
+        )
+
     def physical(self) -> np.ndarray:
-        """Voxel values in physical units, float32 `(i, j, k)`."""
-        values = np.empty_like(self.array, np.float32)
+        """Voxel values in physical units, `physical_dtype` `(i, j, k)`."""
+        values = np.empty_like(self.array, self.physical_dtype)
         for k in range(self.shape[2]):  # through float64, but not all of it at once
             values[..., k] = self.physical_of(self.array[..., k])
         return values
 
     def physical_of(self, stored: np.ndarray) -> np.ndarray:
-        """Physical units, float32, of values of any shape that are stored as this volume's are."""
-        if not self.is_scaled:
-            return stored.astype(np.float32)
-        return (stored * np.float64(self.slope) + self.intercept).astype(np.float32)
+        """Physical units, `physical_dtype`, of values of any shape stored as this volume's are."""
+        return self._physical(stored, self.physical_dtype)
+
+    def _physical(self, stored: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            if not self.is_scaled:
+                return stored.astype(dtype)
+            return (stored * np.float64(self.slope) + self.intercept).astype(dtype)
 
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Bring physical `values` of any shape to this volume's stored dtype.
 
-        Integers are rounded to the nearest and limited to the range of the dtype.
+        Integers are rounded to the nearest; all are limited to the finite range of the dtype.
         """
-        values = np.asarray(values, np.float64)
+        values, dtype = np.asarray(values, np.float64), self.array.dtype
         if self.is_scaled:
             values = (values - self.intercept) / self.slope
-        if np.issubdtype(self.array.dtype, np.integer):
-            limits = np.iinfo(self.array.dtype)
-            values = np.clip(np.rint(values), limits.min, limits.max)
-        return values.astype(self.array.dtype)
+        if dtype.kind == "f":
+            return np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max).astype(dtype)
+        if dtype.kind == "b":
+            return values.astype(dtype)
+        limits, values = np.iinfo(dtype), np.rint(values)
+        # The largest 64-bit integers lie between two floats: up to the lower one they convert.
+        highest = np.nextafter(float(limits.max) + 1, 0)
+        whole = np.clip(values, limits.min, highest).astype(dtype)
+        return np.where(values > highest, dtype.type(limits.max), whole)
 
     def with_array(self, array: np.ndarray, geometry: Geometry) -> Volume:
         """The same scan with other stored voxels on another grid."""

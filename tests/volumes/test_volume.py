@@ -24,9 +24,43 @@ def volume(array, **kwargs):
 @settings(max_examples=100, deadline=None)
 def test_stored_undoes_physical_for_every_integer(array, slope, intercept):
     scan = volume(array, slope=slope, intercept=intercept)
-    # float32 keeps 24 bits: enough where the offset is not thousands of times the range.
-    if abs(intercept / slope) < 1 << 18:
-        np.testing.assert_array_equal(scan.stored(scan.physical()), array)
+    np.testing.assert_array_equal(scan.stored(scan.physical()), array)
+    assert scan.is_exact
+
+
+@given(
+    hnp.arrays(st.sampled_from([np.int32, np.uint32, np.int64, np.uint64]), (2, 3, 4)),
+    st.integers(-4096, 4096),
+)
+@settings(max_examples=100, deadline=None)
+def test_stored_undoes_physical_or_the_volume_says_so(array, intercept):
+    scan = volume(array, intercept=intercept)
+    back = scan.stored(scan.physical())
+    assert np.array_equal(back, array) == scan.is_exact
+    if np.abs(array.astype(object)).max() < 2**52:
+        assert scan.is_exact
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "dtype"),
+    [
+        (np.int16([-32768, 32767]), {}, np.float32),
+        (np.uint16([0, 65535]), {"intercept": -1024}, np.float32),
+        (np.int16([0, 9]), {"slope": 1e-3, "intercept": 1e6}, np.float64),
+        (np.int32([0, 2**24]), {}, np.float32),
+        (np.int32([0, 2**24 + 1]), {}, np.float64),
+        (np.uint32([0, 2**32 - 2]), {}, np.float64),
+        (np.float32([0.1, 1e30]), {}, np.float32),
+        (np.float64([0.5, 7, np.nan]), {}, np.float32),
+        (np.float64([0.1, 7]), {}, np.float64),
+        (np.float64([1e300]), {}, np.float64),
+        (np.array([False, True]), {}, np.float32),
+    ],
+)
+def test_physical_has_the_digits_that_the_values_need(values, options, dtype):
+    scan = volume(np.resize(values, (2, 3, 4)), **options)
+    assert scan.physical().dtype == dtype
+    assert scan.physical_of(scan.array[0]).dtype == dtype
 
 
 def test_physical_is_slope_times_stored_plus_intercept():
@@ -41,6 +75,21 @@ def test_stored_rounds_to_nearest_and_stays_in_range():
     values = np.array([-11.0, -10.0, -8.9, -7.1, 500.0, 499.0, 1e9])
     np.testing.assert_array_equal(scan.stored(values), [0, 0, 1, 1, 255, 254, 255])
     assert scan.stored(values).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "stored"),
+    [
+        (np.int64, [2.0**63, -(2.0**63), 1e30, -1e30], [2**63 - 1, -(2**63), 2**63 - 1, -(2**63)]),
+        (np.int64, [2.0**63 - 1024, 2.0**62 + 1024], [2**63 - 1024, 2**62 + 1024]),
+        (np.uint64, [2.0**64, 2.0**64 - 2048, -1.0], [2**64 - 1, 2**64 - 2048, 0]),
+        (np.uint32, [2.0**32, 2.0**32 - 1, 2.0**32 - 1.4], [2**32 - 1, 2**32 - 1, 2**32 - 1]),
+        (np.float32, [1e39, -1e39], [np.finfo(np.float32).max, np.finfo(np.float32).min]),
+    ],
+)
+def test_stored_never_wraps(dtype, values, stored):
+    found = volume(np.zeros((2, 3, 4), dtype)).stored(values)
+    assert (found.dtype, found.tolist()) == (dtype, stored)
 
 
 def test_stored_of_floats_is_not_rounded():

@@ -225,8 +225,8 @@ def _in_slice(
     values: np.ndarray, stack: Volume, position: float, scale: Scale, box: tuple[slice, slice]
 ) -> np.ndarray:
     """Levels within `box` as a whole slice in physical units."""
-    image = np.full(stack.shape[1:], scale.low, np.float32)
-    image[box] = scale.dequantise(values)
+    image = np.full(stack.shape[1:], scale.low, stack.array.dtype)
+    image[box] = scale.dequantise(values, image.dtype)
     return restore_excess(image, stack, position, scale)
 
 

@@ -102,6 +102,7 @@ class TwoStage:
                 f"{stack.shape[1]} x {stack.shape[2]}; use a model for full resolution."
             )
         scale = self.bundle.rule.scale_for(stack.array)
+        dtype = stack.array.dtype
         codes = np.stack([model.encode_slice(scale.to_unit(image)) for image in stack.array])
         at_once = max(1, POSITIONS_AT_ONCE // codes[0].size)
         done = 0
@@ -113,14 +114,15 @@ class TwoStage:
                 progress(done, len(positions))
                 units = (model.decode_slice(drawn[i], stack.shape[1:]) for drawn in sampled)
                 images = [
-                    restore_excess(scale.from_unit(unit), stack, position, scale) for unit in units
+                    restore_excess(scale.from_unit(unit, dtype), stack, position, scale)
+                    for unit in units
                 ]
                 if self.temperature == AUTO:
                     before = int(position)
                     neighbours = stack.array[before : before + 2]
                     linear = neighbours[0] + (position - before) * (neighbours[1] - neighbours[0])
                     images = [match_texture(image, neighbours, linear) for image in images]
-                yield Filling(np.stack(images).astype(np.float32))
+                yield Filling(np.stack(images).astype(dtype))
 
     def sample_codes(
         self, codes: np.ndarray, positions: np.ndarray, gap_mm: float, samples: int = 1
