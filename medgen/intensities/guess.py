@@ -9,8 +9,6 @@ LOWEST_HU = -8192.0
 LEAST_AIR = 0.001
 MOST_NEGATIVE = 0.02
 FEWEST_LEVELS = 16
-PADDING_BELOW_HU = -1100.0
-LEAST_PADDING = 0.001
 
 
 def guess_modality(physical: np.ndarray) -> str:
@@ -36,18 +34,3 @@ def guess_modality(physical: np.ndarray) -> str:
     if np.mean(values < 0) <= MOST_NEGATIVE and np.unique(values).size >= FEWEST_LEVELS:
         return "mr"
     return "unknown"
-
-
-def guess_padding(physical: np.ndarray) -> float | None:
-    """Value that fills a CT slice outside the circle of reconstruction, where it shows, else None.
-
-    It is the lowest value if that lies below -1100 HU, where no noise around air repeats, and at
-    least 0.1 % of the voxels hold it. GE scanners write -3024, others -2048 or -2000.
-
-    Args:
-        physical: HU, any shape; NaN and infinite values are left out.
-    """
-    values = physical[np.isfinite(physical)]
-    if not values.size or values.min() >= PADDING_BELOW_HU:
-        return None
-    return float(values.min()) if np.mean(values == values.min()) >= LEAST_PADDING else None

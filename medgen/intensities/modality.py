@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Of the air in a CT; what lies below it was not measured.
+# Of the air in a CT.
 AIR_HU = -1024.0
+# Noise, sharp kernels and resampling take single voxels of air some hundred HU lower; what scanners
+# pad with has -2000 and less.
+PADDING_BELOW_HU = -1500.0
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Modality:
         title: as sentences have it.
         unit: of physical values, empty where they are the scanner's own.
         air: physical value of what gives no signal.
+        padding_below: physical value below which nothing is measured, None where there is no such.
         absolute: lowest and highest value that the unit gives a meaning, None where only values of
             one scan compare.
         body_above: physical value that parts the body from air, None where the scan has to tell.
@@ -30,6 +34,7 @@ class Modality:
     title: str
     unit: str = ""
     air: float = 0.0
+    padding_below: float | None = None
     absolute: tuple[float, float] | None = None
     body_above: float | None = None
     shows_lungs: bool = False
@@ -43,6 +48,7 @@ CT = Modality(
     "CT",
     unit="HU",
     air=AIR_HU,
+    padding_below=PADDING_BELOW_HU,
     absolute=(AIR_HU, 3071.0),  # of 12 bits
     body_above=-320.0,
     shows_lungs=True,

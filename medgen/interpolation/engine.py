@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from medgen.errors import IntensityError
+from medgen.intensities.padding import Outside, find_outside
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.nifti_fields import in_finer_scan
@@ -38,14 +39,15 @@ class Interpolator(Protocol):
 
         Args:
             stack: the acquired slices along axis 0, `(n, rows, cols)` float32 in physical units
-                (HU for CT) without slope or intercept, all finite, padding replaced by air; its
+                (HU for CT) without slope or intercept, all finite, padding replaced (see
+                `stack_slices`), float64 where the scan needs it (`Volume.physical_dtype`); its
                 geometry gives spacing and orientation of slices, rows and columns.
             positions: `(m,)` float64 ascending, in units of acquired slices, `0 < p < n - 1`, none
                 an integer.
             progress: to be called with (slices done, slices in all).
 
         Yields:
-            `(rows, cols)` float32 in physical units, finite.
+            `(rows, cols)` in physical units, of the stack's dtype, finite.
         """
         ...
 
@@ -63,10 +65,13 @@ def interpolate_volume(
 
     Acquired slices leave as they came, bit for bit, wherever a wanted position coincides with one;
     with a factor that is `out[::factor]` along the axis. Synthetic slices are rounded to the stored
-    dtype and limited to its range. Padding (the value `metadata["padding_value"]`; in CT also
-    whatever lies below -1024 HU, as outside the reconstruction circle) is shown to the interpolator
-    as air, -1024 HU in CT and no signal, 0, elsewhere; it comes back in a synthetic voxel when both
-    acquired neighbours hold it.
+    dtype and limited to its range.
+
+    A background of one exact value that fills the surroundings of the patient stays as it is in a
+    synthetic voxel when both acquired neighbours hold it. Padding, where nothing was measured, is
+    never averaged with tissue: the interpolator sees the nearest measured slice in its place, and a
+    synthetic voxel is padding where the nearer neighbour is (half-way: where both are). See
+    `medgen.intensities.padding` for how both are told.
 
     Args:
         volume: the scan; at least 2 slices along the axis, no NaN or infinite voxel.
@@ -100,8 +105,8 @@ def insert_slices(
     progress: Progress | None = None,
 ) -> Volume:
     """Do what `interpolate_volume` does, to a plan made by `plan_slices` for this scan."""
-    stack, padding = stack_slices(volume, plan.axis)
-    finer = FinerStack(volume, plan, padding)
+    stack, outside = stack_slices(volume, plan.axis)
+    finer = FinerStack(volume, plan, outside)
     positions = plan.positions[plan.synthetic]
     slices = interpolator.fill(stack, positions, progress or (lambda done, total: None))
     for target, image in zip(np.flatnonzero(plan.synthetic), slices, strict=True):
@@ -116,11 +121,11 @@ class FinerStack:
     Args:
         volume: the acquired slices.
         plan: for its grid.
-        padding: bool `(n, rows, cols)`, see `stack_slices`.
+        outside: of the acquired slices, see `stack_slices`.
     """
 
-    def __init__(self, volume: Volume, plan: SlicePlan, padding: np.ndarray):
-        self._from, self._plan, self._padding = volume, plan, padding
+    def __init__(self, volume: Volume, plan: SlicePlan, outside: Outside):
+        self._from, self._plan, self._outside = volume, plan, outside
         self._array = np.empty(plan.geometry.shape, volume.array.dtype)
         self._acquired, self._out = (
             np.moveaxis(values, plan.axis, 0) for values in (volume.array, self._array)
@@ -130,10 +135,9 @@ class FinerStack:
 
     def insert(self, target: int, image: np.ndarray) -> None:
         """Put `image` `(rows, cols)`, in physical units, into slice `target`."""
-        before = int(self._plan.positions[target])
-        padded = self._padding[before] & self._padding[before + 1]
+        held, nearest = self._outside.held(self._plan.positions[target])
         image = self._from.stored(image)
-        self._out[target] = np.where(padded, self._acquired[before], image)
+        self._out[target] = np.where(held, self._acquired[nearest], image)
 
     def volume(self) -> Volume:
         """The finer volume, with the metadata that still holds (see `nifti_fields`)."""
@@ -150,37 +154,35 @@ def require_finite(image: np.ndarray, who: str, target: int) -> None:
         )
 
 
-def stack_slices(volume: Volume, axis: int) -> tuple[Volume, np.ndarray]:
-    """What an interpolator is shown: slices first, physical units, padding replaced by air.
+def stack_slices(volume: Volume, axis: int) -> tuple[Volume, Outside]:
+    """What an interpolator is shown: slices first, physical units, padding replaced.
+
+    In place of padding stands what the nearest slice has there that was measured, and air (-1024 HU
+    in CT, 0 elsewhere) where none was; see `Outside.without_padding`.
 
     Args:
         volume: the scan.
         axis: the slice axis; the other two keep their order as rows and columns.
 
     Returns:
-        stack: Volume `(n, rows, cols)` float32 as `Interpolator.fill` takes it.
-        padding: bool `(n, rows, cols)`, where the scan holds padding.
+        stack: Volume `(n, rows, cols)` as `Interpolator.fill` takes it.
+        outside: where the scan holds padding and background.
 
     Raises:
         IntensityError: a voxel is NaN or infinite.
     """
     acquired = np.moveaxis(volume.array, axis, 0)
-    values = np.empty(acquired.shape, np.float32)
-    padding = np.zeros(values.shape, bool)
-    kind = volume.kind
+    values = np.empty(acquired.shape, volume.physical_dtype)
     broken = 0
-    for image, stored, padded in zip(values, acquired, padding, strict=True):
+    for image, stored in zip(values, acquired, strict=True):
         image[...] = volume.physical_of(stored)
         broken += image.size - np.count_nonzero(np.isfinite(image))
-        if "padding_value" in volume.metadata:
-            padded |= image == np.float32(volume.metadata["padding_value"])
-        if kind.absolute:
-            padded |= image < kind.air
-        image[padded] = kind.air
     if broken:
         raise IntensityError(
             f"Of {values.size} voxels {broken} are NaN or infinite; replace them by numbers first."
         )
+    outside = find_outside(values, volume.kind, declared=volume.metadata.get("padding_value"))
+    outside.without_padding(values, volume.kind.air)
     order = [axis, *(other for other in range(3) if other != axis)]
     geometry = Geometry(values.shape, volume.geometry.affine[:, [*order, 3]])
-    return Volume(values, geometry, modality=volume.modality, metadata=volume.metadata), padding
+    return Volume(values, geometry, modality=volume.modality, metadata=volume.metadata), outside

@@ -28,9 +28,9 @@ class Filling:
     """One synthetic slice, as often as it was drawn.
 
     Args:
-        images: `(samples, rows, cols)` float32 in physical units.
-        uncertainty: by name in `UNCERTAINTY`, `(rows, cols)` float32 in physical units, entropy in
-            bits; None if not asked for.
+        images: `(samples, rows, cols)` in physical units, of the stack's dtype.
+        uncertainty: by name in `UNCERTAINTY`, `(rows, cols)` in physical units, entropy in bits;
+            None if not asked for.
     """
 
     images: np.ndarray
@@ -72,8 +72,9 @@ class Samples:
     Args:
         volumes: as `interpolate_volume` gives them.
         uncertainty: by name in `UNCERTAINTY`, float32 on the same grid, in physical units (HU for
-            CT) and bits; empty if not asked for. In acquired voxels, and where both neighbours are
-            padding, deviation and entropy are 0 and both ends of the interval the voxel's value.
+            CT; float64 where the scan needs it) and bits; empty if not asked for. In acquired
+            voxels, and where background or padding stays, deviation and entropy are 0 and both ends
+            of the interval the voxel's value.
     """
 
     volumes: tuple[Volume, ...]
@@ -103,8 +104,8 @@ def insert_samples(
         IntensityError: see `interpolate_volume`.
         BundleError: the model cannot tell its uncertainty.
     """
-    stack, padding = stack_slices(volume, plan.axis)
-    finer = [FinerStack(volume, plan, padding) for _ in range(samples)]
+    stack, outside = stack_slices(volume, plan.axis)
+    finer = [FinerStack(volume, plan, outside) for _ in range(samples)]
     maps = {}
     if uncertainty:
         value = replace(
@@ -116,7 +117,7 @@ def insert_samples(
         )
         nothing = replace(value, array=np.broadcast_to(np.float32(0), volume.shape))
         maps = {
-            name: FinerStack(of, plan, padding)
+            name: FinerStack(of, plan, outside)
             for name, of in zip(UNCERTAINTY, (nothing, nothing, value, value), strict=True)
         }
     slices = interpolator.fill_several(

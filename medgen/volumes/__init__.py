@@ -13,7 +13,8 @@
   stands in; only if `read_volume` was told to take gaps.
 - `position_deviation_mm` (float): how far a DICOM slice lies off the regular grid at most.
 - `padding_value` (float): physical value outside the scanned region; by the DICOM header, or found
-  by its being lower than any HU. The voxels keep it.
+  by its being lower than any HU. The voxels keep it; which of them are padding and not tissue of
+  the same value tells `medgen.intensities.padding`.
 - `nifti` (dict): header fields of a NIfTI file, by their names, that go out again when it is
   written (see `medgen.volumes.nifti_fields`), and `extensions`, a tuple of codes and bytes; of MGH
   the fields that can hold what it tells.

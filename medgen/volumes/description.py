@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from medgen.intensities.padding import find_outside
 from medgen.volumes.volume import Volume
 
 
@@ -19,14 +20,15 @@ def describe(volume: Volume) -> dict[str, object]:
         - `format` (str), `shape` (3 ints), `spacing_mm` (3 floats), `orientation` (such as `RAS`),
           `obliquity_deg`, `slice_axis` (0, 1 or 2), `slices` (along that axis),
           `slice_spacing_mm`, `slice_thickness_mm`
-        - `gap_mm`: unscanned space between slices, spacing minus thickness, negative where
+        - `uncovered_mm`: unscanned space between slices, spacing minus thickness, negative where
           slices overlap
         - `position_deviation_mm`, `modality`, `modality_said`, `modality_tag`, `modality_guess`,
           `unit`
         - `dtype` (stored), `slope`, `intercept`
         - `minimum`, `maximum`: physical units (HU for CT), of the finite voxels
         - `non_finite`: number of NaN and infinite voxels
-        - `padding_value` (physical units), `padding_fraction` (of all voxels)
+        - `padding_value` (physical units, declared or guessed), `padding_fraction` (of all voxels,
+          where it is taken for padding: see `medgen.intensities.padding`)
         - `notes` (list of str)
     """
     geometry, metadata = volume.geometry, volume.metadata
@@ -36,7 +38,10 @@ def describe(volume: Volume) -> dict[str, object]:
     finite = volume.array[np.isfinite(volume.array)]
     ends = [float(end) * volume.slope + volume.intercept for end in extremes(finite)]
     padding = metadata.get("padding_value")
-    padded = None if padding is None else volume.array == volume.stored(padding)
+    padded = None
+    if padding is not None:
+        slices = np.moveaxis(volume.physical(), axis, 0)
+        padded = find_outside(slices, volume.kind, declared=padding).padding
     return {
         "format": metadata.get("format"),
         "shape": list(volume.shape),
@@ -47,7 +52,7 @@ def describe(volume: Volume) -> dict[str, object]:
         "slices": volume.shape[axis],
         "slice_spacing_mm": round(spacing, 6),
         "slice_thickness_mm": thickness,
-        "gap_mm": None if thickness is None else round(spacing - thickness, 6) + 0.0,
+        "uncovered_mm": None if thickness is None else round(spacing - thickness, 6) + 0.0,
         "position_deviation_mm": metadata.get("position_deviation_mm"),
         "modality": volume.modality,
         "modality_said": metadata.get("modality_said"),

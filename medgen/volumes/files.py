@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import GeometryError, ReadError, WriteError
-from medgen.intensities.guess import guess_modality, guess_padding
+from medgen.intensities.guess import guess_modality
 from medgen.intensities.modality import CT, MODALITIES, MR
+from medgen.intensities.padding import guess_padding
 from medgen.storage import move, occupied, staging
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
 from medgen.volumes.dicom.find import is_dicom

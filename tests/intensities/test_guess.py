@@ -1,9 +1,9 @@
-"""The guess at modality and padding."""
+"""The guess at modality."""
 
 import numpy as np
 import pytest
 
-from medgen.intensities.guess import guess_modality, guess_padding
+from medgen.intensities.guess import guess_modality
 
 RNG = np.random.default_rng(11)
 TISSUE = RNG.normal(40, 20, 10_000).round()
@@ -31,17 +31,3 @@ OUTSIDE = np.full(2000, -3024.0)
 )
 def test_guess(values, modality):
     assert guess_modality(values.astype(np.float32)) == modality
-
-
-@pytest.mark.parametrize(
-    ("values", "padding"),
-    [
-        (np.concatenate([TISSUE, AIR, OUTSIDE]), -3024),
-        (np.concatenate([TISSUE, AIR, OUTSIDE[:3]]), None),  # a few dark voxels
-        (np.concatenate([TISSUE, AIR, np.full(2000, -1024)]), None),  # air, as far as HU tell
-        (np.concatenate([TISSUE, AIR, [np.nan]]), None),
-        (np.full(10, np.nan), None),
-    ],
-)
-def test_padding(values, padding):
-    assert guess_padding(values.astype(np.float32)) == padding

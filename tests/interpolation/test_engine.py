@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import binary_propagation, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from medgen.errors import BundleError, GeometryError, IntensityError
@@ -156,7 +157,8 @@ def test_rows_and_columns_keep_their_order(axis):
     ],
 )
 def test_synthetic_values_are_rounded_and_never_wrap(value, dtype, expected):
-    out = interpolate_volume(a_volume(np.zeros((2, 3, 4), dtype)), Recorder(value), factor=2)
+    array = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    out = interpolate_volume(a_volume(array), Recorder(value), factor=2)
     np.testing.assert_array_equal(out.array[..., 1::2], expected)
 
 
@@ -179,46 +181,161 @@ def test_a_constant_scan_stays_constant(name, value):
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_ct_padding_comes_back_and_does_not_ring(name):
+def test_padding_of_a_ct_comes_back_and_is_averaged_with_nothing(name):
     """Tissue of 40 HU beside -3024; in the third column padding ends half-way through the scan."""
     array = np.full((4, 3, 8), 40, np.int16)
     array[1] = -3024
     array[2, :, 4:] = -3024
     recorder, volume = Recorder(), a_volume(array, modality="ct")
     interpolate_volume(volume, recorder, factor=2)
-    np.testing.assert_array_equal(recorder.stack.array, np.moveaxis(np.maximum(array, -1024), 2, 0))
-    out = interpolate_volume(volume, interpolator_named(name), factor=2).array
+    shown = np.full((8, 4, 3), 40)
+    shown[:, 1] = -1024
+    np.testing.assert_array_equal(recorder.stack.array, shown)
+    out = interpolate_volume(volume, interpolator_named(name), factor=4).array
     np.testing.assert_array_equal(out[[0, 3]], 40)
     np.testing.assert_array_equal(out[1], -3024)
-    np.testing.assert_array_equal(out[2, :, 8:], -3024)
-    # Never below air with its overshoot, never a mixture with -3024.
-    assert out[2, :, :8].min() >= -1024 - 0.2 * 1064
+    # Slice 14 lies half-way between the last measured one and the first of padding.
+    np.testing.assert_array_equal(out[2, :, :15], 40)
+    np.testing.assert_array_equal(out[2, :, 15:], -3024)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_padding_of_0_leaves_no_holes_in_hu(name):
+    """Declared, around a body in which 0 HU is a value of tissue like any other."""
+    rng = np.random.default_rng(4)
+    array = rng.integers(-30, 31, (20, 24, 6)).astype(np.int16)
+    array[array == 0] = 1
+    array[10, 12, 2:4] = 0
+    array[:4] = array[-4:] = 0
+    array[:, :4] = array[:, -4:] = 0
+    array[4, 4:20, 3:] = 0
+    volume = a_volume(array, modality="ct", metadata={"padding_value": 0.0})
+    out = interpolate_volume(volume, interpolator_named(name), factor=2).array
+    between = out[..., 1::2]
+    assert (between[[0, 3, 16, 19]] == 0).all()
+    assert between.min() > -80
+    # One neighbour is padding: the value is the other's, as if its slices went on.
+    expected = interpolate_volume(
+        a_volume(array[4:5, 4:20, [0, 1, 2, 2, 2, 2]]), interpolator_named(name), factor=2
+    )
+    np.testing.assert_array_equal(between[4, 4:20, 2], expected.array[0, :, 5])
+    assert (between[4, 4:20, 3:] == 0).all()
     if name == "linear":
-        np.testing.assert_array_equal(out[2, :, 7], -492)
+        assert (between[10, 12, 2:3] == 0).all()
+        mean = (array[..., :-1].astype(int) + array[..., 1:]) / 2
+        np.testing.assert_array_equal(between[5:16, 4:20], np.rint(mean)[5:16, 4:20])
 
 
 def test_padding_named_by_the_header():
     """In physical units: stored 7 means 24."""
-    array = np.full((2, 3, 4), 500, np.int16)
-    array[0] = 7
-    array[1, 0, 0] = 7
+    array = np.random.default_rng(2).integers(300, 900, (12, 9, 4)).astype(np.int16)
+    array[:5] = 7
+    array[5, :, 0] = 7
     geometry = Geometry.from_spacing(array.shape, (0.7, 0.8, 3.0))
     volume = Volume(array, geometry, 2.0, 10.0, "mr", {"padding_value": 24.0})
     recorder = Recorder()
     interpolate_volume(volume, recorder, factor=2)
-    assert np.unique(recorder.stack.array).tolist() == [0, 1010]
-    out = interpolate_volume(volume, interpolator_named("linear"), factor=2).array
-    np.testing.assert_array_equal(out[0], 7)
-    # Half-way between no signal and 1010 is 505, stored 247.5; halves round to even.
-    np.testing.assert_array_equal(out[1, 0], [7, 248, 500, 500, 500, 500, 500])
+    np.testing.assert_array_equal(recorder.stack.array[:, :5], 0)
+    np.testing.assert_array_equal(recorder.stack.array[0, 5], array[5, :, 1] * 2.0 + 10)
+    out = interpolate_volume(volume, interpolator_named("linear"), factor=4).array
+    np.testing.assert_array_equal(out[:5], 7)
+    np.testing.assert_array_equal(out[5, :, :2], 7)
+    for k in (2, 3, 4):
+        np.testing.assert_array_equal(out[5, :, k], array[5, :, 1])
+
+
+def test_values_a_little_below_air_are_as_good_as_others():
+    array = np.random.default_rng(3).integers(-1130, -990, (9, 8, 5)).astype(np.float32)
+    out = interpolate_volume(a_volume(array, modality="ct"), interpolator_named("linear"), factor=4)
+    for k in (1, 2, 3):
+        linear = array[..., :-1] + k / 4 * np.diff(array)
+        np.testing.assert_array_equal(out.array[..., k::4], linear)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int32, np.uint32, np.float64])
+def test_digits_beyond_those_of_float32_are_not_lost(name, dtype):
+    """Values of 2^29 and more, right to the last digit as those of small numbers are."""
+    small = np.random.default_rng(0).integers(0, 900, (3, 4, 7))
+    small = small + (0.25 if dtype == np.float64 else 0)
+    offset = 2**31 - 1024 if np.dtype(dtype).itemsize == 4 else 2**40
+    method = interpolator_named(name)
+    large = interpolate_volume(a_volume((small + offset).astype(dtype)), method, factor=4).array
+    expected = interpolate_volume(a_volume(small.astype(np.float64)), method, factor=4).array
+    assert large.dtype == dtype
+    np.testing.assert_array_equal(large[..., ::4], (small + offset).astype(dtype))
+    found = large.astype(np.float64) - offset
+    slack = 0.01 if dtype == np.float64 else 0.51
+    np.testing.assert_allclose(found, expected, rtol=0, atol=slack)
+
+
+def test_linear_of_float64_is_linear_to_its_last_digits():
+    array = np.random.default_rng(0).normal(1e9, 1, (3, 4, 5))
+    out = interpolate_volume(a_volume(array), interpolator_named("linear"), factor=4).array
+    for k in (1, 2, 3):
+        linear = array[..., :-1] + k / 4 * np.diff(array)
+        np.testing.assert_allclose(out[..., k::4], linear, rtol=1e-15)
 
 
 def test_negative_values_of_other_modalities_are_not_padding():
-    array = np.full((2, 3, 4), -3024, np.int16)
+    array = np.random.default_rng(0).integers(-3024, -3000, (2, 3, 4)).astype(np.int16)
     recorder = Recorder()
     out = interpolate_volume(a_volume(array, modality="mr"), recorder, factor=2)
-    np.testing.assert_array_equal(recorder.stack.array, -3024)
+    np.testing.assert_array_equal(recorder.stack.array, np.moveaxis(array, 2, 0))
     np.testing.assert_array_equal(out.array[..., 1], 7)
+
+
+class Noise:
+    """Draws whatever it likes."""
+
+    name = "noise"
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+
+    def fill(self, stack, positions, progress):
+        for _ in positions:
+            yield self.rng.normal(100, 50, stack.shape[1:]).astype(np.float32)
+
+
+@st.composite
+def scans_with_background(draw):
+    """A body of any shape amid one exact value, some of whose voxels have it, too; any axis."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    value = draw(st.sampled_from([0, -1000, -1024, -2000, -3024, 17]))
+    modality = draw(st.sampled_from(["ct", "mr", "unknown"]))
+    body = gaussian_filter(rng.normal(size=(24, 28, 5)), (3, 3, 1)) > 0.02
+    body[[0, 1, -2, -1]] = body[:, [0, 1, -2, -1]] = False
+    tissue = rng.integers(20, 60, body.shape)
+    tissue[rng.random(body.shape) < 0.05] = value
+    array = np.where(body, tissue, value).astype(draw(st.sampled_from([np.int16, np.float32])))
+    axis = draw(st.sampled_from([0, 1, 2]))
+    volume = a_volume(np.moveaxis(array, 2, axis), (1.0, 1.0, 1.0), modality=modality)
+    return volume, axis, value, np.moveaxis(body, 2, 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    scans_with_background(),
+    st.integers(2, 4),
+    st.sampled_from([*CLASSICAL, "noise"]),
+    st.integers(0, 99),
+)
+def test_background_in_both_neighbours_stays_background(scan, factor, name, seed):
+    volume, axis, value, body = scan
+    method = Noise(seed) if name == "noise" else interpolator_named(name)
+    out = interpolate_volume(volume, method, factor=factor, slice_axis=axis)
+    out = np.moveaxis(out.array, axis, 0)
+    frame = np.zeros_like(body)
+    frame[:, [0, -1]] = frame[:, :, [0, -1]] = True
+    outside = binary_propagation(frame, mask=~body)
+    for k in range(len(body) - 1):
+        both = outside[k] & outside[k + 1]
+        assert (out[k * factor : (k + 1) * factor + 1, both] == value).all()
+        if name == "noise":  # whatever else it draws stands
+            neither = body[k] & body[k + 1]
+            between = out[k * factor + 1 : (k + 1) * factor]
+            assert np.mean(between[:, neither] == value) < 0.2
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

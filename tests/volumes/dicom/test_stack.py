@@ -33,7 +33,7 @@ def test_spacing_is_that_of_the_positions_not_the_thickness(tmp_path):
     facts = describe(read_volume(series(tmp_path / "scan", step=3.0, SliceThickness=5.0)))
     assert facts["slice_spacing_mm"] == pytest.approx(3.0, abs=1e-5)
     assert facts["slice_thickness_mm"] == 5.0
-    assert facts["gap_mm"] == pytest.approx(-2.0, abs=1e-5)
+    assert facts["uncovered_mm"] == pytest.approx(-2.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("jitter_mm", [0.0, 0.045, 0.095])
