@@ -11,6 +11,7 @@ import tensorflow as tf
 from medgen.bundles.bundle import Bundle
 from medgen.sampling.randomness import PLACES
 from medgen.serving.graph import GraphScale, each, require, restore_excess, robust_range
+from medgen.serving.outside import GraphOutside, find_outside, is_padding
 
 # Where a request leaves these out. The nets are told the distance of the neighbours, so a request
 # that knows it should say it.
@@ -31,6 +32,7 @@ NUMBERS = tf.TensorSpec(None, tf.float32)
 INTEGERS = tf.TensorSpec(None, tf.int64)
 POSITIONS = tf.TensorSpec([None], tf.float64)
 IMAGE = tf.TensorSpec([None, None], tf.float32)
+FLAGS = tf.TensorSpec([None, None], tf.bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +41,15 @@ class Acquired:
 
     Args:
         slices: `(n, rows, cols)` in physical units, as they came.
-        shown: likewise, as an interpolator is shown them: padding is air.
+        shown: likewise, as an interpolator is shown them, without padding.
+        outside: where they hold padding and background.
         scale: of their levels.
         seen: what a model sees in them once for all slices between them; its own affair.
     """
 
     slices: tf.Tensor
     shown: tf.Tensor
+    outside: GraphOutside
     scale: GraphScale
     seen: object
 
@@ -258,23 +262,29 @@ class ServedModel:
 
         def prepared(i):
             acquired, wanted = of(i)
-            before, after = (acquired.slices[wanted.before + k] for k in range(2))
+            shown = tuple(acquired.shown[wanted.before + k] for k in range(2))
+            held, nearest = acquired.outside.held(wanted.before, wanted.weight)
+            kept = held, acquired.slices[nearest]
             bounds = acquired.scale.low, acquired.scale.high
-            return self._prepared(acquired, wanted), before, after, wanted.weight, bounds
+            return self._prepared(acquired, wanted), shown, kept, wanted.weight, bounds
 
-        prepared, before, after, weight, bounds = tf.map_fn(
+        prepared, shown, (held, kept), weight, bounds = tf.map_fn(
             prepared,
             indices,
-            fn_output_signature=(self.preparation, IMAGE, IMAGE, tf.float32, (tf.float64,) * 2),
+            fn_output_signature=(
+                self.preparation,
+                (IMAGE, IMAGE),
+                (FLAGS, IMAGE),
+                tf.float32,
+                (tf.float64, tf.float64),
+            ),
             parallel_iterations=AT_ONCE,
         )
         low, high, weight = (x[:, None, None] for x in (*bounds, weight))
         scale = GraphScale(low, high, tf.convert_to_tensor(self.last_level))
         images, deviations = self._draw(prepared, scale, size)
-        shown = self._shown(before), self._shown(after)
         images = restore_excess(images, *shown, weight, scale)
-        padding = self._is_padding(before) & self._is_padding(after)
-        return tf.where(padding, before, images), deviations
+        return tf.where(held, kept, images), tf.where(held, 0.0, deviations)
 
     def _alike(self, **slices: tf.Tensor) -> list[tf.Tensor]:
         """`slices` of one shape and of finite values, of the model's size if it has one."""
@@ -305,17 +315,14 @@ class ServedModel:
         )
 
     def _acquired(self, slices) -> Acquired:
-        shown = self._shown(slices)
+        outside = find_outside(slices, self.rule.kind)
+        shown = outside.without_padding(slices, self.rule.kind.air)
         scale = self._scale(shown)
-        return Acquired(slices, shown, scale, self._seen(shown, scale))
+        return Acquired(slices, shown, outside, scale, self._seen(shown, scale))
 
-    def _is_padding(self, slices):
-        kind = self.rule.kind
-        return slices < kind.air if kind.absolute else tf.zeros_like(slices, tf.bool)
-
-    def _shown(self, slices):
-        """Slices as an interpolator is shown them: padding is air."""
-        return tf.where(self._is_padding(slices), self.rule.kind.air, slices)
+    def _shown(self, slice_):
+        """A slice on its own as a model is shown it: padding is air."""
+        return tf.where(is_padding(slice_, self.rule.kind), self.rule.kind.air, slice_)
 
     def _scale(self, slices) -> GraphScale:
         last = tf.convert_to_tensor(self.last_level)

@@ -54,7 +54,7 @@ def model(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     monkeypatch.setattr(
-        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
+        "medgen.families.pixelminer.sampler.SliceSampler", partial(SliceSampler, jit_compile=False)
     )
 
 

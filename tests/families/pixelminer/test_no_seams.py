@@ -31,7 +31,8 @@ def interpolator(request, monkeypatch) -> PixelMinerInterpolator:
     """Of random weights, made to follow the pixels drawn before: such textures have seams."""
     compiled = getattr(request, "param", False)
     monkeypatch.setattr(
-        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=compiled)
+        "medgen.families.pixelminer.sampler.SliceSampler",
+        partial(SliceSampler, jit_compile=compiled),
     )
     net = pixelminer_from(RECIPE, 2048)
     rng = np.random.default_rng(6)

@@ -43,7 +43,7 @@ def bundle() -> Bundle:
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     monkeypatch.setattr(
-        "medgen.bundles.bundle.SliceSampler", partial(SliceSampler, jit_compile=False)
+        "medgen.families.pixelminer.sampler.SliceSampler", partial(SliceSampler, jit_compile=False)
     )
 
 
