@@ -149,13 +149,13 @@ def interval_coverage(
     for plan in audit_plans(volume.geometry, slice_axis=slice_axis):
         chosen = slice(plan.truth.start, plan.truth.stop)
         inside = np.moveaxis(region.mask, plan.axis, 0)[chosen][plan.removed]
-        truth = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
+        truth, padding = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
         true = truth[plan.removed][inside]
         acquired = take_slices(volume, plan.axis, plan.truth[:: plan.factor])
         at_most, at_least = np.zeros(true.shape, np.int16), np.zeros(true.shape, np.int16)
         first = None
         for number, draw in enumerate(draws, start=1):
-            sample, *_ = recreated(draw, acquired, plan, truth.shape, f"draw {number}")
+            sample, *_ = recreated(draw, acquired, plan, padding, f"draw {number}")
             values = sample[plan.removed][inside]
             at_most += values <= true
             at_least += values >= true

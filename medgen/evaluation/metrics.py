@@ -75,7 +75,7 @@ def region_mae(pair: Pair) -> float:
 def coverage(pair: Pair) -> float:
     """Share of the pixels of the removed slice that lie within the interval.
 
-    Pixels where it and both neighbours are at the smallest possible value, as around a patient, do
+    Pixels where it and both neighbours are no higher than air, or than the lowest value of MR, do
     not count: there is nothing to know. NaN if there are no others, or no interval.
     """
     if pair.interval is None:

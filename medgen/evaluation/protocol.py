@@ -13,6 +13,7 @@ from medgen.errors import EvaluationError, MedgenError
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
 from medgen.evaluation.similarity import SSIM_SIDE
+from medgen.intensities.padding import find_outside
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
@@ -50,7 +51,7 @@ class Plan:
 
     @property
     def gap_mm(self) -> float:
-        """Distance of the acquired slices."""
+        """Distance, centre to centre, of the acquired slices: those that a method sees."""
         return self.spacing_mm * self.factor
 
     @property
@@ -151,14 +152,13 @@ def plan_scan(
     step = 1 if gap_mm is None else max(1, round(gap_mm / (factor * spacing)))
     if gap_mm is not None and gap_mm < 0.75 * factor * spacing:
         raise EvaluationError(
-            f"Keeping 1 in {factor} slices that lie {spacing:g} mm apart leaves gaps of at least "
-            f"{factor * spacing:g} mm, got --gap {gap_mm:g}; ask for a wider gap."
+            f"Keeping 1 in {factor} slices that lie {spacing:g} mm apart leaves them at least "
+            f"{factor * spacing:g} mm apart, got --gap {gap_mm:g}; ask for a wider gap."
         )
     acquired = (count - 1) // (step * factor) + 1
     if acquired < 2:
-        thinned = f" of every {step}. slice" if step > 1 else ""
         raise EvaluationError(
-            f"Keeping 1 in {factor}{thinned} leaves only 1 of the scan's {count} slices, and 2 are "
+            f"Keeping 1 in {step * factor} leaves only 1 of the scan's {count} slices, and 2 are "
             "needed; choose a smaller factor or gap."
         )
     return Plan(axis, 0, step, factor, acquired, spacing * step)
@@ -205,8 +205,9 @@ def evaluate_scan(
 ) -> ScanResult:
     """Remove slices, let each method re-create them, and score every one.
 
-    CT below -1024 HU (outside the reconstruction circle) counts as air, in truth and results alike.
-    The data range is 4095 HU for CT, and that of the truth otherwise.
+    Padding (see `medgen.intensities.padding`) counts as air, and so does whatever a method puts
+    where the truth is padding: nothing was measured there. The data range is 4095 HU for CT, and
+    that of the truth otherwise.
 
     Args:
         volume: the scan.
@@ -224,7 +225,7 @@ def evaluate_scan(
         EvaluationError: voxels are not finite, slices are below 11 voxels a side, every removed one
             is blank, the region is empty in all of them, or no method gave a result.
     """
-    truth = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
+    truth, padding = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
     regions = np.moveaxis(region.mask, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
     if not np.isfinite(truth).all():
         raise EvaluationError(
@@ -248,7 +249,7 @@ def evaluate_scan(
     acquired = take_slices(volume, plan.axis, plan.truth[:: plan.factor])
     for done, (method, recreate) in enumerate(methods.items(), start=1):
         try:
-            tests[method], *interval = recreated(recreate, acquired, plan, truth.shape, method)
+            tests[method], *interval = recreated(recreate, acquired, plan, padding, method)
             if interval:
                 intervals[method] = interval
         except MedgenError as error:
@@ -318,24 +319,40 @@ def in_order(executor: Executor | None, function: Callable, tasks: Iterable) -> 
 
 
 def recreated(
-    recreate: Recreate, acquired: Volume, plan: Plan, shape: tuple[int, ...], method: str
+    recreate: Recreate, acquired: Volume, plan: Plan, padding: np.ndarray, method: str
 ) -> list[np.ndarray]:
-    """What one method makes of the acquired slices, float32 `shape` in physical units.
+    """What one method makes of the acquired slices, in physical units; padding as air.
 
     One stack, and behind it both ends of the interval from a method that tells it.
+
+    Args:
+        recreate: the method.
+        acquired: the slices that it sees.
+        plan: for their number.
+        padding: bool `(n, rows, cols)`, where the truth is padding.
+        method: its name.
     """
     result = recreate(acquired, factor=plan.factor, slice_axis=plan.axis)
     volumes = (result,) if isinstance(result, Volume) else result
-    stacks = [stack_of(volume, plan.axis) for volume in volumes]
-    for stack in stacks:
-        if stack.shape != shape:
-            raise EvaluationError(f"{method} gave slices of shape {stack.shape}, expected {shape}.")
+    stacks = []
+    for volume in volumes:
+        stack, _ = stack_of(volume, plan.axis)
+        if stack.shape != padding.shape:
+            raise EvaluationError(
+                f"{method} gave slices of shape {stack.shape}, expected {padding.shape}."
+            )
         if not np.isfinite(stack).all():
             raise EvaluationError(f"{method} gave NaN or infinite values; it is left out.")
+        stack[padding] = volume.kind.air
+        stacks.append(stack)
     return stacks
 
 
-def stack_of(volume: Volume, axis: int) -> np.ndarray:
-    """Physical values `(n, rows, cols)`, CT below -1024 HU raised to air."""
+def stack_of(volume: Volume, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Physical values `(n, rows, cols)` with padding as air, and where that is."""
     values = np.ascontiguousarray(np.moveaxis(volume.physical(), axis, 0))
-    return np.maximum(values, volume.kind.air) if volume.kind.absolute else values
+    padding = find_outside(
+        values, volume.kind, declared=volume.metadata.get("padding_value")
+    ).padding
+    values[padding] = volume.kind.air
+    return values, padding

@@ -13,6 +13,7 @@ from skimage.segmentation import clear_border
 
 from medgen.errors import EvaluationError
 from medgen.intensities.modality import CT
+from medgen.intensities.padding import find_outside
 from medgen.volumes import Volume
 
 # Vessels and nodules at the lung's edge up to twice this wide belong to the lung.
@@ -108,10 +109,16 @@ def body_mask(volume: Volume) -> np.ndarray:
 
 
 def _axial(volume: Volume) -> tuple[np.ndarray, np.ndarray, int]:
-    """Physical values with the axial slices first, the spacing in that order, and their axis."""
+    """Physical values with the axial slices first, the spacing in that order, and their axis.
+
+    Padding is air, whatever its value.
+    """
     axis = next(axis for axis, end in enumerate(volume.geometry.orientation) if end in "SI")
     order = [axis, *(other for other in range(3) if other != axis)]
-    return np.moveaxis(volume.physical(), axis, 0), np.take(volume.spacing, order), axis
+    values = np.moveaxis(volume.physical(), axis, 0)
+    outside = find_outside(values, volume.kind, declared=volume.metadata.get("padding_value"))
+    values[outside.padding] = volume.kind.air
+    return values, np.take(volume.spacing, order), axis
 
 
 def _is_gas(hu: np.ndarray, inside: np.ndarray, spacing: np.ndarray) -> bool:

@@ -100,7 +100,7 @@ def test_a_failing_scan_is_told_and_the_rest_is_written(scans, tmp_path):
     ("names", "options", "message"),
     [
         (["ct.nii"], ["--factor", 9], "leaves only 1 of the scan's 9 slices"),
-        (["ct.nii"], ["--gap", 5], "leaves gaps of at least 20 mm, got --gap 5"),
+        (["ct.nii"], ["--gap", 5], "leaves them at least 20 mm apart, got --gap 5"),
         (["ct.nii", "mr.nii"], [], "must be of one modality, got ct in ct.nii, mr in mr.nii"),
         (["ct.nii"], ["--mask", "zeros.nii"], "does not lie on the grid"),
         (["air.nii"], ["--mask", "zeros.nii"], "zeros.nii is empty; give another mask"),
