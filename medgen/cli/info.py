@@ -47,9 +47,10 @@ def rows(facts: dict) -> list[tuple[str, str]]:
         ),
     ]
     if facts["slice_thickness_mm"] is not None:
-        gap = facts["gap_mm"]
-        kind = "gap" if gap > 0 else "overlap"
-        beside = f"{kind} of {abs(gap):.4g} mm" if gap else "no gap"
+        between = facts["uncovered_mm"]
+        beside = "slices touch"
+        if between:
+            beside = f"{abs(between):.4g} mm " + ("uncovered between" if between > 0 else "overlap")
         result.append(("thickness", f"{facts['slice_thickness_mm']:.4g} mm, {beside}"))
     if facts["position_deviation_mm"] is not None:
         off = f"at most {facts['position_deviation_mm']:.3f} mm off a regular grid"

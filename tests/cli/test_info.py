@@ -60,7 +60,7 @@ def test_prints_json(ct):
         "slices": 6,
         "slice_spacing_mm": 4.25,
         "slice_thickness_mm": None,
-        "gap_mm": None,
+        "uncovered_mm": None,
         "position_deviation_mm": None,
         "modality": "ct",
         "modality_said": None,
@@ -125,7 +125,7 @@ def test_a_series(shared_data):
         "spacing       2 x 2 x 2 mm\n"
         "orientation   RAS, 0 degrees oblique\n"
         "slices        17 along axis 2, 2 mm apart\n"
-        "thickness     2 mm, no gap\n"
+        "thickness     2 mm, slices touch\n"
         "positions     at most 0.000 mm off a regular grid\n"
         "modality      mr (header says CT, values mr)\n"
         "stored        int16\n"
@@ -133,9 +133,9 @@ def test_a_series(shared_data):
         "note          The header says CT, but the values look like MR; they are taken for MR.\n"
     )
     overlapping = info(shared_data / "dicom" / "ct_siemens_2mm_overlap_j2k").output
-    assert "thickness     3 mm, overlap of 1 mm\n" in overlapping
+    assert "thickness     3 mm, 1 mm overlap\n" in overlapping
     apart = info(shared_data / "dicom" / "mr_ge_pd_7mm_jitter").output
-    assert "thickness     5 mm, gap of 2 mm\npositions     at most 0.084 mm off" in apart
+    assert "thickness     5 mm, 2 mm uncovered between\npositions     at most 0.084 mm off" in apart
 
 
 def test_one_of_several_volumes(tmp_path):
