@@ -22,7 +22,8 @@ def write_itk(volume: Volume, path: Path) -> None:
     """Write `volume` as a compressed NRRD or MetaImage file; the same volume gives the same bytes.
 
     These formats hold no scaling, so physical values are written: as stored where there is none,
-    as exact integers where the slope is 1 and the intercept a whole number, else as float32.
+    as exact integers where the slope is 1 and the intercept a whole number, else in the floating
+    point that brings back every stored value (`Volume.physical_dtype`).
 
     Raises:
         WriteError: the affine is sheared and the format is MetaImage, whose readers expect a
@@ -49,7 +50,7 @@ def write_itk(volume: Volume, path: Path) -> None:
 
 
 def exact_physical(volume: Volume) -> np.ndarray:
-    """Physical values without loss where integers can hold them, else float32."""
+    """Physical values without loss where integers can hold them, else in floating point."""
     array = volume.array
     if array.dtype == bool:
         return array.astype(np.uint8)
