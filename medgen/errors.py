@@ -4,9 +4,29 @@ The command line prints the message of a `MedgenError` as one line and exits wit
 else that escapes is a bug in medgen.
 """
 
+LONGEST_QUOTE = 160  # characters
+
+
+def printable(text: str) -> str:
+    """The same text with an escape, as `repr` has them, for whatever a terminal would not print.
+
+    File names and headers may hold line breaks, control sequences, bytes that are no text and
+    marks that turn the direction of writing.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def quoted(text: object) -> str:
+    """What a file says, in a form to be quoted in a sentence: printable, and short."""
+    text = printable(str(text))
+    return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 3]}..."
+
 
 class MedgenError(Exception):
-    """Base of all errors caused by the user's input or options."""
+    """Base of all errors caused by the user's input or options; its message is printable."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 class ReadError(MedgenError):

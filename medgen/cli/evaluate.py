@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medgen.errors import printable
+
 if TYPE_CHECKING:
     from medgen.interpolation.samples import SamplingInterpolator
     from medgen.volumes import Volume
@@ -212,11 +214,11 @@ def echo_summary(summary: dict, output: Path) -> None:
 
     for scan in summary["scans"]:
         for text in scan["warnings"]:
-            click.echo(f"Warning: {scan['name']}: {text}", err=True)
+            click.echo(printable(f"Warning: {scan['name']}: {text}"), err=True)
         for method, text in scan["failures"].items():
-            click.echo(f"Warning: {scan['name']}: {method} failed: {text}", err=True)
+            click.echo(printable(f"Warning: {scan['name']}: {method} failed: {text}"), err=True)
     for name, text in summary["failed"].items():
-        click.echo(f"Warning: {name} failed: {text}", err=True)
+        click.echo(printable(f"Warning: {name} failed: {text}"), err=True)
     table = summary["metrics"][summary["where"]]
     columns = {
         metric.short: [table[name][method]["mean"] for method in summary["methods"]]

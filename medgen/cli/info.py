@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from medgen.cli.scan import reading_options
+from medgen.errors import printable
 
 
 @click.command(short_help="Show what a scan is: grid, kind, range of values.")
@@ -29,7 +30,7 @@ def info(
         click.echo(json.dumps(facts, indent=2))
         return
     for name, text in rows(facts):
-        click.echo(f"{name:<12}  {text}")
+        click.echo(printable(f"{name:<12}  {text}"))
 
 
 def rows(facts: dict) -> list[tuple[str, str]]:

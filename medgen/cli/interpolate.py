@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from medgen.cli.scan import scan_options
+from medgen.errors import printable
 
 if TYPE_CHECKING:
     from medgen.interpolation.job import Job
@@ -167,8 +168,8 @@ def interpolate(
     all its slices stay as they are, bit for bit and in their places; with --spacing those stay
     that lie where a slice is wanted.
 
-    OUT is a NIfTI, NRRD or MetaImage file; where it has no suffix and SCAN is DICOM, a folder for
-    a new series. Beside it OUT.json tells what it was made of and which slices are synthetic.
+    OUT is a NIfTI, NRRD or MetaImage file; where it ends like no file and SCAN is DICOM, a folder
+    for a new series. Beside it OUT.json tells what it was made of and which slices are synthetic.
 
     SCAN may also be a folder of scans, of DICOM series in folders of their own, or a BIDS data set.
     Then OUT is a folder, where the finer scans have the names and places of the scans. Of a BIDS
@@ -225,9 +226,9 @@ def interpolate(
             job,
             interpolator,
             progress=progress,
-            note=lambda sentence: click.echo(f"Note: {sentence}", err=True),
+            note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
         )
-    click.echo(outcome.line)
+    click.echo(printable(outcome.line))
 
 
 def _work_through(job: Job, processes: int, scheduler: str | None) -> None:
@@ -251,4 +252,4 @@ def _work_through(job: Job, processes: int, scheduler: str | None) -> None:
 def _tell(result: Result) -> None:
     """One line on a scan: standard output has those that are done."""
     word = {"done": "", "failed": "Failed: ", "passed over": "Passed over: "}[result.fate]
-    click.echo(word + result.line, err=result.fate != "done")
+    click.echo(printable(word + result.line), err=result.fate != "done")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from medgen.errors import ReadError
+from medgen.errors import ReadError, quoted
 
 
 def choose_volume(path: Path, count: int, volume: int | None) -> int:
@@ -28,10 +28,10 @@ def choose_volume(path: Path, count: int, volume: int | None) -> int:
 def first_line(error: BaseException) -> str:
     """First line of an error's message, without its final stop, for quoting in a sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+    return quoted(lines[0].rstrip("."))
 
 
 def last_line(error: BaseException) -> str:
     """Last line of an error's message, where ITK states the cause, without its memory address."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ", "", lines[-1]).rstrip(".")
+    return quoted(re.sub(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ", "", lines[-1]).rstrip("."))
