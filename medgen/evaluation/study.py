@@ -129,7 +129,9 @@ def read_mask(path: Path, scan: Volume) -> Region:
         EvaluationError: it lies on another grid or is empty.
     """
     mask = read_volume(path)
-    if mask.shape != scan.shape or not mask.geometry.close_to(scan.geometry, tolerance_mm=0.1):
+    if mask.shape != scan.shape or not mask.geometry.close_to(
+        scan.geometry, tolerance_mm=0.1, tolerance_voxels=0.5
+    ):
         raise EvaluationError(
             f"The mask {path} of shape {mask.shape} does not lie on the grid of the scan of shape "
             f"{scan.shape}; resample it to the scan first."

@@ -18,7 +18,8 @@ class Geometry:
     """Grid of a volume: `shape` in voxels and `affine` from voxel indices to RAS mm.
 
     The affine maps the *centre* of voxel `(i, j, k)` to millimetres right, anterior and superior,
-    as in NIfTI. Two geometries are equal when their shapes are and all corners lie within 1e-3 mm.
+    as in NIfTI. Two geometries are equal when their shapes are and all corners lie within 1e-3 mm,
+    or 1 % of a voxel's shortest side where that is less.
 
     Args:
         shape: three positive ints `(i, j, k)`.
@@ -156,9 +157,18 @@ class Geometry:
 
     __hash__ = None
 
-    def close_to(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
-        """Whether every corner of this grid is within `tolerance_mm` of the same one of `other`."""
-        return self.distance_mm(other.affine) <= tolerance_mm
+    def close_to(
+        self, other: Geometry, tolerance_mm: float = 1e-3, tolerance_voxels: float = 0.01
+    ) -> bool:
+        """Whether every corner of this grid is near to the same one of `other`.
+
+        Args:
+            other: of the same shape.
+            tolerance_mm: how far apart they may be.
+            tolerance_voxels: likewise, in units of a voxel's shortest side.
+        """
+        tolerated = min(tolerance_mm, tolerance_voxels * min(self.spacing))
+        return self.distance_mm(other.affine) <= tolerated
 
     def distance_mm(self, affine: np.ndarray) -> float:
         """How far `affine` moves a corner of this grid at most, in mm."""

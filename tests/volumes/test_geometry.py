@@ -156,3 +156,16 @@ def test_affine_cannot_be_changed():
     geometry = Geometry.from_spacing((2, 3, 4), (1, 1, 1))
     with pytest.raises(ValueError, match="read-only"):
         geometry.affine[0, 0] = 2
+
+
+def test_geometries_of_micrometres_are_told_apart_by_their_voxels():
+    """1 % of 5 micrometres; of voxels of 0.1 mm and more 1 micrometre."""
+    small = Geometry.from_spacing((3, 4, 5), (0.005, 0.006, 0.007))
+    assert small == Geometry.from_spacing((3, 4, 5), (0.005, 0.006, 0.007), (0.00004, 0, 0))
+    assert small != Geometry.from_spacing((3, 4, 5), (0.005, 0.006, 0.007), (0.00006, 0, 0))
+    usual = Geometry.from_spacing((3, 4, 5), (0.5, 0.6, 0.7))
+    assert usual == Geometry.from_spacing((3, 4, 5), (0.5, 0.6, 0.7), (0.0009, 0, 0))
+    assert usual != Geometry.from_spacing((3, 4, 5), (0.5, 0.6, 0.7), (0.0011, 0, 0))
+    shifted = Geometry.from_spacing((3, 4, 5), (0.005, 0.006, 0.007), (0.002, 0, 0))
+    assert small.close_to(shifted, tolerance_mm=0.1, tolerance_voxels=0.5)
+    assert not small.close_to(shifted, tolerance_mm=0.1, tolerance_voxels=0.3)

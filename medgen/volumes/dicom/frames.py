@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medgen.errors import MedgenError, ReadError
+from medgen.errors import MedgenError, ReadError, quoted
 from medgen.volumes.reading import last_line
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ class Frame:
     slope: float
     intercept: float
 
-    @property
-    def label(self) -> str:
-        """Name of its file, with the number of the frame where that holds several."""
-        return f"{self.file.name} frame {self.index + 1}" if self.index else self.file.name
+    def label(self, path: Path) -> str:
+        """Its file as seen from the folder `path`, and the number of the frame if not the first."""
+        inside = self.file != path and self.file.is_relative_to(path)
+        name = str(self.file.relative_to(path)) if inside else self.file.name
+        return f"{name} frame {self.index + 1}" if self.index else name
 
 
 @contextmanager
@@ -68,7 +69,8 @@ def refuse_other_than_grey(file: Path, header: Dataset) -> None:
         "MONOCHROME2",
     ):
         raise ReadError(
-            f"{file} is a colour image ({photometric}), not grey values; give the original scan."
+            f"{file} is a colour image ({quoted(photometric)}), not grey values; give the original "
+            "scan."
         )
     if photometric == "MONOCHROME1":
         raise ReadError(
@@ -76,7 +78,8 @@ def refuse_other_than_grey(file: Path, header: Dataset) -> None:
         )
     if header.get("PixelPresentation", "MONOCHROME") in ("COLOR", "MIXED"):
         raise ReadError(
-            f"{file} is a colour-coded map ({' '.join(image_type)}); give the original scan."
+            f"{file} is a colour-coded map ({quoted(' '.join(image_type))}); give the original "
+            "scan."
         )
     if "MOSAIC" in image_type:
         raise ReadError(
@@ -163,7 +166,8 @@ def padding_of(header: Dataset) -> int | None:
     padding = next(iter(numbers(header, "PixelPaddingValue")), None)
     if padding is None:
         return None
-    bits = int(header.BitsAllocated)
+    bits = int(header.get("BitsStored") or header.BitsAllocated)
     if header.get("PixelRepresentation") == 1 and padding >= 1 << (bits - 1):
-        padding -= 1 << bits
+        sign = 1 << (bits - 1)
+        padding = ((int(padding) & (2 * sign - 1)) ^ sign) - sign
     return int(padding)

@@ -2,8 +2,8 @@
 
 Slices are sorted by their position along the normal of ImageOrientationPatient, and their spacing
 follows from the positions; SliceThickness counts only where there is but one slice. A position may
-be off the regular grid by `TOLERANCE_MM`, as rounded headers are; what is further off is refused,
-since no affine could tell where its voxels lie.
+be off the regular grid by as much as rounded headers are (see `tolerance_mm`); what is further off
+is refused, since no affine could tell where its voxels lie.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from medgen.volumes.dicom.frames import Frame
 from medgen.volumes.geometry import LPS_TO_RAS
 
 TOLERANCE_MM = 0.1  # furthest a slice may lie from its place on the regular grid
+TOLERANCE_SPACINGS = 0.1  # likewise, where slices are near to each other
+TOLERANCE_PIXELS = 0.5  # likewise, where pixels are small
 ODD_PART = 0.1  # of a spacing, by which the distance of two slices may differ from a multiple
-REPEATED_MM = 0.01  # slices closer than this share a position
+REPEATED_PIXELS = 0.01  # slices closer than this share a position
 LARGEST_SHEAR = 1e-3  # radians between normal and stacking direction that rounding can explain
 SAME_DIRECTION = 1e-3  # largest difference between direction cosines of parallel slices
 
@@ -42,16 +44,22 @@ def arrange(
     for frame in frames:
         if np.abs(frame.orientation - first.orientation).max() > SAME_DIRECTION:
             raise GeometryError(
-                f"{path} holds slices of different orientations (a localizer?), which make no "
-                "volume; move each orientation to a folder of its own."
+                f"{path} holds slices of different orientations (a localizer?), such as "
+                f"{first.label(path)} and {frame.label(path)}, which make no volume; move each "
+                "orientation to a folder of its own."
             )
         if frame.size != first.size or not np.allclose(
             frame.pixel_spacing, first.pixel_spacing, rtol=1e-4
         ):
             raise GeometryError(
-                f"{path} holds slices of different sizes or pixel spacings; move each kind to a "
-                "folder of its own."
+                f"{path} holds slices of different sizes or pixel spacings, such as "
+                f"{first.label(path)} and {frame.label(path)}; move each kind to a folder of its "
+                "own."
             )
+    if min(first.pixel_spacing) <= 0:
+        raise GeometryError(
+            f"{path} has a PixelSpacing of zero length or below; set it in the header first."
+        )
     if np.abs(first.orientation @ first.orientation.T - np.eye(2)).max() > SAME_DIRECTION:
         raise GeometryError(
             f"{path} has an ImageOrientationPatient that is not two unit vectors at a right angle."
@@ -68,13 +76,14 @@ def arrange(
         places, step = np.array([0]), normal * first.thickness
     else:
         places = grid_places(path, frames, normal, gaps=gaps)
-        step = slice_step(path, positions, places, normal)
+        step = slice_step(path, frames, places, normal)
     grid = positions[0] + places[:, None] * step
     deviation_mm = float(np.linalg.norm(positions - grid, axis=1).max())
-    if deviation_mm > TOLERANCE_MM:
+    tolerated = tolerance_mm(step, first.pixel_spacing)
+    if deviation_mm > tolerated:
         raise GeometryError(
             f"{path} has irregular slice positions, up to {deviation_mm:.3g} mm off a regular grid "
-            f"where {TOLERANCE_MM:g} mm are tolerated; resample it to regular slices first."
+            f"where {tolerated:.3g} mm are tolerated; resample it to regular slices first."
         )
     between_rows, between_columns = first.pixel_spacing
     lps = np.eye(4)
@@ -83,6 +92,20 @@ def arrange(
     lps[:3, 2] = step
     lps[:3, 3] = positions[0]
     return frames, places, LPS_TO_RAS @ lps, deviation_mm
+
+
+def tolerance_mm(step: np.ndarray, pixel_spacing: tuple[float, float]) -> float:
+    """How far a slice may lie from its place on the regular grid.
+
+    Args:
+        step: `(3,)` in mm, from one place to the next.
+        pixel_spacing: in mm.
+    """
+    return min(
+        TOLERANCE_MM,
+        TOLERANCE_SPACINGS * float(np.linalg.norm(step)),
+        TOLERANCE_PIXELS * min(pixel_spacing),
+    )
 
 
 def grid_places(
@@ -99,13 +122,15 @@ def grid_places(
     positions = np.array([frame.position for frame in frames])
     heights = (positions - positions[0]) @ normal
     distances = np.diff(heights)
-    if distances.min() < REPEATED_MM:
-        distinct = 1 + int((distances >= REPEATED_MM).sum())
+    repeated = distances < REPEATED_PIXELS * min(frames[0].pixel_spacing)
+    if repeated.any():
+        distinct = 1 + int((~repeated).sum())
+        one, other = (frames[k + repeated.argmax()].label(path) for k in (0, 1))
         plural = "s" * (distinct != 1)
         raise GeometryError(
             f"{path} has {len(positions)} slices for {distinct} position{plural}: several volumes "
-            "(times, echoes, b-values) or copies; move each to a folder of its own, or convert the "
-            "series with dcm2niix and choose with --volume N."
+            f"(times, echoes, b-values) or copies, such as {one} and {other}; move each to a "
+            "folder of its own, or convert the series with dcm2niix and choose with --volume N."
         )
     # The smallest distance, unless it is an odd one out.
     multiples = distances / distances.min()
@@ -124,7 +149,7 @@ def grid_places(
         return places
     if wide.size:
         spots = ", ".join(
-            f"{distances[k]:.4g} mm between {frames[k].label} and {frames[k + 1].label}"
+            f"{distances[k]:.4g} mm between {frames[k].label(path)} and {frames[k + 1].label(path)}"
             for k in wide[:5]
         )
         raise GeometryError(
@@ -136,22 +161,22 @@ def grid_places(
 
 
 def slice_step(
-    path: Path, positions: np.ndarray, places: np.ndarray, normal: np.ndarray
+    path: Path, frames: list[Frame], places: np.ndarray, normal: np.ndarray
 ) -> np.ndarray:
     """Vector `(3,)` in mm from one place on the grid to the next; refuses shear.
 
     Args:
         path: named in messages.
-        positions: `(n, 3)` in mm, of slices in order along `normal`.
+        frames: in order along `normal`.
         places: `(n,)`, theirs on the grid, see `grid_places`.
         normal: unit vector of the slices.
     """
-    step = (positions[-1] - positions[0]) / places[-1]
+    step = (frames[-1].position - frames[0].position) / places[-1]
     drift = step - (step @ normal) * normal
     shear = np.linalg.norm(drift) / (step @ normal)
     if shear <= LARGEST_SHEAR:
         return step
-    if np.linalg.norm(drift) * places[-1] <= TOLERANCE_MM:
+    if np.linalg.norm(drift) * places[-1] <= tolerance_mm(step, frames[0].pixel_spacing):
         return step - drift
     raise GeometryError(
         f"{path} is a sheared stack: its slices are shifted against their normal by "

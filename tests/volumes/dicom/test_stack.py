@@ -48,6 +48,50 @@ def test_rounded_positions_are_taken_and_their_deviation_told(tmp_path, jitter_m
     np.testing.assert_allclose(scan.spacing[2], 3.0, atol=1e-5)
 
 
+MICRO = 0.005  # mm, of voxels of micro-CT
+
+
+def micro(k, along=0.0, in_plane=0.0):
+    place = ORIGIN + MICRO * ((k + along) * OBLIQUE[:, 2] + in_plane * OBLIQUE[:, 0])
+    header = make_slice(k, PixelSpacing=[MICRO, MICRO])
+    header.ImagePositionPatient = [round(float(x), 9) for x in place]
+    return header
+
+
+@pytest.mark.parametrize("off", [{}, {"along": 0.08}, {"in_plane": 0.08}])
+def test_voxels_of_five_micrometres(tmp_path, off):
+    headers = [micro(k, **(off if k == 2 else {})) for k in range(COUNT)]
+    scan = read_volume(save(tmp_path / "scan", headers))
+    np.testing.assert_array_equal(scan.array, VOXELS)
+    np.testing.assert_allclose(scan.spacing, [MICRO] * 3, rtol=1e-5)
+    deviation = sum(off.values()) * MICRO
+    assert scan.metadata["position_deviation_mm"] == pytest.approx(deviation, abs=1e-7)
+
+
+MICRO_STACKS = {
+    "missing": ([0, 1, 2, 4, 5], {}, r"lacks slices: they are 0\.005 mm apart, but 0\.01 mm"),
+    "repeated": ([0, 1, 1, 2], {}, "4 slices for 3 positions"),
+    "irregular": (range(6), {"along": 0.12}, r"up to 0\.0006 mm off .* 0\.0005 mm are tolerated"),
+    "shifted in plane": (range(6), {"in_plane": 0.15}, r"up to 0\.00075 mm off a regular grid"),
+}
+
+
+@pytest.mark.parametrize("name", MICRO_STACKS)
+def test_stacks_of_five_micrometres_that_are_no_volume(tmp_path, name):
+    places, off, words = MICRO_STACKS[name]
+    headers = [micro(k, **(off if k == 2 else {})) for k in places]
+    with pytest.raises(GeometryError, match=words):
+        read_volume(save(tmp_path / "scan", headers))
+
+
+def test_small_pixels_bound_a_shift_in_plane(tmp_path):
+    """Of half a pixel, however thick the slices are."""
+    headers = [make_slice(k, PixelSpacing=[0.05, 0.05]) for k in range(COUNT)]
+    headers[2].ImagePositionPatient = list(place(2, shift=0.03 * OBLIQUE[:, 0]))
+    with pytest.raises(GeometryError, match=r"up to 0\.03 mm off .* 0\.025 mm are tolerated"):
+        read_volume(save(tmp_path / "scan", headers))
+
+
 def test_a_shift_in_plane_within_the_tolerance_is_no_tilt(tmp_path):
     # 0.05 mm over a gap of 1 mm: 2.9 degrees, but no more than a rounded position.
     shifted = ORIGIN + OBLIQUE[:, 2] + 0.05 * OBLIQUE[:, 0]
@@ -88,7 +132,7 @@ STACKS = {
     ),
     "mixed orientation": (
         [make_slice(0), make_slice(1), make_slice(2, turn=np.eye(3))],
-        "different orientations",
+        r"different orientations \(a localizer\?\), such as 00\d\.dcm and 00\d\.dcm, which",
     ),
     "mixed spacing": (
         [make_slice(0), make_slice(1, PixelSpacing=[0.9, 0.8])],
@@ -105,6 +149,10 @@ STACKS = {
     "one slice of unknown thickness": (
         [make_slice(0, SliceThickness=None)],
         "single slice without a SliceThickness",
+    ),
+    "negative pixel spacing": (
+        [make_slice(k, PixelSpacing=[0.9, -0.7]) for k in (0, 1)],
+        "PixelSpacing of zero length or below",
     ),
     "zero pixel spacing": ([make_slice(k, PixelSpacing=[0, 0.7]) for k in (0, 1)], "zero length"),
 }
