@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from medgen.errors import GeometryError, ReadError, WriteError
+from medgen.errors import GeometryError, ReadError, WriteError, printable
 from medgen.intensities.guess import guess_modality
 from medgen.intensities.modality import CT, MODALITIES, MR
 from medgen.intensities.padding import guess_padding
 from medgen.storage import move, occupied, staging
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
-from medgen.volumes.dicom.find import is_dicom
+from medgen.volumes.dicom.find import is_dicom, series_folders
 from medgen.volumes.dicom.read import read_dicom
 from medgen.volumes.fetched import is_missing, leads_nowhere, require_fetched
 from medgen.volumes.formats import BY_SUFFIX, WRITABLE
@@ -83,7 +83,7 @@ def read_volume(
             else:
                 scan = BY_SUFFIX[suffix].read(path, volume=volume)
         except GeometryError as error:
-            if str(path) in str(error):
+            if printable(str(path)) in str(error):
                 raise
             raise GeometryError(f"{path}: {error}") from error
         return with_modality(scan, modality)
@@ -157,10 +157,10 @@ def find_scans(paths: Iterable[str | Path], leave_out: Collection[Path] = ()) ->
     """Every scan among `paths`, sorted, each once.
 
     Files count as they are given. Folders are searched recursively, links followed, for files that
-    end as those of a readable format do; a pair of `.hdr` and `.img` counts as its header, and a
-    folder that holds DICOM files as one scan. Hidden files and folders are left out. What is not
-    fetched, or must not be read, counts as a scan where its name may be that of one, or of a folder
-    of scans.
+    end as those of a readable format do, and for whatever is DICOM by its content; a pair of `.hdr`
+    and `.img` counts as its header, and a DICOM series as the deepest folder that holds all of it.
+    Hidden files and folders are left out. What is not fetched, or must not be read, counts as a
+    scan where its name may be that of one, or of a folder of scans.
 
     Args:
         paths: files and folders.
@@ -182,7 +182,7 @@ def find_scans(paths: Iterable[str | Path], leave_out: Collection[Path] = ()) ->
             files = list(walk(path, leave_out))
             found |= {header_of(file) for file in files if is_volume_file(file)}
             others = [file for file in files if not is_volume_file(file)]
-            found |= {file.parent for file in others if file.is_file() and is_dicom(file)}
+            found |= series_folders(file for file in others if file.is_file() and is_dicom(file))
             found |= {_in_place_of(other) for other in others if is_missing(other)} - {None}
         else:
             found.add(header_of(path))
@@ -213,7 +213,7 @@ def _may_be_slice(path: Path) -> bool:
 def _parts(path: Path) -> Iterator[Path]:
     """The files that a scan is read from beside the one that is named, as far as names tell."""
     if path.is_dir():
-        yield from (part for part in sorted(path.iterdir()) if _may_be_slice(part))
+        yield from (part for part in walk(path) if _may_be_slice(part))
     for one, other in ((".hdr", ".img"), (".img", ".hdr")):
         suffix = suffix_of(path)
         if suffix.startswith(one):
