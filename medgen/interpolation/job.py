@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -31,12 +31,13 @@ from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
 from medgen.memory import require_memory
 from medgen.storage import checksum, claim, is_free, move, writing
 from medgen.volumes import Geometry, Volume, itk, read_volume
-from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, sop_class_of
+from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, require_derivable
 from medgen.volumes.dicom.find import Series, find_series
 from medgen.volumes.dicom.frames import pydicom_errors
 from medgen.volumes.dicom.write import require_series_writable, write_series
 from medgen.volumes.files import encode_volume, require_writable, suffix_of
 from medgen.volumes.nifti_fields import in_finer_scan
+from medgen.volumes.walk import walk
 
 BEYOND_FLOATS = (
     "Some values lie beyond 2^53, where floating point has no room for every integer: synthetic "
@@ -44,6 +45,7 @@ BEYOND_FLOATS = (
 )
 NIFTI = (".nii", ".nii.gz")
 ITK_BYTES = 16  # for each voxel while NRRD or MetaImage is written: physical values and ITK's copy
+State = dict[Path, tuple[int, int]]  # size and time of change of files
 
 
 @dataclass(frozen=True)
@@ -328,7 +330,8 @@ def _run(
         )
     else:
         drawn = Samples((insert_slices(before, interpolator, plan, progress=progress),))
-    if state_of(job.scan) != state:
+    files = before.metadata["files"]
+    if state_beside(state_of(job.scan), files) != state_beside(state, files):
         raise ReadError(
             f"{job.scan} changed while it was worked on, so nothing is written; run again when it "
             "is complete."
@@ -356,11 +359,17 @@ def _run(
     return Outcome(job.outputs, interpolator.name, before.geometry, plan.geometry, notes)
 
 
-def state_of(scan: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of a scan's file, or of each in its folder."""
-    files = [file for file in scan.iterdir() if file.name[0] != "."] if scan.is_dir() else [scan]
-    states = {file.name: file.stat() for file in files if file.is_file()}
-    return {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
+def state_of(scan: Path) -> State:
+    """Size and time of change of a scan's file, or of each in its folder and below."""
+    files = walk(scan) if scan.is_dir() else [scan]
+    states = {file: file.stat() for file in files if file.is_file()}
+    return {file: (state.st_size, state.st_mtime_ns) for file, state in states.items()}
+
+
+def state_beside(state: State, files: Iterable[Path]) -> State:
+    """Of the files in the folders of `files` alone: other scans may lie in a scan's folder."""
+    folders = {file.parent for file in files}
+    return {file: told for file, told in state.items() if file.parent in folders}
 
 
 def is_done(job: Job) -> bool:
@@ -418,7 +427,7 @@ def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
         )
     source = find_series(job.scan, job.series, gaps=job.fill_gaps)
     with pydicom_errors(job.scan, "has a malformed DICOM header"):
-        sop_class_of(next(iter(source.headers.values())))
+        require_derivable(job.scan, before, source)
     return source
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from mimetypes import MimeTypes
 from pathlib import Path
 
 import medgen
 from medgen.errors import ReadError, WriteError
 from medgen.interpolation.plan import SlicePlan
 from medgen.storage import checksum, is_free, json_fields, move, occupied, write_text, writing
-from medgen.volumes.files import suffix_of
+from medgen.volumes.files import READABLE, suffix_of
+
+FILE_TYPES = MimeTypes()  # those that Python knows, whatever the machine does
 
 
 def provenance(
@@ -76,9 +79,13 @@ def provenance_path(output: Path) -> Path:
 
 
 def writes_series(output: Path) -> bool:
-    """Whether an output names a folder for a DICOM series: it has no suffix, unless of digits."""
+    """Whether an output names a folder for a DICOM series: no file's name ends like that.
+
+    Thus a folder's name may hold dots, as in `1.25mm` or `study.v2`.
+    """
     suffix = suffix_of(output)
-    return output.is_dir() or not suffix or suffix[1:].isdigit()
+    known = suffix in READABLE or suffix.endswith(".gz")
+    return output.is_dir() or not (known or FILE_TYPES.guess_type(f"name{suffix}")[0])
 
 
 def read_provenance(output: Path) -> dict[str, object] | None:

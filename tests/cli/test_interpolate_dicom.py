@@ -93,3 +93,48 @@ def test_a_series_that_lacks_nothing_has_no_gaps(scan, tmp_path):
     assert result.exit_code == 1
     assert "so lacks 0; --fill-gaps is for one at least" in result.stderr
     assert not (tmp_path / "out.nii").exists()
+
+
+def test_folders_whose_names_hold_dots(scan, tmp_path):
+    for name in ("finer.v2", "1.5mm", "Doe.Jane", "1.2.840.113619"):
+        result = run(scan, "-o", tmp_path / name)
+        assert (result.exit_code, result.stderr) == (0, "")
+        np.testing.assert_array_equal(read_volume(tmp_path / name).array[..., ::2], VOXELS)
+        assert json.loads((tmp_path / f"{name}.json").read_text())["output"] == name
+    for name in ("finer.tif", "finer.dcm", "finer.json"):
+        result = run(scan, "-o", tmp_path / name)
+        assert result.exit_code == 1
+        assert "its name must end in .nii" in result.stderr
+        assert not (tmp_path / name).exists()
+
+
+def test_a_folder_of_series_in_several_folders(tmp_path):
+    """One scan each: of two folders, of three, and one whose files are loose."""
+    for place, uid, folders in (
+        ("p1/ct", "1.8.1", "aaabbb"),
+        ("p2", "1.8.2", "aabbcc"),
+        ("p3", "1.8.3", "......"),
+    ):
+        for k, folder in enumerate(folders):
+            (tmp_path / "scans" / place / folder).mkdir(parents=True, exist_ok=True)
+            header = make_slice(k, SeriesInstanceUID=uid)
+            name = tmp_path / "scans" / place / folder / f"IM{k}"
+            header.save_as(name, enforce_file_format=True)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    outputs = {path.parent for path in (tmp_path / "out").rglob("*.dcm")}
+    assert outputs == {tmp_path / "out" / name for name in ("p1/ct", "p2", "p3")}
+    for output in outputs:
+        np.testing.assert_array_equal(read_volume(output).array[..., ::2], VOXELS)
+    again = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert again.exit_code == 0
+    assert again.stdout.count("is there already") == 3
+
+
+def test_what_is_left_out_is_said_without_harm(scan, tmp_path):
+    (scan / "note\x1b[2J.txt").touch()
+    result = run(scan, "-o", tmp_path / "finer")
+    told = "Note: Left out, being no DICOM image: note\\x1b[2J.txt.\n"
+    assert (result.exit_code, result.stderr) == (0, told)
+    shown = CliRunner().invoke(main, ["info", str(scan)])
+    assert shown.stdout.splitlines()[-1].endswith("no DICOM image: note\\x1b[2J.txt.")

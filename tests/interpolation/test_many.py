@@ -75,7 +75,7 @@ def test_names_and_places(folder, tmp_path):
     (folder / "d.json").write_text("{}")
     jobs = survey(folder, folder / "out", replace(OPTIONS, seed=7)).jobs
     assert [str(job.output.relative_to(folder / "out")) for job in jobs] == [
-        "a.nii.gz", "d.nii.gz", "e.nii", "f.nrrd", "g.mha", "h/1.2.3", "h/T1_se", "p1/b.nrrd",
+        "a.nii.gz", "d.nii.gz", "e.nii", "f.nrrd", "g.mha", "h/1.2.3", "h/T1.se", "p1/b.nrrd",
         "p1/t0/c.mha",
     ]  # fmt: skip
     assert {job.seed for job in jobs} == {7}

@@ -1,7 +1,8 @@
 """The slices of a finer scan as datasets of a derived DICOM series.
 
 Acquired slices leave with the stored values they came with (decompressed, where they were
-compressed; bits beyond BitsStored, once used for overlays, are cleared). All slices are
+compressed; moved to the lowest bits, where they lay higher; bits beyond BitsStored, once used for
+overlays, repeat the sign or are cleared). All slices are
 uncompressed, explicit value representation, little endian. Nothing in a file depends on the time:
 the same scan and options give the same bytes, unique identifiers included.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset, FileDataset
@@ -20,8 +22,9 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
-from medgen.errors import WriteError
-from medgen.volumes.dicom.decode import decode
+from medgen.errors import WriteError, quoted
+from medgen.volumes.dicom.codec import Codecs
+from medgen.volumes.dicom.decode import decode, fitting_dtype
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.frames import functional_group, numbers
 from medgen.volumes.dicom.headers import (
@@ -73,10 +76,30 @@ def sop_class_of(header: Dataset) -> str:
     if sop_class is None:
         name = getattr(header.get("SOPClassUID"), "name", "") or "nameless"
         raise WriteError(
-            f"medgen writes DICOM series of CT and MR, not of the kind {name!r}; choose an output "
-            "that ends in .nii.gz."
+            f"medgen writes DICOM series of CT and MR, not of the kind {quoted(name)!r}; choose an "
+            "output that ends in .nii.gz."
         )
     return sop_class
+
+
+def require_derivable(path: Path, volume: Volume, source: Series) -> None:
+    """Refuse a series that no other can be made of, before the work.
+
+    Args:
+        path: named in messages.
+        volume: the scan, as read from `source`.
+        source: the series.
+
+    Raises:
+        WriteError: it is neither CT nor MR, or its pixels are no integers.
+    """
+    sop_class_of(next(iter(source.headers.values())))
+    scales = {(frame.slope, frame.intercept) for frame in source.frames}
+    if volume.array.dtype.kind == "f" and len(scales) == 1:
+        raise WriteError(
+            f"{path} holds floating-point pixels, as parametric maps do, which slices of CT and MR "
+            "cannot; choose an output that ends in .nii.gz."
+        )
 
 
 class DerivedSlices:
@@ -89,12 +112,15 @@ class DerivedSlices:
         positions: np.ndarray,
         synthetic: np.ndarray,
         derivation: Derivation,
+        codecs: Codecs,
     ):
         self.volume, self.source, self.derivation = volume, source, derivation
         self.positions, self.synthetic = positions, synthetic
-        self.decode = lru_cache(maxsize=1)(decode)
+        self.decode = lru_cache(maxsize=1)(lambda file: decode(file, codecs))
         self.first, last = self.header_of(0), self.header_of(-1)
         self.sop_class = sop_class_of(self.first)
+        allocated = (int(header.BitsAllocated) for header in source.headers.values())
+        self.itemsize = max(allocated) // 8
         order = np.arange(len(positions))
         numbered = (int(header.get("InstanceNumber") or 0) for header in (self.first, last))
         self.order = order[::-1] if next(numbered) > next(numbered) else order
@@ -140,16 +166,25 @@ class DerivedSlices:
             (own,) = self.neighbours(k)
             frame, header = self.source.frames[own], self.header_of(own)
             if values.dtype != pixel_dtype(header).newbyteorder("="):
-                # The volume holds physical values, since the scale varies between slices.
+                # The volume holds physical values, since the scale varies between slices, or
+                # values of a type that holds those of all slices.
                 values = self.decode(frame.file)[frame.index]
-        elif values.dtype.kind == "f":
+        elif self.has_own_scale(k):
             slope, intercept = self.own_scale(k)
-            values = np.rint((values.astype(np.float64) - intercept) / slope).astype(np.uint16)
+            values = (self.volume.physical_of(values).astype(np.float64) - intercept) / slope
+            values = np.rint(values).astype(np.uint16)
+        elif values.dtype.itemsize > self.itemsize:
+            values = values.astype(fitting_dtype(values, self.itemsize))
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
 
-    def own_scale(self, k: int) -> tuple[float, float]:
-        """Slope and intercept that spread a synthetic slice of physical values over 16 bits."""
+    def has_own_scale(self, k: int) -> bool:
+        """Whether no integers as wide as the source's hold the values of a synthetic slice."""
         values = self.volume.array[:, :, k]
+        return values.dtype.kind == "f" or fitting_dtype(values, 1).itemsize > self.itemsize
+
+    def own_scale(self, k: int) -> tuple[float, float]:
+        """Slope and intercept that spread a synthetic slice over 16 bits."""
+        values = self.volume.physical_of(self.volume.array[:, :, k])
         low, high = float(values.min()), float(values.max())
         low = float(DSfloat(low, auto_format=True))
         slope = (high - low) / 65534 or 1.0
@@ -265,10 +300,10 @@ class DerivedSlices:
         if self.synthetic[k]:
             signed = pixels.dtype.kind == "i"
             reach = max(int(pixels.max()), -int(pixels.min()) - 1)
-            header.BitsStored = max(int(self.header_of(0).BitsStored), reach.bit_length() + signed)
-            header.HighBit = header.BitsStored - 1
+            usual = int(self.header_of(0).get("BitsStored") or 1)
+            header.BitsStored = min(bits, max(usual, reach.bit_length() + signed))
             header.PixelRepresentation = int(signed)
-            if self.volume.array.dtype.kind == "f":
+            if self.has_own_scale(k):
                 slope, intercept = self.own_scale(k)
                 header.RescaleSlope = DSfloat(slope, auto_format=True)
                 header.RescaleIntercept = DSfloat(intercept, auto_format=True)
@@ -276,5 +311,6 @@ class DerivedSlices:
                     if name in header:
                         delattr(header, name)
         header.BitsAllocated = bits
+        header.HighBit = int(header.get("BitsStored") or bits) - 1
         data = pixels.tobytes()
         header.add_new("PixelData", "OB" if bits == 8 else "OW", data + b"\0" * (len(data) % 2))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
+from medgen.errors import quoted
 from medgen.intensities.modality import CT, LABELS, MR, UNKNOWN
 from medgen.memory import require_memory
-from medgen.volumes.dicom.decode import decode
-from medgen.volumes.dicom.find import find_series
+from medgen.volumes.dicom.codec import Codecs
+from medgen.volumes.dicom.decode import decode, fitting_dtype
+from medgen.volumes.dicom.find import find_series, listed
 from medgen.volumes.dicom.frames import Frame, padding_of, pydicom_errors
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.reading import choose_volume
@@ -24,7 +27,7 @@ def read_dicom(
     """Read one series of a folder, or one file.
 
     Args:
-        path: folder whose files hold the series, or a single file.
+        path: folder that holds the series, see `find`, or a single file.
         volume: for symmetry with other formats: a series is one volume, number 0.
         series: SeriesInstanceUID, where there are several.
         gaps: take a series with missing slices, see `medgen.volumes.read_volume`.
@@ -43,7 +46,7 @@ def read_dicom(
     found = find_series(path, series, gaps=gaps)
     frames, first = found.frames, next(iter(found.headers.values()))
     with pydicom_errors(path, "has a malformed DICOM header"):
-        tag, padding = str(first.get("Modality") or ""), padding_of(first)
+        tag, padding = quoted(first.get("Modality") or ""), padding_of(first)
         bits = int(first.BitsAllocated)
     voxels = sum(frame.size[0] * frame.size[1] for frame in frames)
     require_memory(2 * voxels * bits // 8, f"Reading {path}")
@@ -66,6 +69,9 @@ def read_dicom(
         slices = np.arange(found.places[-1] + 1)
         metadata["missing_slices"] = tuple(np.setdiff1d(slices, found.places).tolist())
         array = array[:, :, np.abs(found.places[:, None] - slices).argmin(axis=0)]
+    if found.left_out:
+        names = listed(os.path.relpath(file, path) for file in found.left_out)
+        notes.append(f"Left out, being no DICOM image: {names}.")
     if len(frames) == 1 and path.is_file():
         notes.append("The file is one slice; give its folder to read the whole series.")
     if notes:
@@ -85,13 +91,17 @@ def stored_values(frames: list[Frame]) -> tuple[np.ndarray, float, float]:
     decoded: dict[Path, np.ndarray] = {}
     slices = []
     scales = {(frame.slope, frame.intercept) for frame in frames}
-    for frame in frames:
-        if frame.file not in decoded:
-            decoded[frame.file] = decode(frame.file)
-        pixels = decoded[frame.file][frame.index]
-        if len(scales) > 1:
-            pixels = (pixels * frame.slope + frame.intercept).astype(np.float32)
-        slices.append(pixels)
+    with Codecs() as codecs:
+        for frame in frames:
+            if frame.file not in decoded:
+                decoded[frame.file] = decode(frame.file, codecs)
+            pixels = decoded[frame.file][frame.index]
+            if len(scales) > 1:
+                pixels = (pixels * frame.slope + frame.intercept).astype(np.float32)
+            slices.append(pixels)
     array = np.stack(slices).T
+    kinds = {pixels.dtype for pixels in slices}
+    if len(kinds) > 1 and array.dtype.kind in "iu":
+        array = array.astype(fitting_dtype(array, max(kind.itemsize for kind in kinds)), copy=False)
     slope, intercept = (1.0, 0.0) if len(scales) > 1 else scales.pop()
     return array, slope, intercept

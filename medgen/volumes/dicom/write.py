@@ -9,6 +9,7 @@ import numpy as np
 
 from medgen.errors import WriteError
 from medgen.storage import occupied
+from medgen.volumes.dicom.codec import Codecs
 from medgen.volumes.dicom.derived import Derivation, DerivedSlices
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.frames import pydicom_errors
@@ -45,14 +46,15 @@ def write_series(
         OSError: the disk refuses.
     """
     first, trouble = next(iter(source.headers)), "has a header that cannot be written again"
-    with pydicom_errors(first, trouble):
-        slices = DerivedSlices(volume, source, positions, synthetic, derivation)
-    folder.mkdir()
-    for number, k in enumerate(slices.order, start=1):
-        encoded = BytesIO()  # in one piece, since pydicom makes many lines of a full disk's error
+    with Codecs() as codecs:
         with pydicom_errors(first, trouble):
-            slices.dataset(int(k), number).save_as(encoded, enforce_file_format=True)
-        (folder / SLICE_FILE.format(number)).write_bytes(encoded.getvalue())
+            slices = DerivedSlices(volume, source, positions, synthetic, derivation, codecs)
+        folder.mkdir()
+        for number, k in enumerate(slices.order, start=1):
+            encoded = BytesIO()  # in one piece, since pydicom makes many lines of a full disk
+            with pydicom_errors(first, trouble):
+                slices.dataset(int(k), number).save_as(encoded, enforce_file_format=True)
+            (folder / SLICE_FILE.format(number)).write_bytes(encoded.getvalue())
 
 
 def require_series_writable(folder: Path, *, overwrite: bool) -> None:

@@ -178,6 +178,67 @@ def test_bits_beyond_those_stored(tmp_path):
     assert (out[1].BitsStored, out[1].PixelRepresentation) == (12, 0)
 
 
+@pytest.mark.parametrize("layout", ["high", "no sign above"])
+def test_values_leave_in_the_lowest_bits(tmp_path, layout):
+    values = np.arange(20).reshape(5, 4) * 200 - 2000  # of 12 bits
+    low = values.astype(np.uint16) & 0x0FFF
+    cells, high_bit = (low << 4, 15) if layout == "high" else (low, 11)
+    slices = [
+        scanned(k, BitsStored=12, HighBit=high_bit, PixelData=cells.astype("<u2").tobytes())
+        for k in range(3)
+    ]
+    for dataset in made(save(tmp_path / "scan", slices), tmp_path / "out"):
+        assert dataset.PixelData == values.astype("<i2").tobytes()
+        told = (dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit)
+        assert (*told, dataset.PixelRepresentation) == (16, 12, 11, 1)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "kind"),
+    [(-900, 2000, "int16"), (0, 60000, "uint16"), (-900, 60000, "int32")],
+)
+def test_signed_and_unsigned_slices_in_one_series(tmp_path, lowest, highest, kind):
+    """Every slice keeps its own type, and those between need no more than 16 bits."""
+    images, slices = [], []
+    for k in range(4):
+        signed = k % 2
+        ends = (lowest, min(highest, 2000)) if signed else (0, highest)
+        image = np.linspace(*ends, 20).reshape(5, 4).astype(np.int16 if signed else np.uint16)
+        images.append(image)
+        slices.append(scanned(k, PixelRepresentation=signed, PixelData=image.tobytes()))
+    folder = save(tmp_path / "scan", slices)
+    scan = read_volume(folder)
+    assert scan.array.dtype == kind
+    np.testing.assert_array_equal(scan.array, np.stack([image.T for image in images], axis=-1))
+    out = made(folder, tmp_path / "out")
+    assert {dataset.BitsAllocated for dataset in out} == {16}
+    for k, image in enumerate(images):
+        assert out[2 * k].PixelData == image.tobytes()
+        assert out[2 * k].PixelRepresentation == k % 2
+    run_job(Job(folder, tmp_path / "file.nii", "linear"))
+    nifti = read_volume(tmp_path / "file.nii")
+    for k, dataset in enumerate(out):
+        np.testing.assert_array_equal(dataset.pixel_array.T, nifti.array[:, :, k])
+
+
+def test_a_slice_between_signed_and_unsigned_ones_that_takes_more_than_16_bits(tmp_path):
+    """Its values go over 16 bits with a scale of their own, less than half a step off."""
+    images = [
+        np.linspace(*ends, 20).reshape(5, 4).astype(kind)
+        for ends, kind in (((0, 65535), np.uint16), ((-30000, 2000), np.int16)) * 2
+    ]
+    slices = [
+        scanned(k, Modality="MR", PixelRepresentation=k % 2, PixelData=image.tobytes())
+        for k, image in enumerate(images)
+    ]
+    out = made(save(tmp_path / "scan", slices), tmp_path / "out")
+    for k, dataset in enumerate(out):
+        values = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        assert (dataset.BitsAllocated, dataset.HighBit) == (16, dataset.BitsStored - 1)
+        before, after = (images[n].astype(float) for n in (k // 2, (k + 1) // 2))
+        np.testing.assert_allclose(values, (before + after) / 2 - 1024, rtol=0, atol=1)
+
+
 def test_scale_that_varies_between_slices(tmp_path):
     slopes = [0.5, 2.0, 0.001, 1.0, 1.0, 3.0]
     scan = save(tmp_path / "scan", [scanned(k, RescaleSlope=s) for k, s in enumerate(slopes)])
@@ -371,6 +432,28 @@ def test_refusals(scan, tmp_path):
     with pytest.raises(WriteError, match="Positron Emission Tomography"):
         run_job(replace(job, scan=pet))
     assert not (tmp_path / "out").exists()
+
+
+def test_floating_point_pixels_become_no_series(tmp_path):
+    slices = [scanned(k) for k in range(3)]
+    for header in slices:
+        del header.PixelData
+        header.FloatPixelData, header.BitsAllocated = np.ones((5, 4), "<f4").tobytes(), 32
+    folder = save(tmp_path / "scan", slices)
+    words = r"scan holds floating-point pixels, as parametric maps do.*ends in \.nii\.gz\.$"
+    with pytest.raises(WriteError, match=words):
+        run_job(Job(folder, tmp_path / "out", "linear"))
+    run_job(Job(folder, tmp_path / "out.nii", "linear"))
+    assert read_volume(tmp_path / "out.nii").array.dtype == np.float32
+
+
+def test_a_series_from_several_folders(scan, tmp_path):
+    whole = made(scan, tmp_path / "whole")
+    for number, file in enumerate(sorted(scan.iterdir())):
+        (scan / str(number)).mkdir()
+        file.rename(scan / str(number) / "image.dcm")
+    out = made(scan, tmp_path / "out")
+    assert [d.PixelData for d in out] == [d.PixelData for d in whole]
 
 
 def test_overwriting_replaces_a_series_of_ours_only(scan, tmp_path):
