@@ -112,7 +112,7 @@ def test_links_do_not_lead_elsewhere(tmp_path, name):
         read_volume(path)
     (path.parent / "a.raw").unlink()
     (path.parent / "a.raw").symlink_to("a.raw")
-    with pytest.raises(ReadError, match=r"keeps its voxels in a\.raw, which"):
+    with pytest.raises(ReadError, match=r"a\.raw is a link to a\.raw, which is not there"):
         read_volume(path)
     (path.parent / "folder").symlink_to(tmp_path)
     with pytest.raises(ReadError, match="which lies outside its folder"):

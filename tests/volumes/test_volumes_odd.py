@@ -38,7 +38,7 @@ STAT = Read((64, 64, 21), (4, 4, 6), "LAS", "float32", (None, None), "unknown")
 ODD = {
     "atlas_rgba32.nii.gz": "holds colour voxels, not grey values; convert it",
     "broken_empty.nii.gz": "not a readable NIfTI.*downloaded completely",
-    "broken_lfs_pointer.nii.gz": "not a gzip file.*downloaded completely",
+    "broken_lfs_pointer.nii.gz": "is not fetched yet; run: git lfs pull",
     "broken_truncated_data.nii": "ends before its last voxel.*fetch the file again",
     "broken_truncated_gzip.nii.gz": "ends before its last voxel.*fetch the file again",
     "ct_2d.nii.gz": Read((122, 101, 1), (3, 3, 3), "RAS", "int16", (-1029, 987), "ct"),
