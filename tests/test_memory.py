@@ -1,5 +1,8 @@
 """Scans that do not fit are refused in one sentence, before the work."""
 
+import shutil
+import tracemalloc
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -7,7 +10,8 @@ from click.testing import CliRunner
 from medgen import memory
 from medgen.cli import main
 from medgen.errors import ResourceError
-from medgen.interpolation import CLASSICAL
+from medgen.interpolation import CLASSICAL, interpolator_named
+from medgen.interpolation.engine import insert_slices
 from medgen.interpolation.job import Job, run_job
 from medgen.interpolation.needs import ALWAYS, bytes_needed
 from medgen.interpolation.plan import plan_slices
@@ -84,6 +88,23 @@ def test_a_large_scan_is_refused_or_done_by_method():
     assert several - needed["sinc"] * 2**30 == 1024 * 1024 * 1199 * (2 * 2 + 16)
 
 
+@pytest.mark.parametrize("factor", [2, 10])
+def test_what_a_gap_of_a_label_map_takes(factor):
+    """Beyond stack and finer scan, which all methods take; numpy's share of it, by measurement."""
+    shape = (400, 300, 2)
+    rows, columns, slices = np.indices(shape)
+    array = (np.hypot(rows - 200, columns - 150 + 9 * slices) < 120).astype(np.int16)
+    volume = Volume(array, Geometry.from_spacing(shape, (1, 1, 3)), modality="labels")
+    plan, method = plan_slices(volume.geometry, factor=factor), interpolator_named("shape")
+    expected = 400 * 300 * (2 * 12 + (factor + 1) * 2 + 60 * (factor - 1))
+    assert bytes_needed(volume, plan, method) == expected + ALWAYS
+    tracemalloc.start()
+    insert_slices(volume, method, plan)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert expected / 5 < taken < expected
+
+
 def scan_of(tmp_path, suffix):
     path = tmp_path / f"scan{suffix}"
     array = np.arange(40 * 30 * 20, dtype=np.int16).reshape(40, 30, 20)
@@ -124,6 +145,16 @@ def test_the_work_is_refused_before_it_starts(machine):
     (machine / "meminfo").write_text(f"MemAvailable: {ALWAYS // 1024 + 1000} kB\n")
     run_job(Job(scan, out, "linear"))
     assert out.exists()
+
+
+def test_a_label_map_is_refused_before_its_scan_is_worked_on(machine):
+    scan, labels = scan_of(machine, ".nii"), machine / "labels.nii"
+    shutil.copy(scan, labels)
+    (machine / "meminfo").write_text(f"MemAvailable: {ALWAYS // 1024} kB\n")
+    job = Job(scan, machine / "out.nii", "sinc", labels=labels, labels_out=machine / "finer.nii")
+    with pytest.raises(ResourceError, match=r"Making 40 x 30 x 39 voxels of .* of .*labels.nii"):
+        run_job(job)
+    assert {path.name for path in machine.glob("*.nii")} == {"scan.nii", "labels.nii"}
 
 
 def test_memory_that_ends_all_the_same(machine, monkeypatch):

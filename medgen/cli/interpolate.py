@@ -47,8 +47,9 @@ class Temperature(click.ParamType):
 @click.option(
     "--model",
     metavar="NAME|BUNDLE",
-    help="nearest, linear, bspline, sinc, one of `medgen models`, or the folder of a model of your "
-    "own. By default the released one for the scan's modality.",
+    help="nearest, linear, bspline, sinc, shape (for label maps), one of `medgen models`, or the "
+    "folder of a model of your own. By default the released one for the scan's modality, and shape "
+    "for label maps.",
 )
 @click.option(
     "--factor",
@@ -118,6 +119,18 @@ class Temperature(click.ParamType):
     help="Also write 1 in voxels of synthetic slices, 0 in acquired ones.",
 )
 @click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    metavar="SEG",
+    help="A label map on the grid of SCAN, to be given the same slices, by shape.",
+)
+@click.option(
+    "--labels-out",
+    type=click.Path(path_type=Path),
+    metavar="OUT_SEG",
+    help="Where the finer label map goes, with OUT_SEG.json beside it.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on from the slices that a killed run left, if it was the same.",
@@ -154,6 +167,8 @@ def interpolate(
     samples: int,
     uncertainty: Path | None,
     mask: Path | None,
+    labels: Path | None,
+    labels_out: Path | None,
     resume: bool,
     jobs: int,
     scheduler: str | None,
@@ -204,13 +219,16 @@ def interpolate(
         samples=samples,
         uncertainty=uncertainty,
         mask=mask,
+        labels=labels,
+        labels_out=labels_out,
         resume=resume,
         overwrite=overwrite,
     )
     if is_folder_of_scans(scan):
-        if mask is not None or uncertainty is not None:
+        if any(path is not None for path in (mask, uncertainty, labels, labels_out)):
             raise click.UsageError(
-                "--mask and --uncertainty name files of one scan; leave them out for a folder."
+                "--mask, --uncertainty, --labels and --labels-out name files of one scan; leave "
+                "them out for a folder, whose label maps are scans, too."
             )
         _work_through(job, jobs, scheduler)
         return

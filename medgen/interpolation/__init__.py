@@ -8,6 +8,7 @@ from medgen.bundles.released import released_models
 from medgen.errors import BundleError
 from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.engine import Interpolator, Progress, interpolate_volume
+from medgen.interpolation.labels import ShapeBased
 
 __all__ = [
     "CLASSICAL",
@@ -17,6 +18,9 @@ __all__ = [
     "interpolator_named",
     "model_folder",
 ]
+
+# Methods that need no trained model, by name.
+METHODS: dict[str, Interpolator] = {**CLASSICAL, ShapeBased.name: ShapeBased()}
 
 
 def interpolator_named(
@@ -32,8 +36,8 @@ def interpolator_named(
     """The interpolator a user means by `name`.
 
     Args:
-        name: `nearest`, `linear`, `bspline` or `sinc`, the folder of a two-stage model or a
-            PixelMiner, or the name of one that comes with medgen.
+        name: `nearest`, `linear`, `bspline` or `sinc`, `shape` for label maps, the folder of a
+            two-stage model or a PixelMiner, or the name of one that comes with medgen.
         seed: of a model's random choices; the classical methods make none.
         temperature: of a model's sampling; classical methods and the mean have none. `auto` gives a
             slice the texture of the scan's own, see `match_texture`, also to a mean. None for
@@ -55,9 +59,9 @@ def interpolator_named(
         "sampler": sampler,
     }
     given = {option: value for option, value in given.items() if value is not None}
-    if name in CLASSICAL:
+    if name in METHODS:
         _refuse(given, f"The classical method {name!r} samples nothing and")
-        return CLASSICAL[name]
+        return METHODS[name]
     folder = model_folder(name)
     # TensorFlow is loaded for trained models only.
     from medgen.bundles.bundle import load_bundle
@@ -76,12 +80,12 @@ def model_folder(name: str) -> Path | None:
     Raises:
         BundleError: nothing goes by that name.
     """
-    if name in CLASSICAL:
+    if name in METHODS:
         return None
     released = released_models()
     folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
     if not folder.is_dir():
-        known = ", ".join([*CLASSICAL, *released])
+        known = ", ".join([*METHODS, *released])
         raise BundleError(
             f"There is no folder of a model, no model and no classical method named {name!r}; give "
             f"a path or one of {known}."

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from medgen.errors import IntensityError
+from medgen.errors import BundleError, IntensityError
 from medgen.intensities.padding import Outside, find_outside
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
@@ -17,6 +17,8 @@ from medgen.volumes.volume import Volume
 
 # Stands for a temperature: slices are drawn and given the texture of their neighbours.
 AUTO = "auto"
+# What may be asked for the slices of a label map: numbers between two labels name others.
+FOR_LABELS = ("shape", "nearest")
 
 Progress = Callable[[int, int], None]
 
@@ -40,8 +42,9 @@ class Interpolator(Protocol):
         Args:
             stack: the acquired slices along axis 0, `(n, rows, cols)` float32 in physical units
                 (HU for CT) without slope or intercept, all finite, padding replaced (see
-                `stack_slices`), float64 where the scan needs it (`Volume.physical_dtype`); its
-                geometry gives spacing and orientation of slices, rows and columns.
+                `stack_slices`), float64 where the scan needs it (`Volume.physical_dtype`); of a
+                label map, its labels numbered from 0. Its geometry gives spacing and orientation
+                of slices, rows and columns.
             positions: `(m,)` float64 ascending, in units of acquired slices, `0 < p < n - 1`, none
                 an integer.
             progress: to be called with (slices done, slices in all).
@@ -73,6 +76,8 @@ def interpolate_volume(
     synthetic voxel is padding where the nearer neighbour is (half-way: where both are). See
     `medgen.intensities.padding` for how both are told.
 
+    Synthetic slices of a label map hold labels of their neighbours, exactly as these store them.
+
     Args:
         volume: the scan; at least 2 slices along the axis, no NaN or infinite voxel.
         interpolator: where the synthetic slices come from.
@@ -87,7 +92,9 @@ def interpolate_volume(
 
     Raises:
         GeometryError: not exactly one of `factor` and `spacing_mm`, or one that does not fit.
-        IntensityError: the scan, or what the interpolator makes of it, has NaN or infinite voxels.
+        IntensityError: the scan, or what the interpolator makes of it, has NaN or infinite voxels,
+            or a label map holds fractions.
+        BundleError: the interpolator is not for label maps, and the scan is one.
 
     Example:
         >>> interpolate_volume(volume, interpolator_named("linear"), factor=2).shape
@@ -105,6 +112,9 @@ def insert_slices(
     progress: Progress | None = None,
 ) -> Volume:
     """Do what `interpolate_volume` does, to a plan made by `plan_slices` for this scan."""
+    require_suited(interpolator, volume)
+    if volume.kind.is_categorical:
+        return _insert_labels(volume, interpolator, plan, progress)
     stack, outside = stack_slices(volume, plan.axis)
     finer = FinerStack(volume, plan, outside)
     positions = plan.positions[plan.synthetic]
@@ -113,6 +123,49 @@ def insert_slices(
         require_finite(image, interpolator.name, target)
         finer.insert(target, image)
     return finer.volume()
+
+
+def require_suited(interpolator: Interpolator, volume: Volume) -> None:
+    """Raise `BundleError` if `volume` is a label map and the interpolator is not for these."""
+    if volume.kind.is_categorical and interpolator.name not in FOR_LABELS:
+        raise BundleError(
+            f"{interpolator.name} makes new values, but the scan is a label map, whose values are "
+            f"names; use --model {' or '.join(FOR_LABELS)}, or say with --modality what else it is."
+        )
+
+
+def _insert_labels(
+    volume: Volume, interpolator: Interpolator, plan: SlicePlan, progress: Progress | None
+) -> Volume:
+    acquired = np.moveaxis(volume.array, plan.axis, 0)
+    labels = np.unique(np.concatenate([np.unique(image) for image in acquired]))
+    values = labels * np.float64(volume.slope) + volume.intercept
+    odd = values[~np.isfinite(values) | (values != np.rint(values))]
+    if odd.size:
+        raise IntensityError(
+            f"A label map holds whole numbers, got {odd[0]:g}; round them, or say with --modality "
+            "what else the scan is."
+        )
+    numbers = np.empty(acquired.shape, np.float32)
+    for image, stored in zip(numbers, acquired, strict=True):
+        image[...] = np.searchsorted(labels, stored)
+    array = np.empty(plan.geometry.shape, volume.array.dtype)
+    out = np.moveaxis(array, plan.axis, 0)
+    out[~plan.synthetic] = acquired[plan.nearest[~plan.synthetic]]
+    slices = interpolator.fill(
+        _slices_first(volume, numbers, plan.axis),
+        plan.positions[plan.synthetic],
+        progress or (lambda done, total: None),
+    )
+    for target, image in zip(np.flatnonzero(plan.synthetic), slices, strict=True):
+        out[target] = labels[image.astype(int)]
+    return _finer(volume, array, plan)
+
+
+def _finer(volume: Volume, array: np.ndarray, plan: SlicePlan) -> Volume:
+    """`volume` with the voxels of a plan, and the metadata that still holds."""
+    metadata, _ = in_finer_scan(volume.metadata, plan.axis)
+    return replace(volume.with_array(array, plan.geometry), metadata=metadata)
 
 
 class FinerStack:
@@ -141,9 +194,7 @@ class FinerStack:
 
     def volume(self) -> Volume:
         """The finer volume, with the metadata that still holds (see `nifti_fields`)."""
-        metadata, _ = in_finer_scan(self._from.metadata, self._plan.axis)
-        finer = self._from.with_array(self._array, self._plan.geometry)
-        return replace(finer, metadata=metadata)
+        return _finer(self._from, self._array, self._plan)
 
 
 def require_finite(image: np.ndarray, who: str, target: int) -> None:
@@ -183,6 +234,11 @@ def stack_slices(volume: Volume, axis: int) -> tuple[Volume, Outside]:
         )
     outside = find_outside(values, volume.kind, declared=volume.metadata.get("padding_value"))
     outside.without_padding(values, volume.kind.air)
+    return _slices_first(volume, values, axis), outside
+
+
+def _slices_first(volume: Volume, values: np.ndarray, axis: int) -> Volume:
+    """A stack of `values` `(n, rows, cols)` with the geometry and all else of `volume`."""
     order = [axis, *(other for other in range(3) if other != axis)]
     geometry = Geometry(values.shape, volume.geometry.affine[:, [*order, 3]])
-    return Volume(values, geometry, modality=volume.modality, metadata=volume.metadata), outside
+    return Volume(values, geometry, modality=volume.modality, metadata=volume.metadata)

@@ -14,13 +14,15 @@ from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.bids import Sidecar
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
-from medgen.interpolation.needs import bytes_needed
+from medgen.interpolation.labels import ShapeBased
+from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.interpolation.provenance import (
     identity,
     model_checksum,
     provenance,
+    provenance_path,
     put_in_place,
     read_provenance,
     remove_provenance,
@@ -28,9 +30,10 @@ from medgen.interpolation.provenance import (
     writes_series,
 )
 from medgen.interpolation.samples import UNCERTAINTY, Samples, insert_samples
+from medgen.interpolation.segmentation import Segmentation
 from medgen.memory import require_memory
 from medgen.storage import checksum, claim, is_free, move, writing
-from medgen.volumes import Geometry, Volume, itk, read_volume
+from medgen.volumes import Geometry, Volume, read_volume
 from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, require_derivable
 from medgen.volumes.dicom.find import Series, find_series
 from medgen.volumes.dicom.frames import pydicom_errors
@@ -44,7 +47,6 @@ BEYOND_FLOATS = (
     "slices are right to 53 binary digits, acquired ones stay as they are."
 )
 NIFTI = (".nii", ".nii.gz")
-ITK_BYTES = 16  # for each voxel while NRRD or MetaImage is written: physical values and ITK's copy
 State = dict[Path, tuple[int, int]]  # size and time of change of files
 
 
@@ -71,6 +73,8 @@ class Job:
             `_entropy`, `_low` and `_high`, for maps of the first sample's uncertainty (see
             `samples.Samples`); None for none.
         mask: NIfTI file for 1 in voxels of synthetic slices and 0 in others; None for none.
+        labels: label map on the scan's grid, to be made finer with it, by shape; None for none.
+        labels_out: where that goes.
         sidecar: what JSON files say of the scan, to go on into the provenance; None for nothing.
         resume: go on from the slices that a killed run of the same job left.
         overwrite: replace what is to be written if it exists.
@@ -95,6 +99,8 @@ class Job:
     samples: int = 1
     uncertainty: Path | None = None
     mask: Path | None = None
+    labels: Path | None = None
+    labels_out: Path | None = None
     sidecar: Sidecar | None = None
     resume: bool = False
     overwrite: bool = False
@@ -105,17 +111,23 @@ class Job:
         Raises:
             WriteError: an output exists, has an unknown suffix, or there is no such folder.
         """
-        for output in self.outputs:
-            if writes_series(self.output):
-                require_series_writable(output, overwrite=self.overwrite)
+        if (self.labels is None) != (self.labels_out is None):
+            raise WriteError(
+                "--labels and --labels-out name a label map and where its finer one goes; give "
+                "both or neither."
+            )
+        for path in self.told_of:
+            if path in self.outputs and writes_series(self.output):
+                require_series_writable(path, overwrite=self.overwrite)
             else:
-                require_writable(output, overwrite=self.overwrite)
-            require_provenance_writable(output)
+                require_writable(path, overwrite=self.overwrite)
+            require_provenance_writable(path)
         for path in self.beside:
             require_writable(path, overwrite=self.overwrite)
             if suffix_of(path) not in NIFTI:
                 raise WriteError(f"Cannot write {path}: its name must end in {', '.join(NIFTI)}.")
-        paths = [path.parent.resolve() / path.name for path in self.written]
+        places = (*self.written, *map(provenance_path, self.told_of))
+        paths = [path.parent.resolve() / path.name for path in places]
         for path in paths:
             if paths.count(path) > 1:
                 raise WriteError(f"{path} cannot hold two things; name another file for one.")
@@ -142,21 +154,31 @@ class Job:
         return (*self.maps.values(), *([] if self.mask is None else [self.mask]))
 
     @property
+    def segmentation(self) -> Segmentation | None:
+        """The label map that is to be made finer, too."""
+        return None if self.labels is None else Segmentation(self.labels, self.labels_out)
+
+    @property
+    def told_of(self) -> tuple[Path, ...]:
+        """Where finer scans and label map go, each with a provenance beside it."""
+        return (*([] if self.labels_out is None else [self.labels_out]), *self.outputs)
+
+    @property
     def written(self) -> tuple[Path, ...]:
         """Every place but those of the provenances."""
-        return (*self.outputs, *self.beside)
+        return (*self.told_of, *self.beside)
 
     @property
     def options(self) -> dict[str, object]:
         """Everything chosen that a finer scan depends on but scan and model, by name."""
         others = {
-            "scan", "output", "model", "samples", "uncertainty", "mask", "sidecar", "resume",
-            "overwrite",
+            "scan", "output", "model", "samples", "uncertainty", "mask", "labels", "labels_out",
+            "sidecar", "resume", "overwrite",
         }  # fmt: skip
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
     def with_model(self) -> Job:
-        """The same job with the default model for the scan's modality, if it names none.
+        """The same job with the default method for the scan's modality, if it names none.
 
         Raises:
             MedgenError: the scan cannot be read, or no model is for its modality.
@@ -164,7 +186,10 @@ class Job:
         if self.model is not None:
             return self
         scan = self.read()
-        return replace(self, model=default_model(scan.modality).name)
+        by_shape = scan.kind.is_categorical
+        return replace(
+            self, model=ShapeBased.name if by_shape else default_model(scan.modality).name
+        )
 
     def read(self) -> Volume:
         """The scan.
@@ -202,6 +227,7 @@ class Outcome:
         interpolator: name of what filled in its slices.
         before: grid of the scan.
         after: grid of the finer scan.
+        labels: where the finer label map is, if there was one to make.
         notes: sentences on what was odd about the scan, and what of it is not in the finer one.
     """
 
@@ -209,13 +235,15 @@ class Outcome:
     interpolator: str
     before: Geometry
     after: Geometry
+    labels: Path | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
         """One line for the user."""
         outputs = ", ".join(map(str, self.outputs))
-        return f"{outputs}: {self.after.summary} by {self.interpolator}, from {self.before.summary}"
+        line = f"{outputs}: {self.after.summary} by {self.interpolator}, from {self.before.summary}"
+        return line if self.labels is None else f"{line}; labels by shape in {self.labels}"
 
 
 def run_job(
@@ -249,7 +277,7 @@ def run_job(
             for path in sorted(job.written)
         }
         job.require_writable()  # as what another run made may be there by now
-        for output in job.outputs:
+        for output in job.told_of:
             if is_free(output):  # a killed run may have left the provenance alone
                 remove_provenance(output)
         return _run(job, claims, interpolator, progress, note)
@@ -275,7 +303,7 @@ def _run(
             f"{interpolator.name} draws nothing at random, so it has neither samples nor an "
             "uncertainty; leave them out or name a trained model."
         )
-    state = state_of(job.scan)
+    states = {path: state_of(path) for path in (job.scan, job.labels) if path is not None}
     before = job.read()
     as_series = writes_series(job.output)
     if job.fill_gaps:
@@ -284,9 +312,20 @@ def _run(
     else:
         plan = _finer(job, before.geometry)
     _, left_out = in_finer_scan(before.metadata, plan.axis)
-    notes = (*before.metadata.get("notes", ()), *left_out)
-    if not before.is_exact:
-        notes += (BEYOND_FLOATS,)
+    notes = [*before.metadata.get("notes", ()), *left_out]
+    if not (before.is_exact or before.kind.is_categorical):
+        notes.append(BEYOND_FLOATS)
+    volumes, told, sources = {}, {}, {job.scan: before.metadata["files"]}
+    if job.segmentation is not None:
+        if job.fill_gaps:
+            raise GeometryError(
+                "Filling gaps puts no slices into a label map; leave out --labels and --labels-out."
+            )
+        labels, told[job.labels_out] = job.segmentation.refined(
+            job.scan, before.geometry, plan, job.options
+        )
+        volumes[job.labels_out], sources[job.labels] = labels, labels.metadata["files"]
+        notes += [f"{job.labels}: {sentence}" for sentence in labels.metadata.get("notes", ())]
     for sentence in notes if note else ():
         note(sentence)
     source = _source_series(job, before, plan) if as_series else None
@@ -296,7 +335,7 @@ def _run(
         interpolator,
         samples=job.samples,
         uncertainty=job.uncertainty is not None,
-        writing_bytes=ITK_BYTES * (suffix_of(job.output) in itk.WRITABLE),
+        writing_bytes=writing_bytes(job.output),
     )
     require_memory(needed, f"Making {plan.geometry.summary} of {job.scan}")
     facts = [
@@ -330,21 +369,21 @@ def _run(
         )
     else:
         drawn = Samples((insert_slices(before, interpolator, plan, progress=progress),))
-    files = before.metadata["files"]
-    if state_beside(state_of(job.scan), files) != state_beside(state, files):
-        raise ReadError(
-            f"{job.scan} changed while it was worked on, so nothing is written; run again when it "
-            "is complete."
-        )
-    volumes = {path: drawn.uncertainty[name] for name, path in job.maps.items()}
+    for path, files in sources.items():
+        if state_beside(state_of(path), files) != state_beside(states[path], files):
+            raise ReadError(
+                f"{path} changed while it was worked on, so nothing is written; run again when it "
+                "is complete."
+            )
+    volumes |= {path: drawn.uncertainty[name] for name, path in job.maps.items()}
     if job.mask is not None:
         volumes[job.mask] = plan.mask()
     volumes |= zip(job.outputs, drawn.volumes, strict=True)
-    told = dict(zip(job.outputs, facts, strict=True))
+    told |= {output: fields | f for output, f in zip(job.outputs, facts, strict=True)}
     new = {path: place / f"unfinished{suffix_of(path)}" for path, place in claims.items()}
     for path, volume in volumes.items():
         with writing(path):
-            if source is not None and path in told:
+            if source is not None and path in job.outputs:
                 _write_series(new[path], source, volume, plan, told[path])
             else:
                 encode_volume(volume, new[path])
@@ -352,11 +391,13 @@ def _run(
     for path in job.beside:
         with writing(path):
             move(new[path], path, overwrite=job.overwrite)
-    for path in job.outputs:
-        put_in_place(new[path], path, fields | told[path], overwrite=job.overwrite)
+    for path in job.told_of:
+        put_in_place(new[path], path, told[path], overwrite=job.overwrite)
     if partial is not None:
         partial.remove()
-    return Outcome(job.outputs, interpolator.name, before.geometry, plan.geometry, notes)
+    return Outcome(
+        job.outputs, interpolator.name, before.geometry, plan.geometry, job.labels_out, tuple(notes)
+    )
 
 
 def state_of(scan: Path) -> State:
@@ -398,7 +439,8 @@ def is_done(job: Job) -> bool:
             return False
     scan = job.read()
     files = scan.metadata["files"]
-    return all(facts["input"].get("sha256") == checksum(files) for facts in told)
+    same = all(facts["input"].get("sha256") == checksum(files) for facts in told)
+    return same and (job.segmentation is None or job.segmentation.is_done())
 
 
 def _finer(job: Job, geometry: Geometry) -> SlicePlan:

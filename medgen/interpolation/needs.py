@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+
+import numpy as np
 
 from medgen.interpolation.engine import Interpolator
 from medgen.interpolation.plan import SlicePlan
+from medgen.volumes import itk
+from medgen.volumes.files import suffix_of
 from medgen.volumes.volume import Volume
 
 # Of `stack_slices` beside the values: flags, and the parts of what is connected to the borders.
@@ -14,8 +19,15 @@ OUTSIDE_BYTES = 8
 MODEL_BYTES = 10
 # Of the uncertainty: four maps in float32, and the scan in it.
 MAPS_BYTES = 16
+# Of writing NRRD or MetaImage: physical values and a copy.
+ITK_BYTES = 16
 # Whatever the size of the scan: libraries, a batch of slices, a model's layers.
 ALWAYS = 2**29
+
+
+def writing_bytes(path: Path) -> int:
+    """What writing a scan takes for each of its voxels."""
+    return ITK_BYTES * (suffix_of(path) in itk.WRITABLE)
 
 
 def bytes_needed(
@@ -32,7 +44,8 @@ def bytes_needed(
     Args:
         volume: the scan.
         plan: of the finer one.
-        interpolator: may have `bytes_per_voxel`, what its `fill` takes for each voxel of the stack.
+        interpolator: may have `bytes_per_voxel`, what its `fill` takes for each voxel of the stack,
+            and `bytes_per_pixel`, for each of the slices that it makes at once, those of a gap.
         samples: see `insert_samples`.
         uncertainty: likewise.
         writing_bytes: for each voxel of a finer scan while it is written.
@@ -42,4 +55,7 @@ def bytes_needed(
     of_interpolator = getattr(interpolator, "bytes_per_voxel", MODEL_BYTES) * value // 4
     of_stack = value + OUTSIDE_BYTES + of_interpolator
     of_finer = samples * volume.array.itemsize + MAPS_BYTES * uncertainty + writing_bytes
-    return voxels * of_stack + finer * of_finer + ALWAYS
+    in_gap = np.bincount(plan.positions[plan.synthetic].astype(int)).max(initial=0)
+    of_gap = getattr(interpolator, "bytes_per_pixel", 0) * int(in_gap)
+    pixels = voxels // volume.shape[plan.axis]
+    return voxels * of_stack + finer * of_finer + pixels * of_gap + ALWAYS

@@ -82,7 +82,7 @@ def options_of(job: Job) -> Job:
     return replace(job, scan=Path(), output=Path(), sidecar=None)
 
 
-@lru_cache(maxsize=2)  # the default models of CT and MR
+@lru_cache(maxsize=3)  # the defaults of CT, MR and label maps
 def load(options: Job) -> Interpolator:
     """The interpolator of all jobs with these options, loaded once in a process."""
     return options.load_interpolator()

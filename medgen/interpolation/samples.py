@@ -13,6 +13,7 @@ from medgen.interpolation.engine import (
     Interpolator,
     Progress,
     require_finite,
+    require_suited,
     stack_slices,
 )
 from medgen.interpolation.plan import SlicePlan
@@ -102,8 +103,9 @@ def insert_samples(
 
     Raises:
         IntensityError: see `interpolate_volume`.
-        BundleError: the model cannot tell its uncertainty.
+        BundleError: the model cannot tell its uncertainty, or the scan is a label map.
     """
+    require_suited(interpolator, volume)
     stack, outside = stack_slices(volume, plan.axis)
     finer = [FinerStack(volume, plan, outside) for _ in range(samples)]
     maps = {}

@@ -1,0 +1,103 @@
+"""The segmentation of a scan: a label map on the same grid, made finer with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import medgen
+from medgen.errors import GeometryError
+from medgen.intensities.modality import LABELS
+from medgen.interpolation.engine import insert_slices
+from medgen.interpolation.labels import ShapeBased
+from medgen.interpolation.needs import bytes_needed, writing_bytes
+from medgen.interpolation.plan import SlicePlan
+from medgen.interpolation.provenance import provenance, read_provenance
+from medgen.memory import require_memory
+from medgen.storage import checksum
+from medgen.volumes import Geometry, Volume, read_volume
+
+ALIKE = 0.05  # of a voxel: grids whose corners lie nearer to each other are one
+CHOICES = ("factor", "spacing_mm", "slice_axis")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A label map on disk, and where its finer one goes.
+
+    Args:
+        path: see `read_volume`.
+        output: see `write_volume`.
+    """
+
+    path: Path
+    output: Path
+
+    def refined(
+        self, scan: Path, grid: Geometry, plan: SlicePlan, options: Mapping[str, object]
+    ) -> tuple[Volume, dict[str, object]]:
+        """The label map with the slices of a plan, by shape, and its provenance.
+
+        Args:
+            scan: path of the scan that it belongs to.
+            grid: of the scan.
+            plan: of the finer scan.
+            options: of the job.
+
+        Raises:
+            ReadError: the label map cannot be read as one volume.
+            GeometryError: it has another grid than the scan.
+            IntensityError: it holds fractions.
+            ResourceError: there is too little memory.
+        """
+        labels = read_volume(self.path, modality=LABELS.name)
+        difference = _difference(labels.geometry, grid)
+        if difference is not None:
+            own, of_scan = difference
+            raise GeometryError(
+                f"{self.path} must have the grid of {scan}, got {own} instead of {of_scan}; give "
+                "the label map of this scan, or resample it to the scan first."
+            )
+        method = ShapeBased()
+        needed = bytes_needed(labels, plan, method, writing_bytes=writing_bytes(self.output))
+        require_memory(needed, f"Making {plan.geometry.summary} of {self.path}")
+        facts = provenance(
+            scan=self.path,
+            files=labels.metadata["files"],
+            output=self.output,
+            model=method.name,
+            model_folder=None,
+            options={name: options[name] for name in CHOICES},
+            plan=plan,
+        )
+        return insert_slices(labels, method, plan), facts
+
+    def is_done(self) -> bool:
+        """Whether the output is there and of these bytes, by its provenance and the version's.
+
+        The options are those of the scan, whose provenance tells them, too.
+
+        Raises:
+            MedgenError: the output is there, but the label map cannot be read.
+        """
+        told = read_provenance(self.output) if self.output.exists() else None
+        if told is None or told["medgen"] != medgen.__version__:
+            return False
+        files = read_volume(self.path, modality=LABELS.name).metadata["files"]
+        return told.get("input", {}).get("sha256") == checksum(files)
+
+
+def _difference(own: Geometry, other: Geometry) -> tuple[str, str] | None:
+    """What one grid has and the other has instead, in words; None if they are one."""
+    if own.shape != other.shape:
+        return tuple(" x ".join(map(str, grid.shape)) + " voxels" for grid in (own, other))
+    distance = own.distance_mm(other.affine)
+    if distance <= ALIKE * min(other.spacing):
+        return None
+    if own.orientation != other.orientation:
+        return tuple(f"axes that run {grid.orientation}" for grid in (own, other))
+    sizes = [" x ".join(f"{mm:.4g}" for mm in grid.spacing) + " mm" for grid in (own, other)]
+    if sizes[0] != sizes[1]:
+        return tuple(f"voxels of {size}" for size in sizes)
+    return f"voxels up to {distance:.3g} mm away", "the same places"
