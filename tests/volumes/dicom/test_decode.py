@@ -229,3 +229,12 @@ def test_a_codec_whose_process_is_killed(tmp_path, monkeypatch):
         with pytest.raises(ReadError, match=words):
             read_volume(tmp_path / "a.dcm")
     np.testing.assert_array_equal(read_volume(tmp_path / "a.dcm").array, image.T)
+
+
+def test_a_codec_that_does_not_come_to_an_end(tmp_path, monkeypatch):
+    stub = tmp_path / "endless.py"
+    stub.write_text("import time\nwhile True: time.sleep(1)")
+    monkeypatch.setattr("medgen.volumes.dicom.codec.__file__", str(stub))
+    monkeypatch.setattr("medgen.volumes.dicom.codec.LONGEST_SECONDS", 0.5)
+    with Codecs() as codecs, pytest.raises(CodecError, match="its process ended"):
+        codecs.decode(str(tmp_path / "any.dcm"))
