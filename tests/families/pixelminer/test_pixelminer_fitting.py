@@ -8,12 +8,8 @@ import pytest
 from medgen.bundles.bundle import Bundle
 from medgen.errors import TrainingError
 from medgen.families.pixelminer.build import pixelminer_from
-from medgen.families.pixelminer.fit import (
-    fit_pixelminer,
-    linear_bits_per_dim,
-    measure_samples,
-    take_over,
-)
+from medgen.families.pixelminer.fit import fit_pixelminer, take_over
+from medgen.families.pixelminer.measure import linear_bits_per_dim, measure_samples
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.rule import IntensityRule
