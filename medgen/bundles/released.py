@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from medgen.errors import BundleError
+from medgen.errors import BundleError, IntensityError
+from medgen.intensities.guess import UNTOLD, Guess
+from medgen.intensities.modality import MODALITIES, UNKNOWN
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # An installed package has the models inside; in a checkout they lie beside it.
@@ -46,20 +48,25 @@ def released_models() -> dict[str, ReleasedModel]:
     return {folder.name: _described(folder) for folder in folders}
 
 
-def default_model(modality: str) -> ReleasedModel:
+def default_model(modality: str, guess: Guess = UNTOLD) -> ReleasedModel:
     """The model for a scan of which the user named none.
 
     Args:
-        modality: `ct`, `mr` or `unknown`, as `Volume.modality` has it.
+        modality: as `Volume.modality` has it.
+        guess: why it is thought to be of that modality.
 
     Raises:
+        IntensityError: nobody knows what the scan is.
         BundleError: no model is for that modality.
     """
+    if modality == UNKNOWN.name:
+        raise IntensityError(guess.question)
     models = released_models()
     if DEFAULT.get(modality) not in models:
         raise BundleError(
-            f"No model that comes with medgen is for a scan of modality {modality}; name one with "
-            f"--model: {', '.join(models)}, a classical method, or a folder of your own."
+            f"The scan looks like {MODALITIES[modality].title}, for which no model comes with "
+            f"medgen: {guess.words}; say what else it is with --modality, or name a method or a "
+            "model of your own with --model."
         )
     return models[DEFAULT[modality]]
 

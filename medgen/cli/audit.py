@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @scan_options
 def audit(
     scan, model, output, mask, slice_axis, calibration, seed, jobs, volume, series, modality,
-    overwrite,
+    intercept, overwrite,
 ) -> None:  # fmt: skip
     """Leave out each inner slice of SCAN, re-create it, and compare with the classical methods.
 
@@ -75,7 +75,7 @@ def audit(
     axis = None if slice_axis == "auto" else int(slice_axis)
     methods = recreators((model, *CLASSICAL), seed)
     name = next(iter(methods))
-    before = read_volume(scan, volume=volume, series=series, modality=modality)
+    before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
     region = region_for(before) if mask is None else read_mask(mask, before)
     with shown_progress() as progress, process_pool(jobs or default_jobs()) as executor:
         result = audit_scan(
@@ -100,11 +100,14 @@ def audit(
 
 def echo_slices(result: ScanResult, methods: list[str]) -> None:
     """Errors by slice and method, edges kept and noise of the first, and how they compare."""
+    from medgen.evaluation.protocol import overlap_warning
     from medgen.evaluation.scoring import TRUTH
     from medgen.evaluation.statistics import signed_rank_p
 
     plan, model = result.plan, methods[0]
-    if result.warnings:
+    for text in result.notes:
+        click.echo(f"Warning: {text}", err=True)
+    if overlap_warning(plan, result.thickness_mm):
         click.echo(
             f"Warning: slices lie {plan.spacing_mm:g} mm apart but are {result.thickness_mm:g} mm "
             "thick, so neighbours share their noise and errors are too small.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medgen.cli.scan import intercept_option, modality_option
 from medgen.errors import printable
 
 if TYPE_CHECKING:
@@ -102,10 +103,12 @@ OPTIONS = {
     metavar="N",
     help="Processes that score slices. [default: one for each core]",
 )
+@modality_option
+@intercept_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 def evaluate(
     scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
-    bin_count, msmfe, seed, jobs, overwrite,
+    bin_count, msmfe, seed, jobs, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
 
@@ -127,6 +130,8 @@ def evaluate(
         binning=Binning(bin_width or 25.0, bin_count) if bin_width or bin_count else None,
         mapped=msmfe,
         thickness_mm=thickness_mm,
+        modality=modality,
+        intercept=intercept,
         seed=seed,
     )
     methods = recreators(method_names, seed, intervals=True)

@@ -16,7 +16,12 @@ from medgen.errors import printable
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(
-    path: Path, volume: int | None, series: str | None, modality: str | None, as_json: bool
+    path: Path,
+    volume: int | None,
+    series: str | None,
+    modality: str | None,
+    intercept: float | None,
+    as_json: bool,
 ) -> None:
     """Show shape, spacing, orientation, slices, modality and values of the scan at PATH.
 
@@ -25,7 +30,8 @@ def info(
     """
     from medgen.volumes import describe, read_volume
 
-    facts = describe(read_volume(path, volume=volume, series=series, modality=modality))
+    scan = read_volume(path, volume=volume, series=series, modality=modality, intercept=intercept)
+    facts = describe(scan)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -56,10 +62,9 @@ def rows(facts: dict) -> list[tuple[str, str]]:
     if facts["position_deviation_mm"] is not None:
         off = f"at most {facts['position_deviation_mm']:.3f} mm off a regular grid"
         result.append(("positions", off))
-    tag = facts["modality_tag"]
-    source = "by its values" if not tag else f"header says {tag}, values {facts['modality_guess']}"
-    source = "as you say" if facts["modality_said"] else source
-    result.append(("modality", f"{facts['modality']} ({source})"))
+    sure = "sure" if facts["modality_sure"] else f"perhaps {facts['modality_guess']}"
+    why = ", and ".join(facts["modality_reasons"])
+    result.append(("modality", f"{facts['modality']} ({sure}: {why})"))
     stored = facts["dtype"]
     if (facts["slope"], facts["intercept"]) != (1, 0):
         stored += f", times {facts['slope']:g} plus {facts['intercept']:g}"

@@ -175,6 +175,7 @@ def interpolate(
     volume: int | None,
     series: str | None,
     modality: str | None,
+    intercept: float | None,
     overwrite: bool,
 ) -> None:
     """Write SCAN with synthetic slices between its own to OUT.
@@ -216,6 +217,7 @@ def interpolate(
         volume=volume,
         series=series,
         modality=modality,
+        intercept=intercept,
         samples=samples,
         uncertainty=uncertainty,
         mask=mask,

@@ -24,6 +24,7 @@ def reconstruct(
     volume: int | None,
     series: str | None,
     modality: str | None,
+    intercept: float | None,
     overwrite: bool,
 ) -> None:
     """Write SCAN as the VQ-VAE of a model sees it, and print mean SSIM and PSNR of its slices.
@@ -37,7 +38,7 @@ def reconstruct(
     from medgen.families.vqvae.reconstruct import reconstruct_volume
     from medgen.volumes import read_volume, write_volume
 
-    before = read_volume(scan, volume=volume, series=series, modality=modality)
+    before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
     result = reconstruct_volume(before, load_bundle(model))
     write_volume(result.volume, output, overwrite=overwrite)
     if result.ssim.size:

@@ -14,12 +14,21 @@ from medgen.intensities.modality import NAMED
 modality_option = click.option(
     "--modality",
     type=click.Choice(NAMED),
-    help="What the scan is, where medgen cannot tell or errs.",
+    help="What the scan is, where medgen is not sure or errs.",
+)
+
+
+intercept_option = click.option(
+    "--intercept",
+    type=float,
+    metavar="X",
+    help="Add this to the stored values, times their slope if the file has one, instead of the "
+    "intercept in the file; -1024 for CT stored as HU + 1024.",
 )
 
 
 def reading_options(command: Callable) -> Callable:
-    """`--volume`, `--series` and `--modality`."""
+    """`--volume`, `--series`, `--modality` and `--intercept`."""
     options = [
         click.option(
             "--volume", type=click.IntRange(0), metavar="N",
@@ -29,6 +38,7 @@ def reading_options(command: Callable) -> Callable:
             "--series", metavar="UID", help="Which series of a folder of DICOM files."
         ),
         modality_option,
+        intercept_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from medgen.cli.scan import check_folder
+from medgen.cli.scan import check_folder, intercept_option, modality_option
 from medgen.errors import TrainingError
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.two_stage.recipe import PRIOR_RECIPES
@@ -48,6 +48,8 @@ def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callabl
         click.option("--batch-size", type=click.IntRange(1), help="Crops a step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+        modality_option,
+        intercept_option,
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
     ]  # fmt: skip
 
@@ -137,6 +139,8 @@ def train_vqvae(**options) -> None:
         image_size=recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
+        modality=options["modality"],
+        intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
         bundle = fit_vqvae(
@@ -189,6 +193,8 @@ def train_prior(**options) -> None:
         image_size=codes_of(first_stage).recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
+        modality=options["modality"],
+        intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
         bundle = fit_prior(
@@ -231,6 +237,8 @@ def train_pixelminer(**options) -> None:
         image_size=None,
         guard_mm=GUARD_MM,
         seed=options["seed"],
+        modality=options["modality"],
+        intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
         bundle = fit_pixelminer(

@@ -101,6 +101,7 @@ class ScanResult:
         blank: removed slices without any content, which are not scored.
         failures: method -> why it gave nothing.
         example: the scored slice nearest to the middle, for pictures.
+        notes: on what was odd about the scan.
     """
 
     name: str
@@ -114,11 +115,13 @@ class ScanResult:
     blank: int
     failures: Mapping[str, str]
     example: Example = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
         """What a reader must know before trusting the numbers; see `overlap_warning`."""
-        return [w for w in [overlap_warning(self.plan, self.thickness_mm)] if w]
+        overlap = overlap_warning(self.plan, self.thickness_mm)
+        return [*([] if overlap is None else [overlap]), *self.notes]
 
 
 def plan_scan(
@@ -301,6 +304,7 @@ def evaluate_scan(
             middle.tests,
             middle.region,
         ),
+        notes=volume.notes,
     )
 
 

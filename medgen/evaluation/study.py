@@ -30,6 +30,8 @@ class Settings:
         binning: grey levels for texture, None for 25 HU in CT and 64 levels otherwise.
         mapped: whether to compare maps of texture features too (MSMFE).
         thickness_mm: of the slices, None for what the files say.
+        modality: what the user says the scans are, see `read_volume`.
+        intercept: instead of the files', likewise.
         seed: of the methods' and the bootstrap's random choices.
     """
 
@@ -39,6 +41,8 @@ class Settings:
     binning: Binning | None = None
     mapped: bool = False
     thickness_mm: float | None = None
+    modality: str | None = None
+    intercept: float | None = None
     seed: int = 0
 
 
@@ -82,13 +86,16 @@ def run_study(
     modalities: dict[str, str] = {}
     for name, path in zip(names, paths, strict=True):
         try:
-            modalities[name] = read_volume(path).modality
+            modalities[name] = read_volume(
+                path, modality=settings.modality, intercept=settings.intercept
+            ).modality
         except MedgenError as error:
             failures[name] = str(error)
     if len(set(modalities.values())) > 1:
         found = ", ".join(f"{modality} in {name}" for name, modality in modalities.items())
         raise EvaluationError(
-            f"All scans of a report must be of one modality, got {found}; evaluate them apart."
+            f"All scans of a report must be of one modality, got {found}; evaluate them apart, or "
+            "say what they are with --modality."
         )
 
     results = []
@@ -151,7 +158,7 @@ def _evaluate(
     executor: Executor | None,
     progress: Progress,
 ) -> ScanResult:
-    scan = read_volume(path)
+    scan = read_volume(path, modality=settings.modality, intercept=settings.intercept)
     plan = plan_scan(
         scan.geometry,
         factor=settings.factor,

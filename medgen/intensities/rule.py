@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from medgen.errors import IntensityError
+from medgen.intensities.guess import UNTOLD, Guess
 from medgen.intensities.modality import MODALITIES, UNKNOWN, Modality
 from medgen.intensities.scale import Scale
 
@@ -68,13 +69,25 @@ class IntensityRule:
         # A constant scan has no contrast to scale; any range that holds its value will do.
         return Scale(low, high if high > low else low + 1 + abs(low), self.levels)
 
-    def require(self, modality: str) -> None:
-        """Raise `IntensityError` if a scan is known to be of another modality than the model's."""
-        if modality not in (self.modality, UNKNOWN.name):
-            other = MODALITIES[modality].title
+    def require(self, modality: str, guess: Guess = UNTOLD) -> None:
+        """Refuse a scan of another modality than the model's.
+
+        Args:
+            modality: the scan's.
+            guess: why that is thought.
+
+        Raises:
+            IntensityError: it is another, or nobody knows which.
+        """
+        if modality == UNKNOWN.name:
+            raise IntensityError(guess.question)
+        if modality != self.modality:
+            other = MODALITIES[modality]
+            choose = f"choose a model for {other.title}, or " if other.is_learnt else ""
             raise IntensityError(
-                f"This model was trained on {self.kind.title} and the scan looks like {other}; "
-                f"choose a model for {other}."
+                f"This model was trained on {self.kind.title} and the scan looks like "
+                f"{other.title}: {guess.words}; {choose}add --modality {self.modality} if it is "
+                f"{self.kind.title}."
             )
 
     def to_json(self) -> dict[str, object]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import medgen
 from medgen.bundles.released import default_model
-from medgen.errors import BundleError, GeometryError, ReadError, WriteError
+from medgen.errors import BundleError, GeometryError, IntensityError, ReadError, WriteError
+from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation import interpolator_named, model_folder
 from medgen.interpolation.bids import Sidecar
 from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
@@ -67,6 +68,7 @@ class Job:
         volume: of a 4-D file, see `read_volume`.
         series: of a folder of DICOM files, likewise.
         modality: what the user says the scan is, likewise.
+        intercept: instead of the file's, likewise.
         samples: fillings to draw; with several, the k-th goes to `output` with `_k` before its
             suffix, and is what the job gives alone with a seed k - 1 higher.
         uncertainty: NIfTI file, or its name without suffix, before whose suffix come `_std`,
@@ -96,6 +98,7 @@ class Job:
     volume: int | None = None
     series: str | None = None
     modality: str | None = None
+    intercept: float | None = None
     samples: int = 1
     uncertainty: Path | None = None
     mask: Path | None = None
@@ -187,9 +190,8 @@ class Job:
             return self
         scan = self.read()
         by_shape = scan.kind.is_categorical
-        return replace(
-            self, model=ShapeBased.name if by_shape else default_model(scan.modality).name
-        )
+        default = ShapeBased if by_shape else default_model(scan.modality, scan.guess)
+        return replace(self, model=default.name)
 
     def read(self) -> Volume:
         """The scan.
@@ -203,6 +205,7 @@ class Job:
             series=self.series,
             gaps=self.fill_gaps,
             modality=self.modality,
+            intercept=self.intercept,
         )
 
     def load_interpolator(self) -> Interpolator:
@@ -305,6 +308,8 @@ def _run(
         )
     states = {path: state_of(path) for path in (job.scan, job.labels) if path is not None}
     before = job.read()
+    if before.kind is UNKNOWN and model_folder(job.model) is not None:
+        raise IntensityError(before.guess.question)
     as_series = writes_series(job.output)
     if job.fill_gaps:
         before, places, plan = plan_gaps(before, STACKING_AXIS)
@@ -312,7 +317,7 @@ def _run(
     else:
         plan = _finer(job, before.geometry)
     _, left_out = in_finer_scan(before.metadata, plan.axis)
-    notes = [*before.metadata.get("notes", ()), *left_out]
+    notes = [*before.notes, *left_out]
     if not (before.is_exact or before.kind.is_categorical):
         notes.append(BEYOND_FLOATS)
     volumes, told, sources = {}, {}, {job.scan: before.metadata["files"]}
@@ -466,6 +471,11 @@ def _source_series(job: Job, before: Volume, plan: SlicePlan) -> Series:
             f"A DICOM series takes new slices between its own (axis {STACKING_AXIS}) only, not "
             f"along axis {plan.axis}; leave out --slice-axis, or choose an output that ends in "
             ".nii.gz."
+        )
+    if job.intercept is not None and before.array.dtype.kind == "f":
+        raise WriteError(
+            "The slices of this series differ in their rescale, so --intercept cannot stand in "
+            "their headers; choose an output that ends in .nii.gz."
         )
     source = find_series(job.scan, job.series, gaps=job.fill_gaps)
     with pydicom_errors(job.scan, "has a malformed DICOM header"):

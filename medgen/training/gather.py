@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from medgen.errors import IntensityError, TrainingError
 from medgen.examples.stacks import Slab, Stack, split, stack_of
-from medgen.intensities.modality import UNKNOWN
+from medgen.intensities.modality import MODALITIES, UNKNOWN
 from medgen.intensities.rule import IntensityRule
 from medgen.volumes import Volume, find_scans, read_volume
 
@@ -22,19 +22,27 @@ SMALLEST_SIDE = 7
 
 @dataclass(frozen=True)
 class TrainingScans:
-    """Slabs that train and slabs that validate, with the intensities of their model."""
+    """Slabs that train and slabs that validate, with the intensities of their model.
+
+    Args:
+        rule: intensities.
+        training: slabs.
+        validation: slabs that are never trained on.
+        told: what the user said of the scans that the files do not, by option.
+    """
 
     rule: IntensityRule
     training: tuple[Slab, ...]
     validation: tuple[Slab, ...]
+    told: Mapping[str, object] = field(default_factory=dict)
 
     def identity(self) -> dict[str, object]:
-        """What must be the same when a run is resumed: every stack's name and a digest of it."""
+        """What must be the same when a run is resumed: what was told, a digest of each stack."""
         stacks = {slab.stack.name: slab.stack for slab in (*self.training, *self.validation)}
         return {
             name: hashlib.sha256(np.ascontiguousarray(stack.unit)).hexdigest()[:16]
             for name, stack in sorted(stacks.items())
-        }
+        } | dict(self.told)
 
     def describe(self) -> list[dict[str, object]]:
         """One row for each slab: scan, slices, spacing and what it is for."""
@@ -59,6 +67,8 @@ def gather_scans(
     image_size: int | None,
     guard_mm: float,
     seed: int,
+    modality: str | None = None,
+    intercept: float | None = None,
 ) -> TrainingScans:
     """Read all scans in `data` and set some aside for validation.
 
@@ -70,6 +80,8 @@ def gather_scans(
         image_size: see `families.vqvae.recipe.VQVAERecipe`.
         guard_mm: distance kept between training and validation slices of one scan.
         seed: of the split.
+        modality: what the user says all scans are, see `read_volume`.
+        intercept: instead of the files', likewise.
 
     Raises:
         TrainingError: no scans, scans of both modalities or of another than the model's, too few
@@ -83,7 +95,10 @@ def gather_scans(
     paths = sorted(path for real, path in found.items() if real not in aside)
     if not paths:
         raise TrainingError("There are no scans to train on besides those set aside to validate.")
-    volumes = {path: read_volume(path) for path in (*paths, *validation_paths)}
+    volumes = {
+        path: read_volume(path, modality=modality, intercept=intercept)
+        for path in (*paths, *validation_paths)
+    }
     rule = rule or _rule_for(volumes, levels)
     namesakes = Counter(path.name for path in volumes)
 
@@ -105,12 +120,14 @@ def gather_scans(
         )
     else:
         training, held_out = split(stacks(paths), guard_mm=guard_mm, seed=seed)
-    return TrainingScans(rule, tuple(training), tuple(held_out))
+    told = {"--modality": modality, "--intercept": intercept}
+    told = {option: value for option, value in told.items() if value is not None}
+    return TrainingScans(rule, tuple(training), tuple(held_out), told)
 
 
 def _stack(volume: Volume, rule: IntensityRule, name: str, image_size: int | None) -> Stack:
     try:
-        rule.require(volume.modality)
+        rule.require(volume.modality, volume.guess)
         stack = stack_of(volume, rule, name, image_size)
     except IntensityError as error:
         raise TrainingError(f"{name}: {error}") from error
@@ -127,8 +144,12 @@ def _rule_for(volumes: dict[Path, Volume], levels: int) -> IntensityRule:
     by_modality: dict[str, list[str]] = {}
     for path, volume in volumes.items():
         by_modality.setdefault(volume.modality, []).append(path.name)
-    known = {modality for modality in by_modality if modality != UNKNOWN.name}
-    if len(known) != 1:
+        if volume.kind is UNKNOWN:
+            raise TrainingError(f"{path.name}: {volume.guess.question}")
+    if len(by_modality) != 1 or not all(MODALITIES[name].is_learnt for name in by_modality):
         found = "; ".join(f"{m}: {', '.join(names)}" for m, names in sorted(by_modality.items()))
-        raise TrainingError(f"A model is trained on scans of one modality, CT or MR; got {found}.")
-    return IntensityRule(known.pop(), levels)
+        raise TrainingError(
+            f"A model is trained on scans of one modality, CT or MR; got {found}; say what all of "
+            "them are with --modality, or leave some out."
+        )
+    return IntensityRule(*by_modality, levels)

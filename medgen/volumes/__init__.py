@@ -5,9 +5,8 @@
 - `format` (str): `NIfTI-1`, `NIfTI-2`, `Analyze`, `MGH`, `NRRD`, `MetaImage` or `DICOM`.
 - `files` (tuple of Path): every file the volume was read from.
 - `volume_index` (int): which volume of a 4-D file this is, from 0.
-- `modality_said` (str): what the user says the scan is, which overrules all else.
 - `modality_tag` (str): Modality of the DICOM header, empty if that has none.
-- `modality_guess` (str): `ct`, `mr` or `unknown`, by the values (`medgen.intensities.guess`).
+- `modality_guess` (`medgen.intensities.guess.Guess`): what the evidence says of the modality.
 - `slice_thickness_mm` (float): SliceThickness, where all slices share it; not their spacing.
 - `missing_slices` (tuple of int): along axis 2, where no slice was acquired and the nearest one
   stands in; only if `read_volume` was told to take gaps.

@@ -22,8 +22,10 @@ def describe(volume: Volume) -> dict[str, object]:
           `slice_spacing_mm`, `slice_thickness_mm`
         - `uncovered_mm`: unscanned space between slices, spacing minus thickness, negative where
           slices overlap
-        - `position_deviation_mm`, `modality`, `modality_said`, `modality_tag`, `modality_guess`,
-          `unit`
+        - `position_deviation_mm`, `modality`, `modality_tag`
+        - `modality_sure`, `modality_guess` (the likeliest kind), `modality_reasons` (list of str):
+          see `medgen.intensities.guess`; None for a volume that was not read
+        - `unit` of physical values, empty where there is none
         - `dtype` (stored), `slope`, `intercept`
         - `minimum`, `maximum`: physical units (HU for CT), of the finite voxels
         - `non_finite`: number of NaN and infinite voxels
@@ -35,6 +37,7 @@ def describe(volume: Volume) -> dict[str, object]:
     axis = geometry.slice_axis
     spacing = geometry.spacing[axis]
     thickness = metadata.get("slice_thickness_mm")
+    guess = metadata.get("modality_guess")
     finite = volume.array[np.isfinite(volume.array)]
     ends = [float(end) * volume.slope + volume.intercept for end in extremes(finite)]
     padding = metadata.get("padding_value")
@@ -55,9 +58,10 @@ def describe(volume: Volume) -> dict[str, object]:
         "uncovered_mm": None if thickness is None else round(spacing - thickness, 6) + 0.0,
         "position_deviation_mm": metadata.get("position_deviation_mm"),
         "modality": volume.modality,
-        "modality_said": metadata.get("modality_said"),
         "modality_tag": metadata.get("modality_tag"),
-        "modality_guess": metadata.get("modality_guess"),
+        "modality_sure": guess and guess.is_sure,
+        "modality_guess": guess and guess.modality,
+        "modality_reasons": guess and list(guess.reasons),
         "unit": volume.kind.unit,
         "dtype": volume.array.dtype.name,
         "slope": volume.slope,

@@ -11,7 +11,7 @@ import numpy as np
 
 from medgen.errors import GeometryError, ReadError, WriteError, printable
 from medgen.intensities.guess import guess_modality
-from medgen.intensities.modality import CT, MODALITIES, MR
+from medgen.intensities.modality import MODALITIES
 from medgen.intensities.padding import guess_padding
 from medgen.storage import move, occupied, staging
 from medgen.volumes.dicom.find import SUFFIXES as DICOM_SUFFIXES
@@ -23,7 +23,7 @@ from medgen.volumes.volume import Volume
 from medgen.volumes.walk import walk
 
 READABLE = (*BY_SUFFIX, *DICOM_SUFFIXES)
-SAMPLED_VOXELS = 2_000_000
+SAMPLED_VOXELS, RUN = 2_000_000, 64
 
 
 def read_volume(
@@ -33,12 +33,12 @@ def read_volume(
     series: str | None = None,
     gaps: bool = False,
     modality: str | None = None,
+    intercept: float | None = None,
 ) -> Volume:
     """Read one scan.
 
-    The modality is the one given; else the one a DICOM header names, unless it says CT and the
-    values look like MR.
-    Where no header names one it is guessed from the values (see `medgen.intensities.guess`).
+    The modality is the one given, else what all evidence agrees on (see
+    `medgen.intensities.guess`); it is `unknown` where there is doubt.
 
     Args:
         path: a NIfTI, Analyze, MGH, NRRD, MetaImage or DICOM file, or a folder with the files of
@@ -48,6 +48,8 @@ def read_volume(
         gaps: read a DICOM series that lacks slices, instead of refusing it: the nearest acquired
             one stands where one is missing, and `metadata["missing_slices"]` tells where.
         modality: what the scan is, where the user says so: a name in `intensities.modality.NAMED`.
+        intercept: physical value of a stored 0, instead of the file's; for scans whose file has
+            lost it, such as CT stored as HU + 1024.
 
     Returns:
         Volume with the voxels as stored, in native byte order.
@@ -86,28 +88,50 @@ def read_volume(
             if printable(str(path)) in str(error):
                 raise
             raise GeometryError(f"{path}: {error}") from error
-        return with_modality(scan, modality)
+        if intercept is not None:
+            scan = with_intercept(scan, intercept)
+        return with_modality(scan, modality, "" if reads_dicom else path.name)
 
 
-def with_modality(scan: Volume, said: str | None = None) -> Volume:
-    """The same scan with its modality checked or guessed, and the padding of CT made known."""
-    # Two million voxels, evenly spread over memory, tell as much as all of them.
-    step = max(1, scan.array.size // SAMPLED_VOXELS)
-    physical = scan.array.ravel(order="K")[::step] * scan.slope + scan.intercept
-    guess = guess_modality(physical)
+def with_intercept(scan: Volume, intercept: float) -> Volume:
+    """The same stored values, read as `slope * stored + intercept`."""
+    metadata = dict(scan.metadata)
+    if "padding_value" in metadata:
+        metadata["padding_value"] += intercept - scan.intercept
+    return replace(scan, intercept=intercept, metadata=metadata)
+
+
+def with_modality(scan: Volume, said: str | None = None, name: str = "") -> Volume:
+    """The same scan with its modality said or guessed, and the padding of CT made known.
+
+    Args:
+        scan: as read.
+        said: what the user says it is.
+        name: of its file.
+    """
+    physical = sampled(scan.array) * scan.slope + scan.intercept
+    guess = guess_modality(
+        physical,
+        said=said,
+        tag=str(scan.metadata.get("modality_tag", "")),
+        intent=scan.metadata.get("nifti", {}).get("intent_code", 0),
+        name=name,
+        eight_bits=scan.array.dtype.itemsize == 1 and not scan.is_scaled,
+    )
     metadata = {**scan.metadata, "modality_guess": guess}
-    modality = scan.modality if scan.metadata.get("modality_tag") else guess
-    if said is not None:
-        modality = metadata["modality_said"] = said
-    elif (scan.modality, guess) == (CT.name, MR.name):
-        modality = guess
-        note = "The header says CT, but the values look like MR; they are taken for MR."
-        metadata["notes"] = (*scan.metadata.get("notes", ()), note)
-    if MODALITIES[modality].absolute and "padding_value" not in metadata:
+    if MODALITIES[guess.taken].absolute and "padding_value" not in metadata:
         padding = guess_padding(physical)
         if padding is not None:
             metadata["padding_value"] = padding
-    return replace(scan, modality=modality, metadata=metadata)
+    return replace(scan, modality=guess.taken, metadata=metadata)
+
+
+def sampled(array: np.ndarray) -> np.ndarray:
+    """About two million voxels, in runs of neighbours spread evenly: they tell as much as all."""
+    flat = array.ravel(order="K")
+    step = -(-flat.size // SAMPLED_VOXELS)
+    whole = flat.size - flat.size % RUN
+    return flat if step <= 1 else flat[:whole].reshape(-1, RUN)[::step].ravel()
 
 
 def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from medgen.errors import GeometryError
+from medgen.intensities.guess import UNTOLD, Guess
 from medgen.intensities.modality import MODALITIES, Modality
 from medgen.volumes.geometry import Geometry
 
@@ -63,6 +64,17 @@ class Volume:
     def kind(self) -> Modality:
         """What there is to know of its modality."""
         return MODALITIES[self.modality]
+
+    @property
+    def guess(self) -> Guess:
+        """Why it is of that modality."""
+        return self.metadata.get("modality_guess", UNTOLD)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user on what is odd about the scan."""
+        doubt = () if self.guess is UNTOLD or not self.guess.note else (self.guess.note,)
+        return (*self.metadata.get("notes", ()), *doubt)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from medgen.bundles import released
 from medgen.bundles.released import default_model, released_models
 from medgen.cli import main
-from medgen.errors import BundleError
+from medgen.errors import BundleError, IntensityError
 from medgen.interpolation import interpolator_named
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +39,11 @@ def test_a_model_goes_by_its_name_wherever_one_stands(tmp_path, monkeypatch):
 def test_the_default_follows_the_modality(monkeypatch):
     monkeypatch.setattr(released, "DEFAULT", {"ct": "ct-two-stage", "mr": "no-such-model"})
     assert default_model("ct").name == "ct-two-stage"
-    for modality in ("mr", "unknown"):
-        with pytest.raises(BundleError, match=f"modality {modality}; name one with --model"):
+    for modality, title in (("mr", "MR"), ("labels", "a label map")):
+        with pytest.raises(BundleError, match=f"like {title}, for which no model comes with"):
             default_model(modality)
+    with pytest.raises(IntensityError, match="say what it is with --modality ct, mr or labels"):
+        default_model("unknown")
 
 
 def test_what_is_installed_has_the_models_inside(tmp_path):

@@ -40,7 +40,8 @@ def test_prints_what_the_scan_is(ct):
         "spacing       0.7 x 0.9 x 4.25 mm\n"
         "orientation   LPS, 0 degrees oblique\n"
         "slices        6 along axis 2, 4.25 mm apart\n"
-        "modality      ct (by its values)\n"
+        "modality      ct (sure: its name says ct, and 25.0% of its values lie near -1000 and "
+        "69.2% between -150 and 150, as air and soft tissue do in HU)\n"
         "stored        int16, times 1 plus -1024\n"
         "values        -3024 to 1976 HU\n"
         "padding       -3024 HU in 5.0% of the voxels\n"
@@ -63,9 +64,14 @@ def test_prints_json(ct):
         "uncovered_mm": None,
         "position_deviation_mm": None,
         "modality": "ct",
-        "modality_said": None,
-        "modality_tag": None,
+        "modality_sure": True,
         "modality_guess": "ct",
+        "modality_reasons": [
+            "its name says ct",
+            "25.0% of its values lie near -1000 and 69.2% between -150 and 150, as air and soft "
+            "tissue do in HU",
+        ],
+        "modality_tag": None,
         "unit": "HU",
         "dtype": "int16",
         "slope": 1.0,
@@ -82,7 +88,7 @@ def test_prints_json(ct):
 def test_the_user_overrules_the_guess(ct):
     lines = info(ct, "--modality", "mr").output.splitlines()
     assert lines[5:8] == [
-        "modality      mr (as you say)",
+        "modality      mr (sure: you say so)",
         "stored        int16, times 1 plus -1024",
         "values        -3024 to 1976",
     ]
@@ -98,7 +104,7 @@ def test_non_finite_voxels_and_notes(tmp_path):
     nib.save(image, tmp_path / "a.nii")
     lines = info(tmp_path / "a.nii").output.splitlines()
     assert lines[5:] == [
-        "modality      mr (by its values)",
+        "modality      mr (sure: its 117 values from 2.52101 to 100 have no unit, as those of MR)",
         "stored        float32",
         "values        2.52101 to 100",
         "non-finite    3 voxels are NaN or infinite",
@@ -127,10 +133,10 @@ def test_a_series(shared_data):
         "slices        17 along axis 2, 2 mm apart\n"
         "thickness     2 mm, slices touch\n"
         "positions     at most 0.000 mm off a regular grid\n"
-        "modality      mr (header says CT, values mr)\n"
+        "modality      unknown (perhaps mr: its DICOM header says CT, and yet its 616 values from "
+        "0 to 696 have no unit, as those of MR)\n"
         "stored        int16\n"
         "values        0 to 696\n"
-        "note          The header says CT, but the values look like MR; they are taken for MR.\n"
     )
     overlapping = info(shared_data / "dicom" / "ct_siemens_2mm_overlap_j2k").output
     assert "thickness     3 mm, 1 mm overlap\n" in overlapping

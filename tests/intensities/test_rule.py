@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import IntensityError
+from medgen.intensities.guess import Guess
 from medgen.intensities.rule import MR_PERCENTILES, IntensityRule
 
 CT = IntensityRule("ct")
@@ -53,12 +54,23 @@ def test_voxels_that_are_not_finite_are_counted_and_refused(rule):
 
 
 def test_a_scan_of_the_other_modality_is_refused():
-    for modality in ("mr", "unknown"):
-        MR.require(modality)
-    with pytest.raises(IntensityError, match="trained on MR and the scan looks like CT"):
-        MR.require("ct")
-    with pytest.raises(IntensityError, match=r"trained on CT .* choose a model for MR"):
-        CT.require("mr")
+    MR.require("mr")
+    guess = Guess("ct", True, ("its DICOM header says CT",))
+    with pytest.raises(IntensityError) as error:
+        MR.require("ct", guess)
+    assert str(error.value) == (
+        "This model was trained on MR and the scan looks like CT: its DICOM header says CT; choose "
+        "a model for CT, or add --modality mr if it is MR."
+    )
+    with pytest.raises(IntensityError, match=r"looks like a label map: .*; add --modality ct if"):
+        CT.require("labels", guess)
+
+
+def test_a_scan_of_unknown_modality_is_asked_for():
+    guess = Guess("mr", False, ("its values tell nothing",))
+    for rule in (CT, MR):
+        with pytest.raises(IntensityError, match="its values tell nothing; say what it is with"):
+            rule.require("unknown", guess)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,32 @@ def test_what_the_user_says_a_scan_is_overrules_its_values(tmp_path):
     assert read_volume(tmp_path / "a.nii").modality == "ct"
     for name in ("ct", "mr", "labels"):
         scan = read_volume(tmp_path / "a.nii", modality=name)
-        assert (scan.modality, scan.metadata["modality_said"]) == (name, name)
-        assert scan.metadata["modality_guess"] == "ct"
-    assert "modality_said" not in read_volume(tmp_path / "a.nii").metadata
+        assert (scan.modality, scan.guess.words) == (name, "you say so")
+
+
+def test_the_name_and_the_intent_are_evidence(tmp_path):
+    brain = np.where(np.arange(60).reshape(3, 4, 5) % 2, 30 + np.arange(60).reshape(3, 4, 5) % 9, 0)
+    scan = SCAN.with_array(brain.astype(np.int16), SCAN.geometry)
+    write_volume(scan, tmp_path / "a.nii")
+    write_volume(scan, tmp_path / "a_ct.nii")
+    assert read_volume(tmp_path / "a.nii").modality == "unknown"
+    assert read_volume(tmp_path / "a_ct.nii").modality == "ct"
+    pieces = np.repeat(np.arange(12).reshape(3, 4, 1), 5, axis=2).astype(np.uint8)
+    write_volume(
+        replace(SCAN.with_array(pieces, SCAN.geometry), metadata={"nifti": {"intent_code": 1002}}),
+        tmp_path / "b.nii",
+    )
+    labels = read_volume(tmp_path / "b.nii")
+    assert labels.guess.words.startswith("its NIfTI intent says labels, and")
+
+
+def test_an_intercept_that_the_file_lacks_keeps_stored_values(tmp_path):
+    shifted = SCAN.with_array(np.where(SCAN.array % 2, 24, 1064).astype(np.uint16), SCAN.geometry)
+    write_volume(shifted, tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii").modality != "ct"
+    scan = read_volume(tmp_path / "a.nii", intercept=-1024)
+    assert (scan.modality, scan.intercept) == ("ct", -1024.0)
+    np.testing.assert_array_equal(scan.array, shifted.array)
+    assert set(np.unique(scan.physical())) == {-1000, 40}
+    write_volume(scan, tmp_path / "b.nii")
+    assert read_volume(tmp_path / "b.nii").modality == "ct"  # the file says it from now on

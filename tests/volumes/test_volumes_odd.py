@@ -57,11 +57,11 @@ ODD = {
         (122, 101, 1), (3, 3, 3), "RAS", "int16", (-1024, 1189), "ct"
     ),
     "ct_uint8_oblique_pitch.nii.gz": Read(
-        (175, 248, 58), (0.8125, 0.8125, 2.3966), "RAS", "uint8", (0, 255), "mr"
+        (175, 248, 58), (0.8125, 0.8125, 2.3966), "RAS", "uint8", (0, 255), "unknown"
     ),
     "ct_zero_spacing_no_affine.nii": "has no affine.*set one",
     "mask_header_extension.nii.gz": Read(
-        (161, 191, 151), (1, 1, 1), "LPI", "uint8", (0, 1), "unknown"
+        (161, 191, 151), (1, 1, 1), "LPI", "uint8", (0, 1), "labels"
     ),
     "mr_20slices.mgz": MR,
     "mr_20slices_negative.nii.gz": MR,
@@ -92,7 +92,9 @@ ODD = {
     "mr_be_int16_small.nii": Read(
         (33, 41, 25), (2, 2, 2), "LAS", "int16", (None, None), "mr"
     ),
-    "mr_be_uint8_avg152.nii.gz": Read((91, 109, 91), (2, 2, 2), "LAS", "uint8", (0, 255), "mr"),
+    "mr_be_uint8_avg152.nii.gz": Read(
+        (91, 109, 91), (2, 2, 2), "LAS", "uint8", (0, 255), "unknown"
+    ),
     "mr_breast_int16.nrrd": Read(
         (45, 120, 21), (0.664062, 0.664062, 2.1), "LPS", "int16", (6, 248), "mr"
     ),
@@ -110,7 +112,7 @@ ODD = {
     ),
     "not_nifti.nii": "not a readable NIfTI",
     "stat_4d_int8_slope.nii.gz": Several(
-        10, Read((91, 109, 91), (2, 2, 2), "RPI", "int8", (None, None), "unknown")
+        10, Read((91, 109, 91), (2, 2, 2), "RPI", "int8", (None, None), "labels")
     ),
     "stat_be_float32_negative.nii.gz": STAT,
     "stat_int16_slope_negative.nii.gz": Read(
@@ -120,7 +122,7 @@ ODD = {
     "tiny_5d_uint8_slope.nii": Several(
         3, Read((1, 2, 3), (1, 1, 1), "PSR", "uint8", (None, None), "unknown")
     ),
-    "tiny_anisotropic.nii.gz": Read((4, 5, 7), (1, 3, 2), "RAS", "uint8", (None, None), "unknown"),
+    "tiny_anisotropic.nii.gz": Read((4, 5, 7), (1, 3, 2), "RAS", "uint8", (None, None), "labels"),
     "tiny_test.mgz": Several(
         2, Read((3, 4, 5), (3.7417, 3.7417, 3.7417), "SAR", "float32", (None, None), "unknown")
     ),

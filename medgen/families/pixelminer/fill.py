@@ -119,7 +119,7 @@ class PixelMinerInterpolator:
         """
         if self.decode == "mean" and samples > 1:
             raise BundleError("The mean does not vary; ask for one sample, or decode samples.")
-        self.bundle.rule.require(stack.modality)
+        self.bundle.rule.require(stack.modality, stack.guess)
         levels, scale = self._levels(stack)
         box = _occupied(levels)
         at_once = max(1, PIXELS_AT_ONCE // max(1, levels[0][box].size))

@@ -93,7 +93,7 @@ class TwoStage:
                 f"{self.name} is a two-stage model and cannot tell the uncertainty of pixels; "
                 "use a PixelMiner."
             )
-        self.bundle.rule.require(stack.modality)
+        self.bundle.rule.require(stack.modality, stack.guess)
         model = codes_of(self.bundle)
         size = model.recipe.image_size
         if size is not None and stack.shape[1:] != (size, size):

@@ -54,7 +54,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
     Raises:
         IntensityError: a scan of another modality, or NaN or infinite voxels.
     """
-    bundle.rule.require(volume.modality)
+    bundle.rule.require(volume.modality, volume.guess)
     model = codes_of(bundle)
     size = model.recipe.image_size
     if size is not None:

@@ -294,6 +294,11 @@ class DerivedSlices:
 
     def _fill(self, header: Dataset, k: int) -> None:
         pixels = self.pixels(k)
+        volume = self.volume
+        if volume.array.dtype.kind != "f" and volume.intercept != self.source.frames[0].intercept:
+            # The user has said what the headers lack.
+            header.RescaleSlope = DSfloat(volume.slope, auto_format=True)
+            header.RescaleIntercept = DSfloat(volume.intercept, auto_format=True)
         header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
         header.Rows, header.Columns = pixels.shape
         bits = 8 * pixels.dtype.itemsize

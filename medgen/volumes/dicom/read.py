@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import quoted
-from medgen.intensities.modality import CT, LABELS, MR, UNKNOWN
 from medgen.memory import require_memory
 from medgen.volumes.dicom.codec import Codecs
 from medgen.volumes.dicom.decode import decode, fitting_dtype
@@ -17,8 +16,6 @@ from medgen.volumes.dicom.frames import Frame, padding_of, pydicom_errors
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.reading import choose_volume
 from medgen.volumes.volume import Volume
-
-TAGGED = {"CT": CT, "MR": MR, "SEG": LABELS}  # what Modality says in a header
 
 
 def read_dicom(
@@ -81,7 +78,6 @@ def read_dicom(
         Geometry(array.shape, found.affine),
         slope=slope,
         intercept=intercept,
-        modality=TAGGED.get(tag, UNKNOWN).name,
         metadata=metadata,
     )
 

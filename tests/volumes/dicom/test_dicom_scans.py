@@ -39,7 +39,9 @@ SERIES = {
         (256, 256, 12), (0.859375, 0.859375, 7.0004991), "LPS", "int16", (0, 1059), "mr", 0
     ),
     "mr_hitachi_signed": Read((64, 64, 4), (2.34375, 2.34375, 4), "PIR", "int16", (0, 1537), "mr"),
-    "mr_labelled_ct_2mm_17slices": Read((88, 128, 17), (2, 2, 2), "RAS", "int16", (0, 696), "mr"),
+    "mr_labelled_ct_2mm_17slices": Read(
+        (88, 128, 17), (2, 2, 2), "RAS", "int16", (0, 696), "unknown"
+    ),
     "mr_mixed_orientation": "different orientations",
     "mr_multiframe_hyperfine": Read((112, 138, 8), (1.59, 1.61, 5), "LPS", "uint16", RAMP, "mr"),
     "mr_multiframe_philips_enhanced": Read(

@@ -62,13 +62,22 @@ def test_one_slice_takes_its_thickness_for_spacing(tmp_path):
 def test_a_modality_that_the_values_belie(tmp_path):
     folder = series(tmp_path / "scan", RescaleIntercept=0)
     scan = read_volume(folder)
-    assert scan.modality == "mr"
-    assert scan.metadata["modality_tag"] == "CT"
-    assert scan.metadata["modality_guess"] == "mr"
-    assert "taken for MR" in scan.metadata["notes"][0]
+    assert (scan.modality, scan.metadata["modality_tag"]) == ("unknown", "CT")
+    assert (scan.guess.modality, scan.guess.is_sure) == ("mr", False)
+    assert scan.notes == (scan.guess.note,)
+    assert "its DICOM header says CT, and yet its 116 values from 11 to" in scan.guess.note
+    assert read_volume(folder, modality="mr").modality == "mr"
 
 
-@pytest.mark.parametrize(("tag", "modality"), [("MR", "mr"), ("PT", "unknown"), ("", "ct")])
+def test_an_intercept_that_the_headers_lack(tmp_path):
+    folder = series(tmp_path / "scan", RescaleIntercept=0, PixelPaddingValue=3)
+    scan = read_volume(folder, intercept=-1024)
+    assert (scan.slope, scan.intercept, scan.modality) == (1.0, -1024.0, "ct")
+    np.testing.assert_array_equal(scan.array, VOXELS)
+    assert scan.metadata["padding_value"] == 3 - 1024
+
+
+@pytest.mark.parametrize(("tag", "modality"), [("MR", "mr"), ("PT", "unknown"), ("", "unknown")])
 def test_modality_is_the_headers_or_else_a_guess(tmp_path, tag, modality):
     assert read_volume(series(tmp_path / "scan", Modality=tag)).modality == modality
 
