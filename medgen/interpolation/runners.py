@@ -74,7 +74,8 @@ def attempt(job: Job) -> Result:
         known = isinstance(error, MedgenError)
         line = str(error) if known else f"A bug in medgen: {type(error).__name__}: {error}"
         return Result(job.scan, " ".join(line.split()), "failed")
-    return Result(job.scan, outcome.line)
+    notes = "".join(f" Note: {sentence}" for sentence in outcome.notes)
+    return Result(job.scan, outcome.line + notes)
 
 
 def options_of(job: Job) -> Job:

@@ -157,7 +157,8 @@ def test_broken_voxels_are_refused(tmp_path):
     array = np.random.default_rng(0).normal(0, 9, (4, 5, 6)).astype(np.float32)
     array[1, 2, 3] = np.nan
     nib.save(nib.Nifti1Image(array, np.diag((1, 1, 3, 1))), tmp_path / "nan.nii")
-    result = run(tmp_path / "nan.nii", "-o", tmp_path / "out.nii", "--model", "linear")
+    options = ("--model", "linear", "--modality", "mr")
+    result = run(tmp_path / "nan.nii", "-o", tmp_path / "out.nii", *options)
     assert_refused(result, "Of 120 voxels 1 are NaN or infinite")
     assert not (tmp_path / "out.nii").exists()
 
