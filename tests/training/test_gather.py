@@ -20,9 +20,9 @@ def data(tmp_path):
     return tmp_path
 
 
-def gather(*paths, validation=(), rule=None, image_size=None, seed=0):
+def gather(*paths, validation=(), rule=None, image_size=None, seed=0, **told):
     return gather_scans(
-        paths, validation, rule=rule, image_size=image_size, guard_mm=30.0, seed=seed
+        paths, validation, rule=rule, image_size=image_size, guard_mm=30.0, seed=seed, **told
     )
 
 
@@ -100,15 +100,30 @@ def test_the_rule_of_a_model_is_kept(data):
 def test_a_broken_scan_is_named(data):
     broken(data / "nan.nii")
     with pytest.raises(TrainingError, match=r"nan\.nii: The scan has 8 NaN or infinite voxels"):
-        gather(data)
+        gather(data, modality="ct")
 
 
 def test_a_scan_of_slivers_is_named(data):
     broken(data / "thin.nii", shape=(5, 90, 6), value=-500)
     with pytest.raises(TrainingError, match=r"thin\.nii has slices of 5 x 90 pixels"):
-        gather(data)
+        gather(data, modality="ct")
     # As axial squares they are large enough.
-    assert gather(data, image_size=16).training[0].stack.unit.shape[1:] == (16, 16)
+    small = gather(data, image_size=16, modality="ct")
+    assert small.training[0].stack.unit.shape[1:] == (16, 16)
+
+
+def test_a_scan_of_a_kind_that_is_not_sure_is_asked_for(data):
+    broken(data / "dim.nii", value=-500)
+    with pytest.raises(TrainingError, match=r"dim\.nii: It is not sure what kind of scan this is"):
+        gather(data)
+
+
+def test_what_was_told_is_part_of_the_identity(data):
+    plain, told = gather(data / "first"), gather(data / "first", modality="ct")
+    assert told.identity() == plain.identity() | {"--modality": "ct"}
+    mr = gather(data / "first", modality="mr", intercept=-1024.0)
+    assert mr.rule.modality == "mr"
+    assert mr.told == {"--modality": "mr", "--intercept": -1024.0}
 
 
 def test_no_scans(data):

@@ -111,6 +111,16 @@ def test_same_voxels_at_the_same_places_as_nifti(scan, tmp_path, options):
         np.testing.assert_allclose(np.array(lps) * [-1, -1, 1], ras, atol=1e-4)
 
 
+def test_an_intercept_that_the_user_says_stands_in_every_header(scan, tmp_path):
+    shifted = save(tmp_path / "shifted", [scanned(k, RescaleIntercept=0) for k in range(COUNT)])
+    out = made(shifted, tmp_path / "out", intercept=-1024.0)
+    usual = made(scan, tmp_path / "usual")
+    for ours, theirs in zip(out, usual, strict=True):
+        assert (float(ours.RescaleSlope), float(ours.RescaleIntercept)) == (1.0, -1024.0)
+        assert ours.PixelData == theirs.PixelData
+    assert read_volume(tmp_path / "out").intercept == -1024.0
+
+
 def test_acquired_slices_keep_bytes_and_places(scan, tmp_path):
     out = made(scan, tmp_path / "out")
     assert len(out) == 2 * COUNT - 1
