@@ -50,7 +50,9 @@ class Testimony:
 
 def by_tag(tag: str) -> Testimony | None:
     """What Modality of a DICOM header says, None if it is empty."""
-    return Testimony(TAGS.get(tag, UNKNOWN), f"its DICOM header says {quoted(tag)}") if tag else None
+    return (
+        Testimony(TAGS.get(tag, UNKNOWN), f"its DICOM header says {quoted(tag)}") if tag else None
+    )
 
 
 def by_intent(code: int) -> Testimony | None:
