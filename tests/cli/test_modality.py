@@ -132,8 +132,12 @@ def test_labels_are_not_invented(scans, model, tmp_path):
         error = refused(
             "interpolate", scans / "labels.nii", "-o", tmp_path / "out.nii", "--model", method
         )
-        assert "looks like a label map: its name says labels, and its values are 4 whole" in error
+        assert "makes new values, but the scan is a label map" in error
     assert not list(tmp_path.iterdir())
+    out = tmp_path / "out.nii"
+    result = succeed("interpolate", scans / "labels.nii", "-o", out)
+    assert "by shape, from" in result.stdout
+    assert set(np.unique(read_volume(out).array)) == {0, 1, 2, 3}
 
 
 def test_every_other_command_asks_and_obeys(scans, model, tmp_path):
