@@ -9,6 +9,8 @@ from scipy.ndimage import label
 
 from medgen.intensities.modality import Modality
 
+# What a voxel holds; the last, what may turn out to be one of the two before.
+MEASURED, BACKGROUND, PADDING, CANDIDATE = range(4)
 # Shares that tell a background: of the voxels at the borders of the slices, of all voxels, and of
 # the voxels beside one of the background in its slice. Of 60 scans looked at, those with an exact
 # background have 0.91 or more of the last and those with noise 0.84 or less.
@@ -26,12 +28,21 @@ class Outside:
     """Voxels of acquired slices that show nothing of the patient.
 
     Args:
-        padding: bool `(n, rows, cols)`, where nothing was measured.
-        background: likewise, the surroundings of the patient where they hold one exact value.
+        kinds: uint8 `(n, rows, cols)`: `PADDING` where nothing was measured, `BACKGROUND` in the
+            surroundings of the patient where they hold one exact value, else `MEASURED`.
     """
 
-    padding: np.ndarray
-    background: np.ndarray
+    kinds: np.ndarray
+
+    @property
+    def padding(self) -> np.ndarray:
+        """Where nothing was measured, bool `(n, rows, cols)`."""
+        return self.kinds == PADDING
+
+    @property
+    def background(self) -> np.ndarray:
+        """Where the surroundings hold one exact value, bool `(n, rows, cols)`."""
+        return self.kinds == BACKGROUND
 
     def held(self, position: float) -> tuple[np.ndarray, int]:
         """Which voxels of a slice between acquired ones an interpolator has no say in.
@@ -49,10 +60,11 @@ class Outside:
         before = int(position)
         weight = position - before
         nearest = before + int(weight > 0.5)
-        padding = self.padding[nearest]
+        first, second = self.kinds[before : before + 2]
+        padding = self.kinds[nearest] == PADDING
         if abs(weight - 0.5) < HALF_WAY:
-            padding = self.padding[before] & self.padding[before + 1]
-        return padding | (self.background[before] & self.background[before + 1]), nearest
+            padding = (first == PADDING) & (second == PADDING)
+        return padding | ((first == BACKGROUND) & (second == BACKGROUND)), nearest
 
     def without_padding(self, values: np.ndarray, nothing: float) -> None:
         """Put into `values`, in place, what an interpolator is to take for them where they pad.
@@ -65,15 +77,15 @@ class Outside:
             values: `(n, rows, cols)`, of the acquired slices.
             nothing: what air, or no signal, is.
         """
-        slices = np.arange(len(values))[:, None]
-        never = self.padding.all(axis=0)
-        values[:, never] = nothing
-        for row in np.flatnonzero((self.padding.any(axis=0) & ~never).any(axis=1)):
-            cols = np.flatnonzero(self.padding[:, row].any(axis=0) & ~never[row])
-            padded = self.padding[:, row, cols]
-            far = 2 * len(values)
-            earlier = np.maximum.accumulate(np.where(padded, -far, slices), axis=0)
-            later = np.minimum.accumulate(np.where(padded, far, slices)[::-1], axis=0)[::-1]
+        slices, far = np.arange(len(values))[:, None], 2 * len(values)
+        for row in range(values.shape[1]):
+            padded = self.kinds[:, row] == PADDING
+            never = padded.all(axis=0)
+            values[:, row, never] = nothing
+            cols = np.flatnonzero(padded.any(axis=0) & ~never)
+            earlier = np.maximum.accumulate(np.where(padded[:, cols], -far, slices), axis=0)
+            later = np.where(padded[:, cols], far, slices)
+            later = np.minimum.accumulate(later[::-1], axis=0)[::-1]
             source = np.where(slices - earlier <= later - slices, earlier, later)
             values[:, row, cols] = values[source, row, cols]
 
@@ -95,54 +107,79 @@ def find_outside(values: np.ndarray, kind: Modality, *, declared: float | None =
         kind: of the scan. Label maps have neither: all of their values are names.
         declared: what the scan says padding is, None if nothing.
     """
-    padding = np.zeros(values.shape, bool)
+    # Slice by slice, here and below, as a scan may fill half the memory.
+    kinds = np.zeros(values.shape, np.uint8)
+    if kind.is_categorical:
+        return Outside(kinds)
     if kind.padding_below is not None:
-        padding |= values < kind.padding_below
-    if declared is not None and not kind.is_categorical:
-        padding |= _surroundings(values == values.dtype.type(declared), padding)
-    background = np.zeros_like(padding)
-    value = None if kind.is_categorical else _value_on_borders(values, padding)
+        for image, of in zip(values, kinds, strict=True):
+            of[image < kind.padding_below] = PADDING
+    if declared is not None:
+        _reach(kinds, values, values.dtype.type(declared))
+        _decide(kinds, PADDING)
+    value = _value_on_borders(values, kinds)
     if value is not None:
-        background = _surroundings(values == value, padding)
-        background &= background.mean() >= OF_VOXELS
-    return Outside(padding, background)
+        _reach(kinds, values, value)
+        _decide(kinds, BACKGROUND, least=OF_VOXELS * values.size)
+    return Outside(kinds)
 
 
-def _value_on_borders(values: np.ndarray, padding: np.ndarray) -> float | None:
+def _value_on_borders(values: np.ndarray, kinds: np.ndarray) -> float | None:
     """The value most frequent where a slice, or what is measured of it, ends; None if none is."""
-    ends = np.zeros_like(padding)
-    ends[:, [0, -1]] = ends[:, :, [0, -1]] = True
-    for axis in (1, 2):
-        ours, theirs = (np.moveaxis(voxels, axis, 0) for voxels in (ends, padding))
-        ours[1:] |= theirs[:-1]
-        ours[:-1] |= theirs[1:]
-    found, counts = np.unique(values[ends & ~padding], return_counts=True)
+    at_ends = [image[_ends(of)] for image, of in zip(values, kinds, strict=True)]
+    found, counts = np.unique(np.concatenate(at_ends), return_counts=True)
     if not counts.size or counts.max() < ON_BORDERS * counts.sum():
         return None
     return found[counts.argmax()]
 
 
-def _surroundings(holds: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    """Of the voxels that hold a value, those around the patient; none if they do not fill it.
+def _ends(kinds: np.ndarray) -> np.ndarray:
+    """Where a slice, or what is measured of it, ends, bool `(rows, cols)`; not in padding."""
+    padding = kinds == PADDING
+    ends = np.zeros_like(padding)
+    ends[[0, -1]] = ends[:, [0, -1]] = True
+    for ours, theirs in ((ends, padding), (ends.T, padding.T)):
+        ours[1:] |= theirs[:-1]
+        ours[:-1] |= theirs[1:]
+    return ends & ~padding
 
-    Args:
-        holds: bool `(n, rows, cols)`.
-        padding: likewise; leads on to the borders, too.
+
+def _reach(kinds: np.ndarray, values: np.ndarray, value: float) -> None:
+    """Make candidates of the voxels that hold `value` and are connected to an end of their slice.
+
+    Voxels are connected by their sides, within slices and from slice to slice.
     """
-    parts, count = label(holds | padding)
-    reached = np.zeros(count + 1, bool)
-    for ends in (parts[:, [0, -1]], parts[:, :, [0, -1]]):
-        reached[ends] = True
-    reached[0] = False
-    around = reached[parts] & holds
-    joined = around | padding
-    alike = neighbours = 0
-    for axis in (1, 2):
-        ours, theirs = (np.moveaxis(voxels, axis, 0) for voxels in (around, joined))
-        alike += np.count_nonzero(ours[:-1] & theirs[1:]) + np.count_nonzero(ours[1:] & theirs[:-1])
-        neighbours += np.count_nonzero(ours[:-1]) + np.count_nonzero(ours[1:])
-    fills = neighbours > 0 and alike >= BESIDE * neighbours
-    return around if fills else np.zeros_like(around)
+    order, grows = list(range(len(kinds))), True
+    while grows:
+        grows = False
+        for k in order:
+            holds = (values[k] == value) & (kinds[k] == MEASURED)
+            touched = _ends(kinds[k])
+            for other in kinds[max(k - 1, 0) : k + 2]:
+                touched |= other == CANDIDATE
+            touched &= holds
+            if touched.any():
+                parts, count = label(holds)
+                reached = np.zeros(count + 1, bool)
+                reached[parts[touched]] = True
+                kinds[k][reached[parts]] = CANDIDATE
+                grows = True
+        order.reverse()
+
+
+def _decide(kinds: np.ndarray, kind: int, least: float = 0) -> None:
+    """Make candidates what they are taken for, if they fill the surroundings, and else measured."""
+    count = alike = neighbours = 0
+    for of in kinds:
+        around, joined = of == CANDIDATE, of >= PADDING
+        count += np.count_nonzero(around)
+        for ours, theirs in ((around, joined), (around.T, joined.T)):
+            alike += np.count_nonzero(ours[:-1] & theirs[1:])
+            alike += np.count_nonzero(ours[1:] & theirs[:-1])
+            neighbours += np.count_nonzero(ours[:-1]) + np.count_nonzero(ours[1:])
+    fill = neighbours > 0 and alike >= BESIDE * neighbours and count >= least
+    for of in kinds:
+        of[of == CANDIDATE] = kind if fill else MEASURED
 
 
 def guess_padding(physical: np.ndarray) -> float | None:

@@ -13,8 +13,8 @@ from medgen.volumes import itk
 from medgen.volumes.files import suffix_of
 from medgen.volumes.volume import Volume
 
-# Of `stack_slices` beside the values: flags, and the parts of what is connected to the borders.
-OUTSIDE_BYTES = 8
+# Of `stack_slices` beside the values: what is padding and background.
+OUTSIDE_BYTES = 1
 # Of the stack's levels or codes in a model, and of what finding its scale takes.
 MODEL_BYTES = 10
 # Of the uncertainty: four maps in float32, and the scan in it.

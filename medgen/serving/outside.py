@@ -41,16 +41,16 @@ class GraphOutside:
 def find_outside(values: tf.Tensor, kind: Modality) -> GraphOutside:
     """`intensities.padding.find_outside` of `(n, rows, cols)` float32; nothing is declared."""
     padding = is_padding(values, kind)
-    ends = _at_borders(values)
     beside = tf.pad(padding, [[0, 0], [1, 1], [1, 1]])
     beside = beside[:, :-2, 1:-1] | beside[:, 2:, 1:-1] | beside[:, 1:-1, :-2] | beside[:, 1:-1, 2:]
-    at_ends = tf.boolean_mask(values, (ends | beside) & ~padding)
+    ends = (_at_borders(values) | beside) & ~padding
+    at_ends = tf.boolean_mask(values, ends)
     found, _, counts = tf.unique_with_counts(tf.sort(at_ends))
     most = tf.cast(tf.reduce_max(tf.concat([[0], counts], 0)), tf.float64)
     is_frequent = (most > 0) & (most >= ON_BORDERS * tf.cast(tf.size(at_ends), tf.float64))
 
     def background():
-        around = _surroundings(values == found[tf.argmax(counts)], padding)
+        around = _surroundings(values == found[tf.argmax(counts)], ends, padding)
         return around & (_count(around) >= OF_VOXELS * tf.cast(tf.size(around), tf.float64))
 
     return GraphOutside(padding, tf.cond(is_frequent, background, lambda: tf.zeros_like(padding)))
@@ -63,18 +63,16 @@ def is_padding(values: tf.Tensor, kind: Modality) -> tf.Tensor:
     return values < kind.padding_below
 
 
-def _surroundings(holds: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
-    joined = holds | padding
+def _surroundings(holds: tf.Tensor, ends: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
+    """What holds a value and is connected to `ends`, if it fills that; else nothing."""
 
     def spread(reached, _):
         further = reached
         for axis in range(3):
-            further = _along_runs(further, joined, axis)
+            further = _along_runs(further, holds, axis)
         return further, tf.reduce_any(further != reached)
 
-    seeds = joined & _at_borders(joined)
-    reached, _ = tf.while_loop(lambda _, goes_on: goes_on, spread, (seeds, tf.constant(True)))
-    around = reached & holds
+    around, _ = tf.while_loop(lambda _, grows: grows, spread, (holds & ends, tf.constant(True)))
     joined = around | padding
     alike = _count(around[:, :-1] & joined[:, 1:]) + _count(around[:, 1:] & joined[:, :-1])
     alike += _count(around[..., :-1] & joined[..., 1:]) + _count(around[..., 1:] & joined[..., :-1])
@@ -83,16 +81,16 @@ def _surroundings(holds: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
     return around & (neighbours > 0) & (alike >= BESIDE * neighbours)
 
 
-def _along_runs(reached: tf.Tensor, joined: tf.Tensor, axis: int) -> tf.Tensor:
-    """All of every run of `joined` along `axis` of which some is reached."""
+def _along_runs(reached: tf.Tensor, holds: tf.Tensor, axis: int) -> tf.Tensor:
+    """All of every run of `holds` along `axis` of which some is reached."""
     there, back = [((1, 2, 0), (2, 0, 1)), ((0, 2, 1), (0, 2, 1)), ((0, 1, 2), (0, 1, 2))][axis]
-    joined, reached = tf.transpose(joined, there), tf.transpose(reached, there)
-    before = tf.pad(joined[..., :-1], [[0, 0], [0, 0], [1, 0]])
-    run = tf.cumsum(tf.reshape(tf.cast(joined & ~before, tf.int32), [-1]))
+    holds, reached = tf.transpose(holds, there), tf.transpose(reached, there)
+    before = tf.pad(holds[..., :-1], [[0, 0], [0, 0], [1, 0]])
+    run = tf.cumsum(tf.reshape(tf.cast(holds & ~before, tf.int32), [-1]))
     hit = tf.math.unsorted_segment_max(
         tf.reshape(tf.cast(reached, tf.int32), [-1]), run, tf.reduce_max(run) + 1
     )
-    further = tf.reshape(tf.gather(hit, run) > 0, tf.shape(joined)) & joined
+    further = tf.reshape(tf.gather(hit, run) > 0, tf.shape(holds)) & holds
     return tf.transpose(further, back)
 
 

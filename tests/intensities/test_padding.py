@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medgen.intensities.modality import MODALITIES
-from medgen.intensities.padding import Outside, find_outside, guess_padding
+from medgen.intensities.padding import (
+    BACKGROUND,
+    PADDING,
+    Outside,
+    find_outside,
+    guess_padding,
+)
 
 ROWS, COLS = np.mgrid[:40, :48]
 ELLIPSE = ((ROWS - 19.3) / 14) ** 2 + ((COLS - 24.1) / 17) ** 2 < 1
@@ -135,8 +141,13 @@ def test_two_values_may_be_padding_and_background():
     assert outside.background[:, ~ELLIPSE & ~frame].all()
 
 
-def flags(*slices):
-    return np.array(slices, bool)[:, None]
+def outside_of(padding=(), background=()) -> Outside:
+    """Of slices of one row."""
+    kinds = np.zeros(np.shape(padding or background), np.uint8)
+    for marked, kind in ((padding, PADDING), (background, BACKGROUND)):
+        if marked:
+            kinds[np.array(marked, bool)] = kind
+    return Outside(kinds[:, None])
 
 
 @pytest.mark.parametrize(
@@ -148,22 +159,19 @@ def flags(*slices):
     ],
 )
 def test_the_nearer_slice_decides_over_padding_and_half_way_tissue(position, padded, nearest):
-    padding = flags([1, 1, 0, 0], [1, 0, 1, 0])
-    held, of = Outside(padding, np.zeros_like(padding)).held(position)
+    held, of = outside_of([[1, 1, 0, 0], [1, 0, 1, 0]]).held(position)
     assert (held[0].tolist(), of) == (padded, nearest)
 
 
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.9])
 def test_background_stays_where_both_neighbours_are(position):
-    background = flags([1, 1, 0, 0], [1, 0, 1, 0])
-    held, _ = Outside(np.zeros_like(background), background).held(position)
+    held, _ = outside_of(background=[[1, 1, 0, 0], [1, 0, 1, 0]]).held(position)
     assert held[0].tolist() == [True, False, False, False]
 
 
 def test_beside_padding_the_nearest_measured_slice_goes_on():
     values = np.array([[1, 9], [2, 9], [3, 9], [4, 9], [5, 9]], np.float32)[:, None]
-    padding = flags([1, 1], [0, 1], [1, 1], [1, 1], [0, 1])
-    Outside(padding, np.zeros_like(padding)).without_padding(values, -1024)
+    outside_of([[1, 1], [0, 1], [1, 1], [1, 1], [0, 1]]).without_padding(values, -1024)
     np.testing.assert_array_equal(values[:, 0, 0], [2, 2, 2, 5, 5])
     np.testing.assert_array_equal(values[:, 0, 1], -1024)
 
@@ -175,7 +183,7 @@ def test_what_is_shown_was_measured_in_the_nearest_slice(seed, slices, sides):
     padding = rng.random((slices, *sides)) < 0.6
     values = rng.normal(size=padding.shape)
     shown = values.copy()
-    Outside(padding, np.zeros_like(padding)).without_padding(shown, -1024)
+    Outside(np.where(padding, PADDING, 0)).without_padding(shown, -1024)
     for k, row, col in np.ndindex(padding.shape):
         measured = np.flatnonzero(~padding[:, row, col])
         if not measured.size:

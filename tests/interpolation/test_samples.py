@@ -1,9 +1,11 @@
 """Several fillings of a scan and their uncertainty, from models that learnt nothing."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_propagation, gaussian_filter
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, MedgenError
@@ -12,7 +14,8 @@ from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.two_stage.fill import TwoStage
 from medgen.intensities.rule import IntensityRule
-from medgen.interpolation.engine import insert_slices
+from medgen.interpolation.engine import AUTO, insert_slices
+from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.plan import plan_slices
 from medgen.interpolation.samples import UNCERTAINTY, insert_samples
 from medgen.sampling.slices import Drawn, SliceSampler
@@ -62,6 +65,85 @@ def sampled(interpolator, scan, **options):
 
 def alone(interpolator, scan) -> np.ndarray:
     return insert_slices(scan, interpolator, plan_slices(scan.geometry, factor=2)).array
+
+
+@pytest.fixture(scope="module")
+def stripped() -> Volume:
+    """A head without its skull, 0 around it and in a hole; slices along axis 1, the third lacks."""
+    rng = np.random.default_rng(1)
+    body = gaussian_filter(rng.normal(size=(24, 6, 28)), (4, 1.5, 4)) > 0
+    body[[0, 1, -2, -1]] = body[..., [0, 1, -2, -1]] = False
+    array = np.where(body, rng.integers(200, 900, body.shape), 0).astype(np.int16)
+    array[body & (rng.random(body.shape) < 0.02)] = 0
+    geometry = Geometry.from_spacing(array.shape, (0.8, 4.0, 0.9))
+    return Volume(array, geometry, modality="mr", metadata={"missing_slices": (2,)})
+
+
+WAYS = {
+    "drawn": {},
+    "matched": {"temperature": AUTO},
+    "mean": {"decode": "mean"},
+    "matched mean": {"decode": "mean", "temperature": AUTO},
+}
+
+
+@pytest.mark.parametrize("across_gaps", [False, True])
+@pytest.mark.parametrize("way", [*WAYS, "codes", "matched codes"])
+def test_background_stays_in_every_way(bundle, two_stage, stripped, way, across_gaps):
+    """Also in every sample, and without uncertainty."""
+    rule = IntensityRule("mr")
+    if "codes" in way:
+        options = WAYS["matched"] if way == "matched codes" else {}
+        interpolator = TwoStage(replace(two_stage, rule=rule), **options)
+    else:
+        interpolator = PixelMinerInterpolator(replace(bundle, rule=rule), **WAYS[way])
+    volume, plan = stripped, plan_slices(stripped.geometry, factor=3)
+    if across_gaps:
+        volume, places, plan = plan_gaps(stripped, 1)
+        interpolator = AcrossGaps(interpolator, places)
+    drawn = insert_samples(
+        volume,
+        interpolator,
+        plan,
+        samples=1 if "mean" in way else 2,
+        uncertainty="codes" not in way,
+    )
+    acquired = volume.array
+    frame = np.zeros(acquired.shape, bool)
+    frame[[0, -1]] = frame[..., [0, -1]] = True
+    outside = binary_propagation(frame, mask=acquired == 0)
+    changed = 0
+    for target in np.flatnonzero(plan.synthetic):
+        before = int(plan.positions[target])
+        both = outside[:, before] & outside[:, before + 1]
+        neither = ~outside[:, before] & ~outside[:, before + 1]
+        for sample in drawn.volumes:
+            assert (sample.array[:, target][both] == 0).all()
+            changed += np.mean(sample.array[:, target][neither] != acquired[:, before][neither])
+        for map_ in drawn.uncertainty.values():
+            assert (map_.array[:, target][both] == 0).all()
+        if drawn.uncertainty:
+            assert (drawn.uncertainty["std"].array[:, target][neither] > 0).all()
+    assert changed > 0.5
+
+
+def test_padding_in_one_neighbour_is_not_drawn_into_tissue(bundle, two_stage):
+    """Padding on both sides, and in some columns from the third slice on."""
+    rng = np.random.default_rng(3)
+    array = rng.integers(-100, 100, (20, 4, 24)).astype(np.int16)
+    array[..., :4] = array[..., -4:] = -3024
+    array[:, 2:, 4:12] = -3024
+    geometry = Geometry.from_spacing(array.shape, (0.8, 4.0, 0.9))
+    volume = Volume(array, geometry, modality="ct")
+    for interpolator in (
+        PixelMinerInterpolator(bundle, decode="mean"),
+        PixelMinerInterpolator(bundle, temperature=AUTO),
+        TwoStage(two_stage),
+    ):
+        between = insert_slices(volume, interpolator, plan_slices(geometry, factor=4)).array
+        assert (between[..., [*range(4), *range(20, 24)]] == -3024).all()
+        assert (between[:, :7, 4:20] >= -1024).all()
+        assert (between[:, 7:, 4:12] == -3024).all()
 
 
 def test_each_sample_is_what_its_seed_gives_alone(bundle, scan):
