@@ -37,8 +37,9 @@ class ShapeBased:
     A piece of a label that meets nothing of that label in the other neighbour has no distance
     there; it is taken for minus its own half width. The piece tapers off evenly and is gone
     half-way to the other neighbour, which is how far nearest-neighbour interpolation keeps it
-    whole. Likewise one that begins. A thin structure that moves by more than its width between
-    neighbours is such a piece in both of them.
+    whole. Likewise one that begins. A thin structure that moves by more than its width ends as one
+    piece and begins as another: where the two are no further apart than the width of either, that
+    one does not taper but stays whole until half-way.
 
     References:
         [1] Raya and Udupa, Shape-based interpolation of multidimensional objects, IEEE
@@ -148,10 +149,11 @@ class _Gap:
         return np.where(own, np.maximum(distance, -half_width), np.minimum(distance, half_width))
 
     def _half_width_of_ends(self) -> np.ndarray:
-        """For voxels of a piece that ends in the gap, how far its innermost one is from its edge.
+        """For voxels of pieces that end in the gap, how far from the edge the innermost voxel is.
 
         In the other slice, no voxel of the piece counts as further away from its label than that,
-        nor as deeper within another.
+        nor as deeper within another. Where a piece goes on as another, each voxel has its own
+        distance to the edge instead, so that all of them last until half-way.
 
         Returns:
             `(2, rows, cols)` float32 mm; infinite elsewhere.
@@ -162,16 +164,35 @@ class _Gap:
                 continue
             box = _grown(hull, 1, self.changed.shape)
             inside = self.numbers[:, *box] == label
+            pieces = [ndimage.label(here, TOUCHING)[0] for here in inside]
+            ends = [
+                here & ~np.isin(pieces[side], pieces[side][inside[1 - side]])
+                for side, here in enumerate(inside)
+            ]
             for side in (0, 1):
-                pieces, count = ndimage.label(inside[side], TOUCHING)
-                ends = inside[side] & ~np.isin(pieces, pieces[inside[1 - side]])
-                if ends.any():
-                    to_edge = _distance_to_edge(inside[side], self.spacing_mm)
-                    widths = ndimage.maximum(to_edge, pieces, np.arange(count + 1))
-                    half_width[side][box][ends] = widths[pieces[ends]]
+                if ends[side].any():
+                    widths = self._half_widths(inside[side], pieces[side], ends[1 - side])
+                    half_width[side][box][ends[side]] = widths[ends[side]]
         both = np.isfinite(half_width).all(axis=0)
         half_width[:, both] = half_width[:, both].min(axis=0)
         return half_width
+
+    def _half_widths(self, inside: np.ndarray, pieces: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """What `_half_width_of_ends` takes of one label in one slice, if its pieces end.
+
+        Args:
+            inside: bool `(rows, cols)`, the label.
+            pieces: int `(rows, cols)`, its pieces numbered from 1.
+            ends: bool `(rows, cols)`, pieces of the label that end in the other slice.
+        """
+        numbers = np.arange(pieces.max() + 1)
+        to_edge = _distance_to_edge(inside, self.spacing_mm)
+        half_width = ndimage.maximum(to_edge, pieces, numbers)
+        if not ends.any():
+            return half_width[pieces]
+        away = ndimage.minimum(-_signed_distance(ends, self.spacing_mm), pieces, numbers)
+        goes_on = away <= 2 * half_width
+        return np.where(goes_on[pieces], to_edge, half_width[pieces])
 
 
 def _distance_to_edge(inside: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:

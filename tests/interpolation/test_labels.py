@@ -50,6 +50,7 @@ SHAPES = {
     "tilted cylinder": lambda x, y, z: np.hypot(x - 8 - z, y - 24) < 6.2,
     "branching": _branches,
     "touching": _sectors,
+    "thin cylinder": lambda x, y, z: np.hypot(x - 6 - 1.1 * z, y - 24) < 2.3,
     "thin sheet": lambda x, y, z: np.abs(x - 6 - 1.1 * z) < 1.6,
 }
 
@@ -79,6 +80,9 @@ def dice(truth, result, synthetic):
         ("touching", 2, 0.976, 0.972),
         ("touching", 4, 0.978, 0.963),
         ("thin sheet", 2, 0.941, 0.628),
+        ("thin sheet", 4, 0.545, 0.545),
+        ("thin cylinder", 2, 0.894, 0.688),
+        ("thin cylinder", 4, 0.618, 0.579),
     ],
 )
 def test_left_out_slices_of_known_shapes(name, factor, by_shape, by_nearest):
@@ -168,6 +172,18 @@ def test_a_piece_ends_though_its_label_goes_on_elsewhere():
     assert areas[0] == disc(8, (25, 12)).sum()
     assert areas[1] == pytest.approx(areas[0] * (2 / 3) ** 2, rel=0.12)
     assert areas[2] == 0
+
+
+@pytest.mark.parametrize(("column", "stays"), [(17, True), (21, False)])
+def test_a_piece_that_moves_by_more_than_its_width(column, stays):
+    """Stays whole until half-way if another begins within its width of 5 voxels beside it."""
+    pair = pair_of(disc(2.6, (20, 10)), disc(2.6, (20, column)))
+    early, late = between(pair, np.array([0.4, 0.6]), SPACING)
+    if stays:
+        np.testing.assert_array_equal([early, late], pair)
+    else:
+        assert 0 < early.sum() < pair[0].sum() / 2
+        np.testing.assert_array_equal(late[:, column - 10 :], early[:, : 10 - column])
 
 
 def test_a_single_voxel_lasts_as_long_as_nearest_keeps_it():
