@@ -55,3 +55,11 @@ def vqvae_alone(two_stage):
 
     only = {key: {"vqvae": getattr(two_stage, key)["vqvae"]} for key in ("recipes", "nets")}
     return replace(two_stage, kind="vqvae", **only)
+
+
+@pytest.fixture(scope="session")
+def exact_two_stage(two_stage):
+    """`two_stage` in float64, see `rounding.exact`."""
+    from rounding import exact
+
+    return exact(two_stage)

@@ -1,9 +1,10 @@
 """Likelihoods of integer codes and grey levels: what nets are trained on and samplers draw from.
 
 `categorical` is over codes without order; `logistic_mixture` over grey levels, which have one. Both
-are plain functions of a net's output, in `keras.ops`, and always compute in float32. The same
-mixture as a `tfp.distributions.Distribution` is in `medgen.likelihoods.tfp`, the only
-module here that imports TensorFlow.
+are plain functions of a net's output, in `keras.ops`, and compute in float32 whatever the precision
+policy; in float64 where the output is, so that two ways of computing a net in float64 draw the same
+values. The same mixture as a `tfp.distributions.Distribution` is in `medgen.likelihoods.tfp`, the
+only module here that imports TensorFlow.
 """
 
 from __future__ import annotations

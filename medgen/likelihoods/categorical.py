@@ -1,8 +1,17 @@
-"""Categorical distribution over codes, as functions of logits `(..., num_codes)`, in float32."""
+"""Categorical distribution over codes, as functions of logits `(..., num_codes)`.
+
+All arithmetic is in float32, or in float64 where the logits are.
+"""
 
 from __future__ import annotations
 
+import keras
 from keras import ops
+
+
+def precision(outputs) -> str:
+    """What to compute a likelihood in from a net's `outputs`: float32, or float64 if they are."""
+    return "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
 
 
 def log_prob(logits, codes):
@@ -13,9 +22,9 @@ def log_prob(logits, codes):
         codes: `(...)`, integers in `[0, num_codes)`.
 
     Returns:
-        `(...)`, float32, in nats.
+        `(...)`, in nats.
     """
-    logits = ops.convert_to_tensor(logits, "float32")
+    logits = ops.cast(logits, precision(logits))
     chosen = ops.take_along_axis(logits, ops.expand_dims(ops.cast(codes, "int32"), -1), axis=-1)
     return ops.squeeze(chosen, -1) - ops.logsumexp(logits, axis=-1)
 
@@ -33,9 +42,9 @@ def sample(logits, uniforms):
     Returns:
         `(...)`, int32; never a code that is excluded.
     """
-    logits = ops.convert_to_tensor(logits, "float32")
+    logits = ops.cast(logits, precision(logits))
     weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
     cumulative = ops.cumsum(weights, axis=-1)
     # Strictly below the total whatever the rounding, so that the code passed has some weight.
-    uniforms = ops.expand_dims(ops.convert_to_tensor(uniforms, "float32"), -1) * (1 - 2.0**-22)
+    uniforms = ops.expand_dims(ops.convert_to_tensor(uniforms, logits.dtype), -1) * (1 - 2.0**-22)
     return ops.sum(ops.cast(uniforms * cumulative[..., -1:] >= cumulative, "int32"), axis=-1)

@@ -12,7 +12,8 @@ of which every factor has an accurate logarithm and a bounded gradient.
 
 Everywhere below, `params` is a net's output `(..., 3k)` of any floating dtype: k logits, k means
 and k log-scales, both in units of one level. The means are relative to `center` `(...)`, in levels:
-a prediction that the mixture refines, or 0. All arithmetic is in float32.
+a prediction that the mixture refines, or 0. All arithmetic is in float32, or in float64 where
+`params` are; results have its dtype.
 
 References:
     [1] Salimans et al., PixelCNN++: Improving the PixelCNN with discretized logistic mixture
@@ -28,6 +29,7 @@ import numpy as np
 from keras import ops
 
 from medgen.likelihoods import categorical
+from medgen.likelihoods.categorical import precision
 
 # Scales from 1/1000 of a level, where a component is one level to within 1e-200, to 160,000 levels.
 MIN_LOG_SCALE = -7.0
@@ -54,7 +56,7 @@ def components(params):
 
     Returns:
         Log-weights (normalised), means relative to the center, and log-scales limited to
-        `MIN_LOG_SCALE` ... `MAX_LOG_SCALE`; each `(..., k)` float32.
+        `MIN_LOG_SCALE` ... `MAX_LOG_SCALE`; each `(..., k)`.
     """
     logits, means, log_scales = _split(params)
     return (
@@ -75,10 +77,10 @@ def temper(params, temperature):
         temperature: positive, a number or a tensor that broadcasts to `(...)`.
 
     Returns:
-        Parameters `(..., 3k)`, float32.
+        Parameters `(..., 3k)`.
     """
     logits, means, log_scales = _split(params)
-    temperature = _trailing(temperature)
+    temperature = _trailing(temperature, means)
     return ops.concatenate(
         [logits * (1.0 / temperature), means, log_scales + ops.log(temperature)], axis=-1
     )
@@ -94,11 +96,11 @@ def log_prob(params, value, *, levels: int, center):
         center: `(...)`, in levels.
 
     Returns:
-        `(...)`, float32, in nats.
+        `(...)`, in nats.
     """
     log_weights, means, log_scales = components(params)
-    value = _trailing(value)
-    distance = value - _trailing(center) - means  # (..., k)
+    value = _trailing(value, means)
+    distance = value - _trailing(center, means) - means  # (..., k)
     is_first, is_last = value <= 0, value >= levels - 1
     per_level = ops.exp(-log_scales)
     below = ops.log_sigmoid((distance + 0.5) * per_level)
@@ -113,10 +115,10 @@ def log_prob(params, value, *, levels: int, center):
 
 
 def cdf(params, value, *, levels: int, center):
-    """Probability of a level up to `value`, `(...)` float32; arguments as in `log_prob`."""
+    """Probability of a level up to `value`, `(...)`; arguments as in `log_prob`."""
     log_weights, means, log_scales = components(params)
-    value = ops.floor(_trailing(value))
-    distance = value - _trailing(center) - means
+    value = ops.floor(_trailing(value, means))
+    distance = value - _trailing(center, means) - means
     below = ops.sigmoid((distance + 0.5) * ops.exp(-log_scales))
     total = ops.sum(ops.exp(log_weights) * below, axis=-1)
     value = ops.squeeze(value, -1)
@@ -137,7 +139,7 @@ def quantile(params, probability, *, levels: int, center):
     Returns:
         `(...)`, int32 in `[0, levels)`.
     """
-    probability = ops.convert_to_tensor(probability, "float32")
+    probability = ops.convert_to_tensor(probability, precision(params))
     # cdf(low) < probability <= cdf(high) throughout, if probability > 0.
     low = ops.zeros_like(cdf(params, 0, levels=levels, center=center) * probability) - 1.0
     high = low + levels
@@ -165,10 +167,10 @@ def sample(params, uniforms, *, levels: int, center):
         `(...)`, int32 in `[0, levels)`.
     """
     log_weights, means, log_scales = components(params)
-    uniforms = ops.convert_to_tensor(uniforms, "float32")
+    uniforms = ops.convert_to_tensor(uniforms, means.dtype)
     component = categorical.sample(log_weights, uniforms[..., 0])
     chosen = ops.expand_dims(component, -1) == ops.arange(means.shape[-1], dtype="int32")
-    location = ops.convert_to_tensor(center, "float32") + ops.sum(
+    location = ops.convert_to_tensor(center, means.dtype) + ops.sum(
         ops.where(chosen, means, 0.0), axis=-1
     )
     scale = ops.exp(ops.sum(ops.where(chosen, log_scales, 0.0), axis=-1))
@@ -178,20 +180,20 @@ def sample(params, uniforms, *, levels: int, center):
 
 
 def mean(params, *, levels: int, center):
-    """Mean level `(...)`, float32, of the discretised mixture, open ends included."""
+    """Mean level `(...)` of the discretised mixture, open ends included."""
     nodes, masses = _quadrature(params, levels, center)
     return ops.sum(masses * nodes, axis=(-2, -1))
 
 
 def variance(params, *, levels: int, center):
-    """Variance `(...)`, float32, in levels squared, of the discretised mixture."""
+    """Variance `(...)`, in levels squared, of the discretised mixture."""
     nodes, masses = _quadrature(params, levels, center)
     mean = ops.sum(masses * nodes, axis=(-2, -1), keepdims=True)
     return ops.sum(masses * ops.square(nodes - mean), axis=(-2, -1))
 
 
 def entropy(params, *, levels: int, center):
-    """Entropy in nats, `(...)` float32, estimated by quadrature.
+    """Entropy in nats, `(...)`, estimated by quadrature.
 
     Evaluates the mixture 35 times per component instead of once per level. A single component errs
     by less than 0.003 nats, mixtures drawn at random by 0.02 on average; by up to 0.2 where a
@@ -200,7 +202,7 @@ def entropy(params, *, levels: int, center):
     nodes, masses = _quadrature(params, levels, center)
     log_weights, means, log_scales = components(params)
     weights = ops.expand_dims(ops.exp(log_weights), -2)  # (..., 1, k)
-    location = ops.expand_dims(_trailing(center) + means, -2)
+    location = ops.expand_dims(_trailing(center, means) + means, -2)
     scale = ops.expand_dims(ops.exp(log_scales), -2)
     total = 0.0
     for k in range(means.shape[-1]):  # one component's nodes at a time, to bound the memory
@@ -212,15 +214,15 @@ def entropy(params, *, levels: int, center):
 
 
 def _split(params):
-    """Logits, means and log-scales as the net gave them, `(..., k)` float32."""
+    """Logits, means and log-scales as the net gave them, `(..., k)`."""
     if params.shape[-1] % 3:
         raise ValueError(f"params must have 3k channels, got {params.shape[-1]}")
-    return ops.split(ops.convert_to_tensor(params, "float32"), 3, axis=-1)
+    return ops.split(ops.cast(params, precision(params)), 3, axis=-1)
 
 
-def _trailing(x):
-    """`x` in float32 with an axis for the components behind."""
-    return ops.expand_dims(ops.convert_to_tensor(x, "float32"), -1)
+def _trailing(x, means):
+    """`x` in the dtype of `means` with an axis for the components behind."""
+    return ops.expand_dims(ops.convert_to_tensor(x, means.dtype), -1)
 
 
 def _mass(value, location, scale, levels):
@@ -240,23 +242,27 @@ def _quadrature(params, levels, center):
     whose masses vary smoothly from level to level.
 
     Returns:
-        Levels and masses, each `(..., k, 35)` float32; masses sum to 1 over the last two axes.
+        Levels and masses, each `(..., k, 35)`; masses sum to 1 over the last two axes.
     """
     log_weights, means, log_scales = (ops.expand_dims(x, -1) for x in components(params))
-    location = ops.expand_dims(_trailing(center), -1) + means  # (..., k, 1)
+    location = ops.expand_dims(_trailing(center, means), -1) + means  # (..., k, 1)
     scale = ops.exp(log_scales)
 
     lowest, highest = 0.5, levels - 1.5
     low = ops.clip(location - REACH * scale, lowest, highest)
     high = ops.clip(location + REACH * scale, lowest, highest)
     half = (high - low) / 2
-    smooth = low + half * (1.0 + LEGENDRE_NODES.astype("float32"))
-    nearest = ops.floor(location + 0.5) + NEAREST_LEVELS.astype("float32")
-    inside = ops.cast((nearest > lowest) & (nearest < highest), "float32")
+    legendre, densities, near = (
+        ops.convert_to_tensor(x, scale.dtype)
+        for x in (LEGENDRE_NODES, LEGENDRE_WEIGHTS, NEAREST_LEVELS)
+    )
+    smooth = low + half * (1.0 + legendre)
+    nearest = ops.floor(location + 0.5) + near
+    inside = ops.cast((nearest > lowest) & (nearest < highest), scale.dtype)
 
     is_narrow = scale <= MAX_SUMMED_SCALE
     nodes = ops.where(is_narrow, nearest, smooth)
-    weights = ops.where(is_narrow, inside, half * LEGENDRE_WEIGHTS.astype("float32"))
+    weights = ops.where(is_narrow, inside, half * densities)
     end = ops.zeros_like(location)
     nodes = ops.concatenate([end, nodes, end + (levels - 1)], axis=-1)
     weights = ops.concatenate([end + 1, weights, end + 1], axis=-1)

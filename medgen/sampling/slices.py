@@ -17,8 +17,9 @@ from medgen.sampling.fixed_point import FixedPointSampler
 from medgen.sampling.uncertainty import Uncertainty, UncertaintyMeasure
 from medgen.sampling.wavefront import WavefrontSampler
 
-# Slices drawn at once come in multiples of this: XLA's matrix products then round every row alike,
-# wherever it stands and however many there are. Not above so many pixels a slice, for memory.
+# Slices drawn at once come in multiples of this: XLA's matrix products then round every row alike
+# on the processors tried, wherever it stands and however many there are. Not above so many pixels a
+# slice, for memory.
 ALIKE = 8
 LARGEST_ALIKE = 512 * 512
 DECODE = ("sample", "mean")

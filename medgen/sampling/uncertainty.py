@@ -93,6 +93,7 @@ def _by_rows(measures, dtype: tf.DType, jit_compile: bool):
     """`measures` of parameters `(b, h, w, 3k)` and centers `(b, h, w)`, two maps each."""
 
     def over_rows(params, center):
+        params, center = tf.cast(params, tf.float32), tf.cast(center, tf.float32)
         shape = tf.shape(center)
         params = tf.reshape(params, (-1, shape[2], params.shape[-1]))
         maps = tf.map_fn(

@@ -1,4 +1,8 @@
-"""What interpolation does around the nets, as graph operations: the same numbers, bit for bit."""
+"""What interpolation does around the nets, as graph operations in the same order and precision.
+
+The numbers are the same but for rounding: compilers may fuse or rewrite what numpy does step by
+step.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ class GraphScale:
     """`intensities.scale.Scale` on float64 tensors that broadcast to the values.
 
     They come from variables or from slices and never are constants: a division by a constant would
-    be rewritten as a multiplication, which rounds otherwise.
+    be rewritten as a multiplication, which puts values half way between two levels on either side.
 
     Args:
         low: physical value of level 0.
@@ -66,7 +70,7 @@ def robust_range(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _percentile(ordered: tf.Tensor, last: tf.Tensor, percentile: float) -> tf.Tensor:
-    """Float64, interpolated linearly between the two nearest of `ordered`, as numpy rounds it."""
+    """Float64, interpolated linearly between the two nearest of `ordered`, as numpy does."""
     place = tf.cast(last, tf.float64) * (percentile / 100)
     before = tf.cast(tf.floor(place), tf.int32)
     part = place - tf.floor(place)

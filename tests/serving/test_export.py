@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from rounding import exact
 from tensorflow.core.protobuf import saved_model_pb2
 
 from medgen.bundles.bundle import Bundle
@@ -19,6 +21,7 @@ from medgen.families.vqvae.codes import codes_of
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume
 from medgen.likelihoods.tfp import DiscretizedLogisticMixture
+from medgen.sampling.slices import SliceSampler
 from medgen.serving import graph
 from medgen.serving.export import export_bundle
 from medgen.volumes import Geometry, Volume
@@ -37,18 +40,18 @@ GAP_MM = 3.5
 # Runs with TensorFlow alone.
 CLIENT = """
 import sys
+from functools import cache
 for name in ("medgen", "keras", "tf_keras", "tensorflow_probability"):
     sys.modules[name] = None  # as if it were not installed
 import numpy as np
 import tensorflow as tf
 
 requests = np.load(sys.argv[1])
-answers = {}
+answers, load = {}, cache(tf.saved_model.load)
 for key in {key.rsplit("/", 1)[0] for key in requests}:
     folder, signature, _ = key.split("|")
     inputs = {k.rsplit("/", 1)[1]: tf.constant(requests[k]) for k in requests if k.startswith(key)}
-    model = tf.saved_model.load(folder)
-    for name, values in model.signatures[signature](**inputs).items():
+    for name, values in load(folder).signatures[signature](**inputs).items():
         answers[f"{key}/{name}"] = values.numpy()
 np.savez(sys.argv[2], **answers)
 """
@@ -67,11 +70,12 @@ def pixelminer() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def bundles(two_stage, pixelminer) -> dict[str, Bundle]:
+def bundles(exact_two_stage, pixelminer) -> dict[str, Bundle]:
+    """In float64, so that what is drawn is the same however it is compiled."""
     return {
-        "codes": two_stage,
-        "mr": replace(two_stage, rule=IntensityRule("mr")),
-        "direct": pixelminer,
+        "codes": exact_two_stage,
+        "mr": replace(exact_two_stage, rule=IntensityRule("mr")),
+        "direct": exact(pixelminer),
     }
 
 
@@ -127,20 +131,29 @@ def pairs(count: int) -> dict[str, np.ndarray]:
     }
 
 
+def assert_same_slices(actual, expected, name="") -> None:
+    """To a hundredth of a HU: less than half a level, or than another code would make."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=0.01, err_msg=name)
+
+
 def ask(model, signature: str, inputs: dict) -> dict[str, np.ndarray]:
     answer = model.signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
     return {name: values.numpy() for name, values in answer.items()}
 
 
-def test_equals_interpolate_in_a_process_with_tensorflow_alone(bundles, folders, tmp_path):
+def test_equals_interpolate_in_a_process_with_tensorflow_alone(
+    bundles, folders, tmp_path, monkeypatch
+):
     """Other sizes than the graph was made with, several pairs at once, every kind of model."""
+    not_compiled = partial(SliceSampler, jit_compile=False)
+    monkeypatch.setattr("medgen.families.pixelminer.sampler.SliceSampler", not_compiled)
     requests, expected = {}, {}
     for name, folder in folders.items():
         for signature, inputs, answer in (
             (
                 "serving_default",
-                pairs(3),
-                [filled(bundles[name], slices(seed=seed), seed=seed)[0] for seed in range(3)],
+                pairs(2),
+                [filled(bundles[name], slices(seed=seed), seed=seed)[0] for seed in range(2)],
             ),
             (
                 "fill",
@@ -162,7 +175,19 @@ def test_equals_interpolate_in_a_process_with_tensorflow_alone(bundles, folders,
     subprocess.run(command, check=True, timeout=600)
     answers = np.load(tmp_path / "answers.npz")
     for key, values in expected.items():
-        np.testing.assert_array_equal(answers[key], values, err_msg=key)
+        assert_same_slices(answers[key], values, key)
+
+
+def test_in_float32_rounding_moves_few_voxels(pixelminer):
+    """One that is moved may lead to others, which are drawn after it."""
+    acquired = slices(shape=(30, 34))
+    served = pixelminer.family.served(pixelminer)
+    request = {"acquired": acquired, "positions": np.array([0.5]), "gap_mm": np.float32(GAP_MM)}
+    answer = served.fill(**{key: tf.constant(x) for key, x in request.items()})["slice"]
+    expected = filled(pixelminer, acquired)
+    drawn = np.abs(expected) < 1000
+    assert drawn.sum() > 400
+    assert np.mean(answer.numpy()[drawn] != expected[drawn]) <= 0.05
 
 
 def test_needs_no_compiler_and_no_operations_of_python(folders):
@@ -254,12 +279,12 @@ def test_log_prob_of_levels_sums_to_one(loaded):
     assert total == pytest.approx(1, abs=1e-3)
 
 
-def test_log_prob_of_codes(loaded, two_stage):
+def test_log_prob_of_codes(loaded, exact_two_stage):
     request = pairs(1)
     target = slices(seed=9)[:1]
     inputs = {key: request[key] for key in ("previous", "next", "position", "gap_mm")}
     answer = ask(loaded["codes"], "log_prob", inputs | {"target": target})["log_prob"]
-    rule, model = two_stage.rule, codes_of(two_stage)
+    rule, model = exact_two_stage.rule, codes_of(exact_two_stage)
     to_unit = rule.scale_for(target).to_unit
     codes = {
         name: model.encode_slice(to_unit(image[0]))[None]
@@ -270,7 +295,7 @@ def test_log_prob_of_codes(loaded, two_stage):
         )
     }
     place = {"position": request["position"], "gap_mm": request["gap_mm"]}
-    logits = two_stage.nets["prior"](codes | place).numpy()
+    logits = exact_two_stage.nets["prior"](codes | place).numpy()
     expected = np.take_along_axis(tf.nn.log_softmax(logits).numpy(), codes["codes"][..., None], -1)
     np.testing.assert_allclose(answer, expected[..., 0], atol=1e-5)
 
@@ -286,7 +311,7 @@ def test_encode_and_decode(loaded, bundles, name):
         scale = bundles[name].rule.scale_for(image)
         np.testing.assert_array_equal(codes, model.encode_slice(scale.to_unit(image)))
         unit = model.decode_slice(codes, (12, 16))
-        np.testing.assert_array_equal(slice_, scale.from_unit(unit))
+        assert_same_slices(slice_, scale.from_unit(unit))
 
 
 @pytest.mark.parametrize(
@@ -307,7 +332,8 @@ def test_what_makes_no_sense_is_refused(loaded, change, words):
 
 
 def test_versions_count_up_and_carry_the_card(vqvae_alone, tmp_path):
-    first, second = (export_bundle(vqvae_alone, tmp_path / "out", card=text) for text in ("a", "b"))
+    alone = exact(vqvae_alone)
+    first, second = (export_bundle(alone, tmp_path / "out", card=text) for text in ("a", "b"))
     assert [p.relative_to(tmp_path) for p in (first, second)] == [Path("out/1"), Path("out/2")]
     assert (first / "assets.extra" / "README.md").read_text() == "a"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1", "2"]
@@ -317,7 +343,7 @@ def test_versions_count_up_and_carry_the_card(vqvae_alone, tmp_path):
     seen = ask(model, "serving_default", {"slices": images})["slice"]
     assert seen.shape == images.shape
     decoded = ask(model, "decode", ask(model, "encode", {"slices": images}))["slice"]
-    np.testing.assert_array_equal(seen, decoded[:, :11, :14])
+    assert_same_slices(seen, decoded[:, :11, :14])
 
 
 @pytest.mark.parametrize("size", [2, 3, 200, 201, 12345])
@@ -327,4 +353,5 @@ def test_range_of_mr_is_numpys(size):
         values = values.astype(np.float32)
         scale = IntensityRule("mr").scale_for(values)
         low, high = graph.robust_range(tf.constant(values))
-        assert (float(low), float(high)) == (scale.low, scale.high)
+        assert low.dtype == high.dtype == tf.float64
+        assert (float(low), float(high)) == pytest.approx((scale.low, scale.high), rel=1e-12)

@@ -47,9 +47,10 @@ class PixelMinerInterpolator:
 
     Args:
         bundle: a PixelMiner.
-        seed: the same seed gives the same slice at the same position, whatever else is sampled (in
-            slices of more than 512 x 512 pixels but for float32 rounding, which can move a pixel to
-            the next level, and then those it leads to, when another number of slices is drawn).
+        seed: the same seed gives the same slice at the same position, whatever else is sampled, but
+            for float32 rounding: on another kind of processor, or when another number of slices is
+            drawn (where they are larger than 512 x 512 pixels), it can move a pixel to the next
+            level, and then those it leads to.
         temperature: see `logistic_mixture_draw`; `auto` to draw at 1, bring what is drawn half way
             to the prediction (with `decode` mean: all the way), and give it the texture of the
             acquired slices beside it, see `match_texture`.

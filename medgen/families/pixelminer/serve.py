@@ -113,7 +113,8 @@ class ServedPixelMiner(ServedModel):
 
         def measured(part):
             params, center = part
-            return tf.sqrt(logistic_mixture.variance(params, levels=self.net.levels, center=center))
+            variance = logistic_mixture.variance(params, levels=self.net.levels, center=center)
+            return tf.cast(tf.sqrt(variance), tf.float32)
 
         measured = tf.map_fn(
             measured,
@@ -133,9 +134,10 @@ class ServedPixelMiner(ServedModel):
         params, center = (
             ("mixture", "center") if self.net.autoregressive else ("prediction", "linear")
         )
-        return logistic_mixture.log_prob(
+        log_prob = logistic_mixture.log_prob(
             outputs[params], levels, levels=self.net.levels, center=outputs[center]
-        )[0]
+        )
+        return tf.cast(log_prob[0], tf.float32)
 
 
 def _draw(levels: int, center):

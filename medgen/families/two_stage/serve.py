@@ -67,7 +67,8 @@ class ServedTwoStage(ServedCodes):
 
         units = tf.map_fn(decoded, codes, fn_output_signature=IMAGE, parallel_iterations=AT_ONCE)
         images = scale.from_unit(units)
-        deviation = LOGISTIC_DEVIATION * tf.exp(self.vqvae.log_scale.value)
+        log_scale = tf.cast(self.vqvae.log_scale.value, tf.float32)
+        deviation = LOGISTIC_DEVIATION * tf.exp(log_scale)
         width = tf.cast(scale.high - scale.low, tf.float32)
         return images, tf.broadcast_to(deviation * width, tf.shape(images))
 
@@ -76,14 +77,13 @@ class ServedTwoStage(ServedCodes):
         previous, following = acquired.seen[:1], acquired.seen[1:]
         place = {"position": position[None], "gap_mm": gap_mm[None]}
         logits = self.prior({"codes": codes, "previous": previous, "next": following} | place)
-        return categorical.log_prob(logits, codes)[0]
+        return tf.cast(categorical.log_prob(logits, codes)[0], tf.float32)
 
 
 def _draw(logits, numbers, conditioning):
     """`sampling.draw.categorical_draw` at a temperature that is the last of the numbers."""
     uniform, temperature = numbers[:, 0], numbers[:, 1]
     likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    cooled = (
-        tf.cast(logits, tf.float32) * (1.0 / tf.where(temperature > 0, temperature, 1.0))[:, None]
-    )
+    temperature = tf.cast(temperature, logits.dtype)
+    cooled = logits * (1.0 / tf.where(temperature > 0, temperature, 1.0))[:, None]
     return tf.where(temperature > 0, categorical.sample(cooled, uniform), likeliest)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from rounding import exact
 
 from medgen.errors import BundleError, MedgenError
 from medgen.families.two_stage.sample import sample_slices
@@ -10,6 +11,11 @@ from medgen.families.vqvae.codes import codes_of
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
+
+
+@pytest.fixture(scope="module")
+def two_stage(two_stage):
+    return exact(two_stage)
 
 
 def test_slices_are_decoded_draws_with_unknown_neighbours(two_stage):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rounding import exact
 
-from medgen.bundles.bundle import save_bundle
+from medgen.bundles.bundle import load_bundle, save_bundle
 from medgen.errors import BundleError, GeometryError, IntensityError, MedgenError
 from medgen.families.two_stage.fill import TwoStage
 from medgen.families.vqvae.codes import codes_of
@@ -13,6 +14,11 @@ from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.volumes import Geometry, Volume
+
+
+@pytest.fixture(scope="module")
+def two_stage(two_stage):
+    return exact(two_stage)
 
 
 def hu(slices=4, seed=0, dtype=np.int16) -> np.ndarray:
@@ -197,8 +203,9 @@ def test_a_folder_is_named_like_a_method(two_stage, tmp_path):
     assert isinstance(loaded, TwoStage)
     assert (loaded.name, loaded.seed) == ("mine", 2)
     assert (loaded.temperature, loaded.top_k, loaded.top_p) == (0.7, 5, 0.9)
-    same = TwoStage(two_stage, seed=2, temperature=0.7, top_k=5, top_p=0.9)
     stack = np.moveaxis(hu(), 2, 0)
+    again = load_bundle(tmp_path / "mine")
+    same = TwoStage(again, seed=2, temperature=0.7, top_k=5, top_p=0.9)
     np.testing.assert_array_equal(fill(loaded, stack, [0.5]), fill(same, stack, [0.5]))
     assert interpolator_named(str(tmp_path / "mine")).temperature == "auto"
 
