@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medgen.cli.evaluate import default_jobs, recreators, shown_progress
+from medgen.cli.evaluate import recreators, shown_progress
 from medgen.cli.scan import scan_options
 from medgen.errors import EvaluationError
 
@@ -68,8 +68,9 @@ def audit(
     from medgen.evaluation.audit import DRAWS, audit_scan, interval_coverage
     from medgen.evaluation.regions import region_for
     from medgen.evaluation.report import write_slices
-    from medgen.evaluation.study import process_pool, read_mask
+    from medgen.evaluation.study import read_mask
     from medgen.interpolation import CLASSICAL
+    from medgen.processes import cores, workers
     from medgen.volumes import read_volume
 
     axis = None if slice_axis == "auto" else int(slice_axis)
@@ -77,7 +78,7 @@ def audit(
     name = next(iter(methods))
     before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
     region = region_for(before) if mask is None else read_mask(mask, before)
-    with shown_progress() as progress, process_pool(jobs or default_jobs()) as executor:
+    with shown_progress() as progress, workers(jobs or cores()) as executor:
         result = audit_scan(
             before,
             methods,

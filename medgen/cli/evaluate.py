@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -121,6 +120,7 @@ def evaluate(
     from medgen.evaluation.report import require_writable, write_report
     from medgen.evaluation.scoring import Binning
     from medgen.evaluation.study import Settings, run_study
+    from medgen.processes import cores
 
     require_writable(output, overwrite=overwrite)
     settings = Settings(
@@ -141,16 +141,11 @@ def evaluate(
             methods,
             settings,
             masks=masks,
-            jobs=jobs or default_jobs(),
+            jobs=jobs or cores(),
             progress=progress,
         )
         summary = write_report(study, output, overwrite=overwrite)
     echo_summary(summary, output)
-
-
-def default_jobs() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def recreators(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
 from medgen.evaluation.similarity import SSIM_SIDE
 from medgen.intensities.padding import find_outside
+from medgen.processes import in_order
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
@@ -281,7 +281,8 @@ def evaluate_scan(
         )
 
     scores = []
-    for done, rows in enumerate(in_order(executor, score_slice, map(task, scored)), start=1):
+    results = in_order(executor, score_slice, map(task, scored), ahead=AHEAD)
+    for done, rows in enumerate(results, start=1):
         scores += rows
         progress(name, len(methods) + done, total)
     middle = task(min(scored, key=lambda t: abs(t - len(truth) // 2)))
@@ -306,20 +307,6 @@ def evaluate_scan(
         ),
         notes=volume.notes,
     )
-
-
-def in_order(executor: Executor | None, function: Callable, tasks: Iterable) -> Iterator:
-    """`map(function, tasks)`, in parallel by `executor` with at most `AHEAD` tasks in memory."""
-    if executor is None:
-        yield from map(function, tasks)
-        return
-    pending = deque()
-    for task in tasks:
-        pending.append(executor.submit(function, task))
-        if len(pending) == AHEAD:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
 
 
 def recreated(

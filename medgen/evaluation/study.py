@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from medgen.errors import EvaluationError, MedgenError
 from medgen.evaluation.protocol import Progress, Recreate, ScanResult, evaluate_scan, plan_scan
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
+from medgen.processes import workers
 from medgen.volumes import Volume, read_volume
 
 # Grey levels for texture where units mean nothing.
@@ -99,7 +98,7 @@ def run_study(
         )
 
     results = []
-    with process_pool(jobs) as executor:
+    with workers(jobs) as executor:
         for number, (name, path) in enumerate(zip(names, paths, strict=True)):
             if name in failures:
                 continue
@@ -178,10 +177,3 @@ def _evaluate(
         executor=executor,
         progress=progress,
     )
-
-
-def process_pool(jobs: int) -> Executor | nullcontext:
-    """Fresh processes, none for one job: a fork of a process that runs TensorFlow may hang."""
-    if jobs == 1:
-        return nullcontext()
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))

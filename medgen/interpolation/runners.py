@@ -6,9 +6,7 @@ readers of foreign formats can crash and memory can run out.
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
@@ -21,13 +19,13 @@ from concurrent.futures import (
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Literal
 
 from medgen.errors import BundleError, MedgenError, ReadError, WriteError
 from medgen.interpolation.engine import Interpolator
 from medgen.interpolation.job import Job, is_done, run_job
+from medgen.processes import process_pool
 from medgen.storage import clear, make_folder
 
 Fate = Literal["done", "failed", "passed over"]
@@ -156,9 +154,7 @@ class Processes(AbstractContextManager):
 
     def _submit(self, function: Callable, *arguments: object) -> Future:
         if self.pool is None:
-            # TensorFlow does not survive a fork.
-            context = get_context("spawn")
-            self.pool = ProcessPoolExecutor(self.count, context, initializer=_prepare)
+            self.pool = process_pool(self.count)
         return self.pool.submit(function, *arguments)
 
     def _stop(self) -> None:
@@ -174,17 +170,6 @@ def _ended(job: Job) -> Result:
         f"reader does not survive it; leave {job.scan} out, or convert it with another program.",
         "failed",
     )
-
-
-def _prepare() -> None:
-    """In a new process: end with the one that started it, and leave Ctrl-C to that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def follow() -> None:
-        connection.wait([parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _interruptible(function: Callable, *arguments: object) -> object:

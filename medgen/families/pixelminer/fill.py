@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +18,7 @@ from medgen.interpolation.engine import AUTO, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
 from medgen.interpolation.samples import UNCERTAINTY, Filling
+from medgen.processes import in_order
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
 from medgen.sampling.uncertainty import Uncertainty
@@ -33,8 +32,6 @@ PIXELS_AT_ONCE = 2**21
 # Share kept by `auto` of what chance adds to the prediction. Matching the texture restores the
 # power; the more of it comes from the prediction's own detail, the more of it the truth has, too.
 SHARE_OF_CHANCE = 0.5
-
-Batch, Result = TypeVar("Batch"), TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +129,12 @@ class PixelMinerInterpolator:
             return [self._filling(drawn, i, stack, p, scale, box) for i, p in enumerate(batch)]
 
         done = 0
-        for filled in _in_order(fillings, batches):
-            for filling in filled:
-                done += 1
-                progress(done, len(positions))
-                yield filling
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for filled in in_order(pool, fillings, batches, ahead=WORKERS + 1):
+                for filling in filled:
+                    done += 1
+                    progress(done, len(positions))
+                    yield filling
 
     def levels_at(
         self,
@@ -205,21 +203,6 @@ class PixelMinerInterpolator:
         for k, image in enumerate(stack.array):
             levels[k] = scale.quantise(image)
         return levels, scale
-
-
-def _in_order(work: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
-    """Results of `work`, `WORKERS` at a time and at most one ahead of who takes them."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        under_way = deque()
-        try:
-            for batch in batches:
-                under_way.append(pool.submit(work, batch))
-                if len(under_way) > WORKERS:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:  # where nobody takes the rest
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _in_slice(
