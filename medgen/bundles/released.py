@@ -48,6 +48,26 @@ def released_models() -> dict[str, ReleasedModel]:
     return {folder.name: _described(folder) for folder in folders}
 
 
+def folder_named(name: str, *others: str) -> Path:
+    """Folder of the trained model a user means by `name`: a path, or a model that ships.
+
+    Args:
+        name: a folder goes before a model of the same name.
+        others: what else there is to name, for the sentence that says so.
+
+    Raises:
+        BundleError: nothing goes by that name.
+    """
+    released = released_models()
+    folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
+    if not folder.is_dir():
+        raise BundleError(
+            f"There is no folder and no model named {name!r}; give the folder of a trained model, "
+            f"or one of {', '.join([*others, *released])}."
+        )
+    return folder
+
+
 def default_model(modality: str, guess: Guess = UNTOLD) -> ReleasedModel:
     """The model for a scan of which the user named none.
 

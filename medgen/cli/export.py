@@ -3,32 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from medgen.cli.scan import check_folder
-from medgen.errors import BundleError
-
-if TYPE_CHECKING:
-    from medgen.bundles.bundle import Bundle
-
-
-def trained_model(name: str) -> tuple[Path, Bundle]:
-    """Folder and bundle of the trained model called `name`.
-
-    Raises:
-        BundleError: there is none, or it is damaged.
-    """
-    from medgen.interpolation import model_folder
-
-    folder = model_folder(name)
-    if folder is None:
-        raise BundleError(f"{name} is a classical method; give a trained model.")
-
-    from medgen.bundles.bundle import load_bundle
-
-    return folder, load_bundle(folder)
+from medgen.cli.scan import check_folder, trained_model
 
 
 @click.command(short_help="Write a model as a SavedModel for TensorFlow Serving.")

@@ -6,21 +6,20 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_output, scan_options
+from medgen.cli.scan import check_output, scan_options, trained_model
 
 
 @click.command(short_help="Pass a scan through a VQ-VAE and measure what is lost.")
 @click.argument("scan", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
 @click.option(
-    "--model", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
-    help="Trained model.",
-)  # fmt: skip
+    "--model", required=True, metavar="NAME|BUNDLE", help="Trained model with a codebook."
+)
 @scan_options
 def reconstruct(
     scan: Path,
     output: Path,
-    model: Path,
+    model: str,
     volume: int | None,
     series: str | None,
     modality: str | None,
@@ -34,12 +33,12 @@ def reconstruct(
     """
     check_output(output, overwrite)
 
-    from medgen.bundles.bundle import load_bundle
     from medgen.families.vqvae.reconstruct import reconstruct_volume
     from medgen.volumes import read_volume, write_volume
 
     before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
-    result = reconstruct_volume(before, load_bundle(model))
+    _, bundle = trained_model(model)
+    result = reconstruct_volume(before, bundle)
     write_volume(result.volume, output, overwrite=overwrite)
     if result.ssim.size:
         measures = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_folder
+from medgen.cli.scan import check_folder, trained_model
 from medgen.errors import WriteError
 
 SHEET = "samples.png"
@@ -30,10 +30,7 @@ class Size(click.ParamType):
 
 
 @click.command(short_help="Draw new slices from the prior of a two-stage model.")
-@click.option(
-    "--model", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
-    help="Trained two-stage model.",
-)  # fmt: skip
+@click.option("--model", required=True, metavar="NAME|BUNDLE", help="Trained two-stage model.")
 @click.option("-n", "count", default=16, show_default=True, type=click.IntRange(1), help="Slices.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--size", default=(80, 80), show_default="80,80", type=Size(), help="In pixels.")
@@ -43,7 +40,7 @@ class Size(click.ParamType):
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")
 @click.option("--overwrite", is_flag=True, help="Replace earlier samples in DIR.")
 def sample(
-    model: Path,
+    model: str,
     count: int,
     output: Path,
     size: tuple[int, int],
@@ -62,12 +59,11 @@ def sample(
     from skimage.io import imsave
     from skimage.util import img_as_ubyte, montage
 
-    from medgen.bundles.bundle import load_bundle
     from medgen.families.two_stage.sample import sample_slices
     from medgen.intensities.scale import Scale
     from medgen.volumes import Geometry, Volume, write_volume
 
-    bundle = load_bundle(model)
+    _, bundle = trained_model(model)
     slices = sample_slices(
         bundle, count, size, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p
     )

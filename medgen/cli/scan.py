@@ -1,15 +1,19 @@
-"""What commands that read or write a scan have in common."""
+"""What commands that read a scan or a model, or write one, have in common."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from medgen.errors import WriteError
 from medgen.intensities.modality import NAMED
+
+if TYPE_CHECKING:
+    from medgen.bundles.bundle import Bundle
 
 modality_option = click.option(
     "--modality",
@@ -72,3 +76,20 @@ def check_folder(path: Path) -> None:
     existing = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise WriteError(f"{path} cannot be a folder to write to; choose another output.")
+
+
+def trained_model(name: str) -> tuple[Path, Bundle]:
+    """Folder and bundle of the trained model that a user means by `name`.
+
+    Every command takes the name of one that comes with medgen, or a folder.
+
+    Raises:
+        BundleError: there is none, or it is damaged.
+    """
+    from medgen.bundles.released import folder_named
+
+    folder = folder_named(name)
+
+    from medgen.bundles.bundle import load_bundle
+
+    return folder, load_bundle(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medgen.cli.export import trained_model
+from medgen.cli.scan import trained_model
 
 MEGABYTE = 10**6
 

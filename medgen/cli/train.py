@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from medgen.cli.scan import check_folder, intercept_option, modality_option
+from medgen.cli.scan import check_folder, intercept_option, modality_option, trained_model
 from medgen.errors import TrainingError
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.two_stage.recipe import PRIOR_RECIPES
@@ -165,10 +165,7 @@ def train_vqvae(**options) -> None:
 @click.command(
     "train-prior", short_help="Train the second stage: codes of a slice from neighbours."
 )
-@click.option(
-    "--vqvae", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
-    help="Trained first stage.",
-)  # fmt: skip
+@click.option("--vqvae", required=True, metavar="NAME|BUNDLE", help="Trained first stage.")
 @training_options(PRIOR_RECIPES)
 def train_prior(**options) -> None:
     """Train a conditional PixelCNN on the codes of DATA and write a two-stage model."""
@@ -180,12 +177,11 @@ def train_prior(**options) -> None:
 
     workers = join_workers()
 
-    from medgen.bundles.bundle import load_bundle
     from medgen.families.two_stage.fit import fit_prior
     from medgen.families.vqvae.codes import codes_of
     from medgen.training.gather import gather_scans
 
-    first_stage = load_bundle(options["vqvae"])
+    _, first_stage = trained_model(options["vqvae"])
     scans = gather_scans(
         options["data"],
         options["validation"],
@@ -209,8 +205,7 @@ def train_prior(**options) -> None:
 )
 @click.option(
     "--start",
-    type=click.Path(path_type=Path),
-    metavar="BUNDLE",
+    metavar="NAME|BUNDLE",
     help="PixelMiner to begin with instead of from nothing.",
 )
 @training_options(PIXELMINER_RECIPES)
@@ -224,11 +219,10 @@ def train_pixelminer(**options) -> None:
 
     workers = join_workers()
 
-    from medgen.bundles.bundle import load_bundle
     from medgen.families.pixelminer.fit import fit_pixelminer
     from medgen.training.gather import gather_scans
 
-    start = None if options["start"] is None else load_bundle(options["start"])
+    start = None if options["start"] is None else trained_model(options["start"])[1]
     scans = gather_scans(
         options["data"],
         options["validation"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medgen.bundles.released import released_models
+from medgen.bundles.released import folder_named
 from medgen.errors import BundleError
 from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.engine import Interpolator, Progress, interpolate_volume
@@ -80,17 +80,7 @@ def model_folder(name: str) -> Path | None:
     Raises:
         BundleError: nothing goes by that name.
     """
-    if name in METHODS:
-        return None
-    released = released_models()
-    folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
-    if not folder.is_dir():
-        known = ", ".join([*METHODS, *released])
-        raise BundleError(
-            f"There is no folder of a model, no model and no classical method named {name!r}; give "
-            f"a path or one of {known}."
-        )
-    return folder
+    return None if name in METHODS else folder_named(name, *METHODS)
 
 
 def _refuse(given: dict[str, object], who: str) -> None:

@@ -36,7 +36,7 @@ def test_export_says_where_what_and_how_large(folder, tmp_path):
 @pytest.mark.parametrize("command", ["export", "serve"])
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("nowhere", "named 'nowhere'"), ("linear", "linear is a classical method")],
+    [("nowhere", "named 'nowhere'"), ("linear", "no model named 'linear'")],
 )
 def test_what_is_no_trained_model(tmp_path, command, name, words):
     options = ["-o", tmp_path / "out"] if command == "export" else ["--port", "0"]

@@ -258,7 +258,7 @@ def test_reconstruct(work, model, tmp_path):
         run("reconstruct", scan, "-o", out, "--model", model), "exists; choose another name"
     )
     assert_refused(
-        run("reconstruct", scan, "-o", tmp_path / "b.nii", "--model", "none"), "no model folder"
+        run("reconstruct", scan, "-o", tmp_path / "b.nii", "--model", "none"), "no model named"
     )
 
 
@@ -355,7 +355,7 @@ def test_no_first_stage_comes_of(work, wrong, monkeypatch, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("DATA --vqvae none -o out", "There is no model folder none"),
+        ("DATA --vqvae none -o out", "There is no folder and no model named 'none'"),
         ("DATA --vqvae empty -o out", "empty is no complete model: recipe.json is missing"),
         ("DATA --vqvae trained -o out", "trained has format version None"),
         ("missing --vqvae VQVAE -o out", "missing does not exist"),
