@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rounding import exact
 
 from medgen.bundles.bundle import load_bundle, save_bundle
 from medgen.errors import BundleError, GeometryError, IntensityError, MedgenError
@@ -14,11 +13,6 @@ from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.volumes import Geometry, Volume
-
-
-@pytest.fixture(scope="module")
-def two_stage(two_stage):
-    return exact(two_stage)
 
 
 def hu(slices=4, seed=0, dtype=np.int16) -> np.ndarray:
@@ -44,9 +38,9 @@ def fill(interpolator: TwoStage, stack: np.ndarray, positions, modality="ct") ->
 
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("axis", [0, 2])
-def test_acquired_slices_stay_as_they_are(two_stage, factor, axis):
+def test_acquired_slices_stay_as_they_are(exact_two_stage, factor, axis):
     before = scan(np.moveaxis(hu(), 2, axis).copy())
-    after = interpolate_volume(before, TwoStage(two_stage), factor=factor, slice_axis=axis)
+    after = interpolate_volume(before, TwoStage(exact_two_stage), factor=factor, slice_axis=axis)
     every = np.moveaxis(after.array, axis, 0)
     assert every[::factor].tobytes() == np.moveaxis(before.array, axis, 0).tobytes()
     assert after.geometry == before.geometry.refine(axis, factor)
@@ -54,9 +48,9 @@ def test_acquired_slices_stay_as_they_are(two_stage, factor, axis):
     assert len({image.tobytes() for image in every}) == len(every)
 
 
-def test_the_seed_decides_the_slices(two_stage):
+def test_the_seed_decides_the_slices(exact_two_stage):
     def run(seed):
-        return interpolate_volume(scan(), TwoStage(two_stage, seed=seed), factor=2).array
+        return interpolate_volume(scan(), TwoStage(exact_two_stage, seed=seed), factor=2).array
 
     first = run(3)
     assert first.tobytes() == run(3).tobytes()
@@ -65,8 +59,8 @@ def test_the_seed_decides_the_slices(two_stage):
         assert (first[..., k] != other[..., k]).any()
 
 
-def test_a_slice_belongs_to_its_position_whatever_else_is_drawn(two_stage, monkeypatch):
-    interpolator = TwoStage(two_stage, seed=1)
+def test_a_slice_belongs_to_its_position_whatever_else_is_drawn(exact_two_stage, monkeypatch):
+    interpolator = TwoStage(exact_two_stage, seed=1)
     stack = np.moveaxis(hu(6), 2, 0)
     quarters = np.setdiff1d(np.arange(21) / 4, np.arange(6))
     whole = dict(zip(quarters, fill(interpolator, stack, quarters), strict=True))
@@ -93,14 +87,20 @@ class Listening:
         return getattr(self.prior, name)
 
 
-def test_the_prior_is_told_the_codes_on_either_side_the_place_and_the_gap(two_stage):
-    prior = Listening(two_stage.nets["prior"])
+def test_the_prior_is_told_the_codes_on_either_side_the_place_and_the_gap(exact_two_stage):
+    prior = Listening(exact_two_stage.nets["prior"])
     stack = np.moveaxis(hu(), 2, 0)
     positions = [0.25, 0.5, 1.75, 2.0 + 1 / 3, 2.0 + 2 / 3]
-    fill(TwoStage(replace(two_stage, nets=two_stage.nets | {"prior": prior})), stack, positions)
+    fill(
+        TwoStage(replace(exact_two_stage, nets=exact_two_stage.nets | {"prior": prior})),
+        stack,
+        positions,
+    )
     told = {key: np.concatenate([inputs[key] for inputs in prior.told]) for key in prior.told[0]}
     unit = (stack + 1024) / 2047 - 0.5
-    codes = np.stack([codes_of(two_stage).encode_slice(image.astype(np.float32)) for image in unit])
+    codes = np.stack(
+        [codes_of(exact_two_stage).encode_slice(image.astype(np.float32)) for image in unit]
+    )
     assert len(np.unique(codes)) > 3
     np.testing.assert_array_equal(told["previous"], codes[[0, 0, 1, 2, 2]])
     np.testing.assert_array_equal(told["next"], codes[[1, 1, 2, 3, 3]])
@@ -108,28 +108,28 @@ def test_the_prior_is_told_the_codes_on_either_side_the_place_and_the_gap(two_st
     np.testing.assert_array_equal(told["gap_mm"], 4.0)
 
 
-def test_slices_are_the_decoded_codes_in_hu(two_stage):
-    interpolator = TwoStage(two_stage)
+def test_slices_are_the_decoded_codes_in_hu(exact_two_stage):
+    interpolator = TwoStage(exact_two_stage)
     stack = np.moveaxis(hu(), 2, 0)
     positions = np.array([0.5, 2.25])
     codes = np.stack(
-        [codes_of(two_stage).encode_slice(u) for u in np.float32((stack + 1024) / 2047 - 0.5)]
+        [codes_of(exact_two_stage).encode_slice(u) for u in np.float32((stack + 1024) / 2047 - 0.5)]
     )
     drawn = interpolator.sample_codes(codes, positions, 4.0)[0]
     assert drawn.shape == (2, 8, 9)
     assert len(np.unique(drawn)) > 8
-    images = [codes_of(two_stage).decode_slice(code, (32, 36)) for code in drawn]
+    images = [codes_of(exact_two_stage).decode_slice(code, (32, 36)) for code in drawn]
     expected = np.clip(images, -0.5, 0.5) * 2047 - 0.5
     np.testing.assert_allclose(fill(interpolator, stack, positions), expected, atol=1e-3)
 
 
-def test_sides_that_are_no_multiple_of_the_compression(two_stage):
+def test_sides_that_are_no_multiple_of_the_compression(exact_two_stage):
     stack = np.moveaxis(hu(), 2, 0)[:, :29, :34]
-    assert fill(TwoStage(two_stage), stack, [0.5, 1.5]).shape == (2, 29, 34)
+    assert fill(TwoStage(exact_two_stage), stack, [0.5, 1.5]).shape == (2, 29, 34)
 
 
-def test_hu_beyond_the_range_are_carried_linearly(two_stage):
-    interpolator = TwoStage(two_stage)
+def test_hu_beyond_the_range_are_carried_linearly(exact_two_stage):
+    interpolator = TwoStage(exact_two_stage)
     inside = np.moveaxis(np.clip(hu(), -900, 900), 2, 0)[:2].astype(float)
     inside[:, :2, :3] = 1023  # what the model makes of anything above
     beyond = inside.copy()
@@ -145,8 +145,8 @@ def test_hu_beyond_the_range_are_carried_linearly(two_stage):
     assert drawn.dtype == np.float32
 
 
-def test_below_the_range_too(two_stage):
-    narrow = TwoStage(replace(two_stage, rule=IntensityRule("ct", 401, -200.0, 200.0)))
+def test_below_the_range_too(exact_two_stage):
+    narrow = TwoStage(replace(exact_two_stage, rule=IntensityRule("ct", 401, -200.0, 200.0)))
     stack = np.full((2, 32, 36), -150.0)
     stack[:, 0, 0] = -1000, -600
     drawn = fill(narrow, stack, [0.5])[0]
@@ -154,8 +154,8 @@ def test_below_the_range_too(two_stage):
     assert (drawn[1:] >= -200).all()
 
 
-def test_mr_is_scaled_by_its_own_percentiles_and_back(two_stage):
-    mr = TwoStage(replace(two_stage, rule=IntensityRule("mr")))
+def test_mr_is_scaled_by_its_own_percentiles_and_back(exact_two_stage):
+    mr = TwoStage(replace(exact_two_stage, rule=IntensityRule("mr")))
     stack = np.moveaxis(hu(), 2, 0) + 1024.0
     once, twice = (fill(mr, scale * stack, [0.5, 1.5], "mr") for scale in (1, 2))
     np.testing.assert_array_equal(2 * once, twice)
@@ -163,11 +163,11 @@ def test_mr_is_scaled_by_its_own_percentiles_and_back(two_stage):
     assert low <= once.min() < once.max() <= high + 2
 
 
-def test_sampling_options_reach_the_draw(two_stage):
+def test_sampling_options_reach_the_draw(exact_two_stage):
     stack = np.moveaxis(hu(), 2, 0)
 
     def run(**options):
-        return fill(TwoStage(two_stage, **options), stack, [0.5, 1.5])
+        return fill(TwoStage(exact_two_stage, **options), stack, [0.5, 1.5])
 
     likeliest = run(temperature=0.0)
     np.testing.assert_array_equal(likeliest, run(temperature=0.0, seed=5))
@@ -176,29 +176,29 @@ def test_sampling_options_reach_the_draw(two_stage):
     assert (run() != likeliest).any()
     for options in ({"temperature": -1.0}, {"top_k": 0}, {"top_p": 1.5}):
         with pytest.raises(MedgenError, match="got"):
-            TwoStage(two_stage, **options)
+            TwoStage(exact_two_stage, **options)
 
 
-def test_auto_matches_the_texture(two_stage):
+def test_auto_matches_the_texture(exact_two_stage):
     stack = np.moveaxis(hu(), 2, 0).astype(np.float32)
     (drawn,), (matched,) = (
-        fill(TwoStage(two_stage, temperature=t), stack, [1.25]) for t in (1.0, "auto")
+        fill(TwoStage(exact_two_stage, temperature=t), stack, [1.25]) for t in (1.0, "auto")
     )
     linear = stack[1] + 0.25 * (stack[2] - stack[1])
     np.testing.assert_allclose(matched, match_texture(drawn, stack[1:3], linear), rtol=1e-6)
     assert (matched != drawn).any()
 
 
-def test_progress_counts_slices(two_stage):
+def test_progress_counts_slices(exact_two_stage):
     calls = []
     interpolate_volume(
-        scan(), TwoStage(two_stage), factor=3, progress=lambda *call: calls.append(call)
+        scan(), TwoStage(exact_two_stage), factor=3, progress=lambda *call: calls.append(call)
     )
     assert calls == [(done, 6) for done in range(1, 7)]
 
 
-def test_a_folder_is_named_like_a_method(two_stage, tmp_path):
-    save_bundle(two_stage, tmp_path / "mine", "# Card\n")
+def test_a_folder_is_named_like_a_method(exact_two_stage, tmp_path):
+    save_bundle(exact_two_stage, tmp_path / "mine", "# Card\n")
     loaded = interpolator_named(str(tmp_path / "mine"), seed=2, temperature=0.7, top_k=5, top_p=0.9)
     assert isinstance(loaded, TwoStage)
     assert (loaded.name, loaded.seed) == ("mine", 2)
@@ -213,11 +213,11 @@ def test_a_folder_is_named_like_a_method(two_stage, tmp_path):
 # === What is refused ===
 
 
-def test_a_scan_of_the_other_modality(two_stage):
+def test_a_scan_of_the_other_modality(exact_two_stage):
     with pytest.raises(IntensityError, match="trained on CT and the scan looks like MR"):
-        interpolate_volume(scan(modality="mr"), TwoStage(two_stage), factor=2)
+        interpolate_volume(scan(modality="mr"), TwoStage(exact_two_stage), factor=2)
     with pytest.raises(IntensityError, match="not sure what kind of scan this is: nothing tells"):
-        interpolate_volume(scan(modality="unknown"), TwoStage(two_stage), factor=2)
+        interpolate_volume(scan(modality="unknown"), TwoStage(exact_two_stage), factor=2)
 
 
 def test_a_model_without_a_prior(vqvae_alone):
@@ -225,9 +225,9 @@ def test_a_model_without_a_prior(vqvae_alone):
         TwoStage(vqvae_alone)
 
 
-def test_slices_of_another_size_than_an_oasis_model_takes(two_stage):
-    recipe = replace(two_stage.recipes["vqvae"], image_size=32)
-    small = TwoStage(replace(two_stage, recipes=two_stage.recipes | {"vqvae": recipe}))
+def test_slices_of_another_size_than_an_oasis_model_takes(exact_two_stage):
+    recipe = replace(exact_two_stage.recipes["vqvae"], image_size=32)
+    small = TwoStage(replace(exact_two_stage, recipes=exact_two_stage.recipes | {"vqvae": recipe}))
     with pytest.raises(GeometryError, match="slices of 32 x 32 pixels only, got 32 x 36"):
         interpolate_volume(scan(), small, factor=2)
     square = scan(hu()[:, :32])
