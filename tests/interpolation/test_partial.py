@@ -180,6 +180,62 @@ def test_a_scan_that_changes_underfoot(job):
     assert not job.output.with_name("out.json").exists()
 
 
+class Appearing(Drawn):
+    """Somebody's file appears while slices are drawn."""
+
+    path: Path
+
+    def stop(self, position):
+        if position > 2 and not self.path.exists():
+            self.path.write_text("theirs")
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.nii.gz", "mask.nii", "map_low.nii.gz"])
+def test_what_appears_meanwhile_is_not_replaced(job, tmp_path, name):
+    job = replace(job, mask=tmp_path / "mask.nii", uncertainty=tmp_path / "map")
+    before = {path.name for path in tmp_path.iterdir()}
+    model = Appearing()
+    model.path = tmp_path / name
+    with pytest.raises(WriteError, match=name):
+        run_job(job, model)
+    assert model.path.read_text() == "theirs"
+    # Nor is anything else put there, and the slices that were drawn are not lost.
+    assert {path.name for path in tmp_path.iterdir()} == before | {name, ".out.nii.gz.partial"}
+    model.path.unlink()
+    again = Drawn()
+    run_job(replace(job, resume=True), again)
+    assert again.asked == []
+
+
+@pytest.mark.parametrize("moved", ["out.nii.gz", "out.json"])
+def test_what_appears_at_the_last_moment_is_not_replaced(job, tmp_path, monkeypatch, moved):
+    """Between the last look and the move of what was made."""
+    link = os.link
+
+    def late(new, path):
+        if Path(path).name == moved:
+            Path(path).write_text("theirs")
+        link(new, path)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(WriteError, match=f"{moved} exists"):
+        run_job(job, Drawn())
+    assert (tmp_path / moved).read_text() == "theirs"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "scan.nii.gz", "model", moved, ".out.nii.gz.partial"
+    }  # fmt: skip
+
+
+def test_a_provenance_without_its_output_is_a_killed_run_s(job, tmp_path):
+    run_job(job, Drawn())
+    job.output.unlink()
+    with pytest.raises(ReadError):
+        run_job(replace(job, volume=7), Drawn())
+    assert not (tmp_path / "out.json").exists()
+    run_job(job, Drawn())
+    assert (tmp_path / "out.json").exists()
+
+
 def test_an_output_is_never_beside_the_provenance_of_another(job, monkeypatch):
     run_job(job, Drawn())
     provenance = job.output.with_name("out.json")
@@ -267,7 +323,7 @@ def test_no_room_for_the_output(job, suffix, tmp_path):
     assert done.returncode == 1, done.stderr
     error = done.stderr.splitlines()[-1]
     assert error.startswith("Error: Cannot write")
-    assert "File too large" in error or "is there room on the disk?" in error
+    assert "File too large" in error or "is there room on the disk, " in error
     assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz", "model"}
 
