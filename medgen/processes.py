@@ -7,9 +7,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from multiprocessing import connection, get_context, parent_process
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from typing import TypeVar
 
 Task, Result = TypeVar("Task"), TypeVar("Result")
@@ -27,7 +27,7 @@ def process_pool(count: int) -> ProcessPoolExecutor:
 
     None of them outlives this one, however it ends, and Ctrl-C is left to this one.
     """
-    return ProcessPoolExecutor(count, get_context("spawn"), initializer=_follow_parent)
+    return _Pool(count, get_context("spawn"), initializer=_follow_parent)
 
 
 def workers(jobs: int) -> AbstractContextManager[Executor | None]:
@@ -66,8 +66,32 @@ def in_order(
             future.cancel()
 
 
+class _Pool(ProcessPoolExecutor):
+    """Its processes do not see Ctrl-C, not even while they start, so that none has a traceback."""
+
+    def submit(self, function: Callable, /, *arguments: object, **named: object) -> Future:
+        with _held_back():
+            return super().submit(function, *arguments, **named)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Ctrl-C waits until the context ends; processes started within inherit that it waits."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # as its start would end the waiting
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _follow_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def follow() -> None:
         connection.wait([parent_process().sentinel])

@@ -20,7 +20,8 @@ NOTES = (
 )
 # A process of its own also passes on the last words of a process that does not survive the import.
 FILTER = f"""
-import re, sys
+import re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # its end is that of what it reads
 for line in sys.stdin.buffer:
     if not re.match({NOTES!r}, line):
         sys.stderr.buffer.write(line)

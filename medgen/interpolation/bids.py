@@ -21,6 +21,7 @@ from medgen.errors import WriteError
 from medgen.interpolation.plan import SlicePlan
 from medgen.storage import json_fields, write_text
 from medgen.volumes import Geometry
+from medgen.volumes.fetched import require_fetched
 
 DESCRIPTION = "dataset_description.json"
 IGNORE = ".bidsignore"
@@ -118,15 +119,16 @@ class DataSet:
     @classmethod
     def at(cls, folder: Path) -> DataSet | None:
         """The data set whose root is a folder, None if it is none."""
-        return cls(folder) if (folder / DESCRIPTION).is_file() else None
+        return cls(folder) if os.path.lexists(folder / DESCRIPTION) else None
 
     @cached_property
     def ignored(self) -> GitIgnoreSpec:
         """What `.bidsignore` names, in the notation of `.gitignore`."""
-        try:
-            text = (self.root / IGNORE).read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            text = ""
+        file = self.root / IGNORE
+        if not os.path.lexists(file):
+            return GitIgnoreSpec.from_lines([])
+        require_fetched(file)
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
         return GitIgnoreSpec.from_lines(text.splitlines())
 
     def why_not(self, scan: Path) -> str | None:
@@ -197,6 +199,7 @@ class Sidecar:
         """
         fields: dict[str, object] = {}
         for file in self.files:
+            require_fetched(file)
             fields |= json_fields(file)
         acquired = {name: fields.pop(name) for name in SLICES if name in fields}
         spacing, now = before.spacing[plan.axis], plan.geometry.spacing[plan.axis]
@@ -259,6 +262,7 @@ def write_derivative(source: DataSet, output: Path, others: Iterable[str] = ()) 
     place = output / DESCRIPTION
     if os.path.lexists(place) and not _is_own(json_fields(place)):
         raise WriteError(f"{output} holds another data set; choose a folder of its own.")
+    require_fetched(source.root / DESCRIPTION)
     told = json_fields(source.root / DESCRIPTION)
     name = told.get("Name") or source.root.name
     url = {"URL": source.root.absolute().as_uri()}

@@ -306,6 +306,24 @@ def test_the_validator_finds_no_error(raw, tmp_path):
         assert [issue for issue in issues if issue["severity"] == "error"] == [], folder
 
 
+@pytest.mark.parametrize("name", ["dataset_description.json", ".bidsignore"])
+def test_a_data_set_is_one_before_it_is_fetched(raw, tmp_path, name):
+    """Or else it would be worked through as any folder, field maps and all."""
+    (raw / name).unlink(missing_ok=True)
+    (raw / name).symlink_to(".git/annex/objects/x")
+    result = run(raw, "-o", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"Error: {raw / name} is not fetched yet; run: datalad get" in result.stderr
+
+
+def test_a_sidecar_that_is_not_fetched_is_named(raw, tmp_path):
+    sidecar = raw / "sub-02" / "anat" / "sub-02_T1w.json"
+    sidecar.write_text("/annex/objects/MD5E-s31--0c65.json")
+    result = run(raw, "-o", tmp_path / "out")
+    assert result.stdout.count("\n") == 3
+    assert f"Failed: {sidecar} is not fetched yet; run: datalad get" in result.stderr
+
+
 def test_a_damaged_description(raw, tmp_path):
     (raw / "dataset_description.json").write_text("{")
     result = run(raw, "-o", tmp_path / "out")
