@@ -9,7 +9,7 @@ import click
 
 from medgen.cli.evaluate import recreators, shown_progress
 from medgen.cli.scan import scan_options
-from medgen.errors import EvaluationError
+from medgen.errors import EvaluationError, printable
 
 if TYPE_CHECKING:
     from medgen.evaluation.audit import Coverage
@@ -82,7 +82,7 @@ def audit(
         result = audit_scan(
             before,
             methods,
-            name=scan.name,
+            name=printable(scan.name),
             region=region,
             slice_axis=axis,
             executor=executor,

@@ -189,10 +189,10 @@ def interpolate(
 
     SCAN may also be a folder of scans, of DICOM series in folders of their own, or a BIDS data set.
     Then OUT is a folder, where the finer scans have the names and places of the scans. Of a BIDS
-    data set the images of anatomy are taken, the others named, and OUT becomes a derivative: names
-    tell the resolution (res-2x), OUT.json goes on with those fields of the scan's sidecars that
-    still hold. Scans that are done are skipped, so the same command goes on after it was killed;
-    those that fail are listed in OUT/failures.csv.
+    data set the images of anatomy and label maps are taken, the others named, and OUT becomes a
+    derivative: names tell the resolution (res-2x), OUT.json goes on with those fields of the scan's
+    sidecars that still hold. Scans that are done are skipped, so the same command goes on after it
+    was killed; those that fail are listed in OUT/failures.csv.
     """
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")

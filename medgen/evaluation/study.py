@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from medgen.errors import EvaluationError, MedgenError
+from medgen.errors import EvaluationError, MedgenError, printable
 from medgen.evaluation.protocol import Progress, Recreate, ScanResult, evaluate_scan, plan_scan
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
@@ -116,7 +116,7 @@ def run_study(
 
 
 def scan_names(paths: Sequence[Path]) -> list[str]:
-    """File names, or whole paths where names are not unique.
+    """File names, or whole paths where names are not unique; printable.
 
     Raises:
         EvaluationError: a scan is given twice.
@@ -125,7 +125,7 @@ def scan_names(paths: Sequence[Path]) -> list[str]:
         twice = next(path for path in paths if list(paths).count(path) > 1)
         raise EvaluationError(f"{twice} is given twice; name every scan once.")
     short = [path.name for path in paths]
-    return [str(path) if short.count(path.name) > 1 else path.name for path in paths]
+    return [printable(str(path) if short.count(path.name) > 1 else path.name) for path in paths]
 
 
 def read_mask(path: Path, scan: Volume) -> Region:

@@ -44,7 +44,7 @@ OTHERS = {
     "mrs": "it belongs to spectroscopy, not to anatomy",
 }
 PARTS = {"phase": "a phase", "real": "a real part", "imag": "an imaginary part"}
-LABELS = ("dseg", "mask", "defacemask")
+LABEL_MAPS = {"dseg", "mask", "defacemask"}
 
 SLICES = ("SliceThickness", "SpacingBetweenSlices", "SliceTiming")  # fields about acquired slices
 AFTER_RES = ("den", "label", "desc")  # entities of a name that come after `res`
@@ -145,11 +145,13 @@ class DataSet:
         part = dict(name.entities).get("part")
         if part in PARTS:
             return f"it is {PARTS[part]} of a signal, not a magnitude"
-        if name.suffix in LABELS:
-            return "it is a label map or mask"
-        if name.suffix not in IMAGES:
+        if name.suffix not in IMAGES | LABEL_MAPS:
             return f"it is {name.suffix}, which is no image like those that models have learnt"
         return None
+
+    def is_label_map(self, scan: Path) -> bool:
+        """Whether a scan holds labels instead of an image."""
+        return Name.parse(scan.name).suffix in LABEL_MAPS
 
     def sidecar_of(self, scan: Path) -> Sidecar:
         """The JSON files about a scan, by the inheritance principle.

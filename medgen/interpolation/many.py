@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medgen.errors import ReadError, WriteError
+from medgen.intensities.modality import LABELS
 from medgen.interpolation import model_folder
 from medgen.interpolation.bids import (
     NOT_RAW,
@@ -24,6 +25,7 @@ from medgen.interpolation.bids import (
     write_derivative,
 )
 from medgen.interpolation.job import Job
+from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.provenance import provenance_path, read_provenance, writes_series
 from medgen.interpolation.runners import Processes, Result, options_of, run_on_cluster
 from medgen.storage import clear, csv_text, make_folder, write_text, writing
@@ -69,8 +71,9 @@ def survey(folder: Path, output: Path, options: Job) -> Survey:
 
     Formats that medgen does not write become NIfTI, NRRD or MetaImage in one file. Where an output
     is follows from the path of the scan alone, whatever lies beside it; scans that would share one
-    are refused, but for one whose output is there. What is no image of anatomy in a BIDS data set
-    is passed over, without a word its folders of derivatives and sources.
+    are refused, but for one whose output is there. In a BIDS data set label maps are interpolated
+    by shape, whatever the model; what is neither that nor an image of anatomy is passed over,
+    without a word its folders of derivatives and sources.
 
     Args:
         folder: searched with `find_scans`; what lies below `output` does not count.
@@ -103,6 +106,7 @@ def survey(folder: Path, output: Path, options: Job) -> Survey:
             jobs += _of_data_set(job, data_set)
         else:
             jobs.append(job if scan.is_dir() else replace(job, sidecar=sidecar_beside(scan)))
+    jobs.sort(key=lambda job: job.seed)  # samples one after the other, as each loads its model
     clashes = _clashes(jobs)
     settled += [Result(scan, line, "failed") for scan, line in clashes.items()]
     return Survey([job for job in jobs if job.scan not in clashes], settled, data_set)
@@ -125,6 +129,11 @@ def _of_data_set(job: Job, data_set: DataSet) -> list[Job]:
     name = Name.parse(job.scan.name)
     label = resolution_label(job.factor, job.spacing_mm)
     job = replace(job, sidecar=data_set.sidecar_of(job.scan))
+    if data_set.is_label_map(job.scan):
+        job = replace(
+            job, model=ShapeBased.name, modality=LABELS.name, samples=1, temperature=None,
+            top_k=None, top_p=None, decode=None, sampler=None,
+        )  # fmt: skip
     return [
         replace(
             job,
@@ -206,8 +215,9 @@ def work_through(
     with Processes(processes) as workers:
         if options.model is not None and model_folder(options.model) is None:
             options_of(options).load_interpolator()
-        elif options.model is not None and scheduler is None and found.jobs:
-            workers.check(options_of(found.jobs[0]))
+        elif options.model is not None and scheduler is None:
+            for job in [job for job in found.jobs if job.model != ShapeBased.name][:1]:
+                workers.check(options_of(job))
         make_folder(output)
         if found.data_set:
             write_derivative(found.data_set, output.absolute(), [FAILURES])

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,7 +10,7 @@ from medgen.cli.evaluate import echo_summary
 from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
 from medgen.evaluation.metrics import METRICS, Metric
-from medgen.evaluation.report import require_writable, write_report
+from medgen.evaluation.report import require_writable, write_report, write_slices
 from medgen.evaluation.study import Settings, run_study
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Volume, write_volume
@@ -95,6 +96,19 @@ def test_features_csv_has_truth_and_methods(study, written):
     assert float(row["value"]) == pytest.approx(first.features["glcm_Contrast"], rel=1e-8)
     mapped = [r for r in rows if r["feature"] == "msmfe_glcm_Contrast"]
     assert {row["method"] for row in mapped} == {"repeat", "mean"}
+
+
+def test_names_are_no_formulas_and_numbers_stay(study, tmp_path):
+    (first, *_) = study.scans
+    named = replace(first, name="=1+1.nii")
+    write_slices(tmp_path / "slices.csv", [named])
+    rows = list(csv.DictReader((tmp_path / "slices.csv").open()))
+    assert {row["scan"] for row in rows} == {"'=1+1.nii"}
+    assert {row["method"] for row in rows} == {"repeat", "mean"}
+    distances = [float(row["spectrum_distance_db"]) for row in rows]
+    assert distances == pytest.approx(
+        [score.metrics["spectrum_distance_db"] for score in first.scores if score.metrics], rel=1e-8
+    )
 
 
 def test_summary_json_is_what_was_returned(written):

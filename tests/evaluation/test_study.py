@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,8 @@ def test_a_shifted_mask_is_refused(scans, tmp_path):
 def test_names_are_short_where_they_can_be():
     paths = [Path("a/ct.nii"), Path("b/ct.nii"), Path("b/mr.nii")]
     assert scan_names(paths) == ["a/ct.nii", "b/ct.nii", "mr.nii"]
+    # As pictures and pages can show them, whatever the bytes.
+    assert scan_names([Path(os.fsdecode(b"\xff.nii"))]) == ["\\udcff.nii"]
     with pytest.raises(EvaluationError, match=r"mr\.nii is given twice"):
         scan_names([paths[2], paths[0], paths[2]])
 

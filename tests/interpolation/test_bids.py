@@ -15,8 +15,9 @@ from medgen.interpolation.bids import DataSet, Name, Sidecar, resolution_label, 
 from medgen.interpolation.job import Job
 from medgen.interpolation.many import survey
 from medgen.interpolation.plan import plan_slices
+from medgen.interpolation.runners import attempt
 from medgen.phantoms.phantom import phantom_volume
-from medgen.volumes import Geometry, read_volume, write_volume
+from medgen.volumes import Geometry, Volume, read_volume, write_volume
 
 OPTIONS = Job(Path(), Path(), "linear")
 SPACING = (40.0, 30.0, 60.0)
@@ -107,8 +108,6 @@ PASSED_OVER = {
     "sub-01/perf/sub-01_asl.nii.gz": "perfusion",
     "sub-01/swim/sub-01_T1w.nii.gz": "it lies in swim",
     "sub-01/anat/sub-01_part-phase_T2starw.nii.gz": "a phase of a signal",
-    "sub-01/anat/sub-01_mask.nii.gz": "label map or mask",
-    "sub-01/anat/sub-01_desc-x_dseg.nii.gz": "label map or mask",
     "sub-01/anat/sub-01_T1map.nii.gz": "it is T1map",
     "sub-01/anat/sub-01_label-GM_probseg.nii.gz": "it is probseg",
     "sub-01/anat/T1.nii.gz": "its name is not one of BIDS",
@@ -247,6 +246,23 @@ def test_a_data_set_becomes_a_derivative(raw):
     scan = read_volume(raw / "sub-02" / "anat" / "sub-02_T1w.nii.gz")
     np.testing.assert_array_equal(finer.array[:, :, ::2], scan.array)
     assert run(raw, "-o", out).stdout.count("is there already") == 4
+
+
+def test_label_maps_are_interpolated_by_shape(raw, tmp_path):
+    """Whatever the model and its options, and once however many samples of the images."""
+    labels = np.zeros((9, 8, 4), np.int16)
+    labels[2:7, 2:6, 1:3] = 7
+    place = raw / "sub-02" / "anat" / "sub-02_desc-lesion_mask.nii.gz"
+    write_volume(Volume(labels, Geometry.from_spacing((9, 8, 4), SPACING)), place)
+    options = replace(OPTIONS, model="mr-pixelminer", temperature=0.5, samples=2)
+    jobs = survey(raw, tmp_path / "out", options).jobs
+    (job,) = [job for job in jobs if job.scan == place]
+    assert job.output.name == "sub-02_res-2x_desc-lesion_mask.nii.gz"
+    assert attempt(job).fate == "done"
+    finer = read_volume(job.output, modality="labels").array
+    assert np.unique(finer).tolist() == [0, 7]
+    np.testing.assert_array_equal(finer[:, :, ::2], labels)
+    np.testing.assert_array_equal(finer[:, :, 3], labels[:, :, 1])
 
 
 def test_samples_have_names_of_bids(raw, tmp_path):
