@@ -95,6 +95,44 @@ def test_ctrl_c_is_left_to_who_started_them():
         assert pool.submit(signal.getsignal, signal.SIGINT).result() is signal.SIG_IGN
 
 
+STARTING = """
+import sys, time
+from medgen.processes import process_pool
+
+def work():
+    time.sleep(600)
+
+if __name__ == "__main__":
+    pool = process_pool(2)
+    futures = [pool.submit(work) for _ in range(2)]
+    print("started", flush=True)
+    time.sleep(600)
+else:
+    time.sleep(1)  # a long way to the first task
+"""
+
+
+def test_ctrl_c_while_processes_start_makes_no_tracebacks_but_one(tmp_path):
+    """As a terminal sends it: to all of them."""
+    script, said = tmp_path / "starting.py", tmp_path / "said"
+    script.write_text(STARTING)
+    with open(said, "w") as errors:
+        parent = subprocess.Popen(
+            [sys.executable, script], stdout=subprocess.PIPE, stderr=errors, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+    assert parent.stdout.readline() == "started\n"
+    time.sleep(0.5)  # until the processes are there, and import the script
+    os.killpg(parent.pid, signal.SIGINT)
+    while "KeyboardInterrupt" not in said.read_text():
+        time.sleep(0.05)
+    time.sleep(1)  # for others, if there were any
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    assert said.read_text().count("KeyboardInterrupt") == 1
+
+
 PARENT = """
 import os, time
 from medgen.processes import process_pool
