@@ -82,12 +82,13 @@ Of = Callable[[tf.Tensor], tuple[Acquired, Wanted]]
 class ServedModel:
     """A bundle's signatures: tensors in, tensors out, in physical units.
 
-    Every answer is what `medgen interpolate` writes for the same slices with the same number for a
-    temperature, and depends on nothing but its own slices and numbers, whatever else is in the
-    batch. The two are compiled differently, so float32 rounding may move a value that is drawn next
-    to the edge between two levels or codes, and then those drawn after it. Subclasses say how
-    slices are drawn: what is a slice's own is prepared one by one, so that no other slice can
-    change its rounding, and the loop over pixels then goes over some at once.
+    Every answer is what `medgen interpolate` writes for the same slices, of a scan that declares no
+    padding, with the same number for a temperature, and depends on nothing but its own slices and
+    numbers, whatever else is in the batch. The two are compiled differently, so float32 rounding
+    may move a value that is drawn next to the edge between two levels or codes, and then those
+    drawn after it. Subclasses say how slices are drawn: what is a slice's own is prepared one by
+    one, so that no other slice can change its rounding, and the loop over pixels then goes over
+    some at once.
 
     Args:
         bundle: the model.
