@@ -67,3 +67,7 @@ class ResourceError(MedgenError):
 
 class RequestError(MedgenError):
     """A request to a served model that it cannot answer."""
+
+
+class TooLargeError(RequestError):
+    """A request to a served model for more than it answers at once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from medgen.cli.scan import trained_model
@@ -30,17 +32,34 @@ MEGABYTE = 10**6
     metavar="MB",
     help="Largest request.",
 )
-def serve(model: str, port: int, host: str, name: str | None, max_megabytes: int) -> None:
+@click.option(
+    "--max-voxels",
+    default=16 * 512 * 512,
+    show_default="16 slices of 512 x 512",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most that a request may ask for.",
+)
+def serve(
+    model: str, port: int, host: str, name: str | None, max_megabytes: int, max_voxels: int
+) -> None:
     """Serve a trained model by TensorFlow Serving's REST API until Ctrl-C.
 
     Anyone who reaches the address can use it: there is neither login nor encryption.
     """
+    # Before TensorFlow is loaded: oneDNN gives no memory back, and keeps a program for every shape.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+    from medgen.serving.bounds import Bounds
     from medgen.serving.server import ModelServer, http_server, listening_socket
 
     with listening_socket(host, port) as listening:
         _, bundle = trained_model(model)
         server = ModelServer(
-            bundle.family.served(bundle), name or bundle.name, max_megabytes * MEGABYTE
+            bundle.family.served(bundle),
+            name or bundle.name,
+            max_megabytes * MEGABYTE,
+            Bounds(voxels=max_voxels),
         )
         server.try_out()
         address = f"http://{host}:{listening.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST formats: JSON to tensors and back, and a model's metadata."""
+"""TensorFlow Serving's REST formats: JSON to arrays and back, and a model's metadata."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ class Signature:
     Args:
         function: from named tensors to a mapping of tensors.
         inputs: what it takes, by name.
-        defaults: values of inputs that may be left out.
+        defaults: values of inputs that may be left out, by name.
         outputs: what it gives, by name.
     """
 
     function: tf.types.experimental.ConcreteFunction
     inputs: Mapping[str, tf.TensorSpec]
-    defaults: Mapping[str, tf.Tensor]
+    defaults: Mapping[str, np.ndarray]
     outputs: Mapping[str, tf.TensorSpec]
+
+    @property
+    def by_slice(self) -> bool:
+        """Whether every slice of the answer comes from the same slice of the inputs alone."""
+        return all(spec.shape.rank in (3, None) for spec in self.inputs.values())
 
     @staticmethod
     def of(function: tf.types.experimental.PolymorphicFunction) -> Signature:
@@ -39,7 +44,7 @@ class Signature:
         concrete = function.get_concrete_function()
         parameters = inspect.signature(function.python_function).parameters
         defaults = {
-            name: parameter.default
+            name: parameter.default.numpy()
             for name, parameter in parameters.items()
             if parameter.default is not inspect.Parameter.empty
         }
@@ -53,14 +58,37 @@ class Request:
     """A `:predict` call.
 
     Args:
+        name: of the signature.
         signature: what is asked.
-        tensors: its inputs, by name.
+        arrays: its inputs, by name.
         rows: whether the request was in row format (`instances`), and so has to be the answer.
     """
 
+    name: str
     signature: Signature
-    tensors: Mapping[str, tf.Tensor]
+    arrays: Mapping[str, np.ndarray]
     rows: bool
+
+    @property
+    def slices(self) -> dict[str, np.ndarray]:
+        """Inputs that are slices."""
+        inputs = self.signature.inputs
+        return {name: x for name, x in self.arrays.items() if inputs[name].shape.rank == 3}
+
+    @property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The other inputs."""
+        return {name: x for name, x in self.arrays.items() if name not in self.slices}
+
+    @property
+    def count(self) -> int:
+        """Slices in the first of the inputs that are slices."""
+        return len(next(iter(self.slices.values())))
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the same."""
+        return next(iter(self.slices.values())).size
 
 
 def read_request(body: bytes, signatures: Mapping[str, Signature]) -> Request:
@@ -92,16 +120,16 @@ def read_request(body: bytes, signatures: Mapping[str, Signature]) -> Request:
         said = f"unknown: {', '.join(unknown)}" if unknown else f"missing: {', '.join(missing)}"
         known = ", ".join(signature.inputs)
         raise RequestError(f"Signature {name} takes {known}; {said}.")
-    tensors = {
-        key: _tensor(key, values[key], spec) if key in values else signature.defaults[key]
+    arrays = {
+        key: _array(key, values[key], spec) if key in values else signature.defaults[key]
         for key, spec in signature.inputs.items()
     }
-    return Request(signature, tensors, rows)
+    return Request(name, signature, arrays, rows)
 
 
-def write_answer(request: Request, answer: Mapping[str, tf.Tensor]) -> bytes:
+def write_answer(request: Request, answer: Mapping[str, np.ndarray]) -> bytes:
     """JSON in the format that the request was in."""
-    values = {name: tensor.numpy().tolist() for name, tensor in answer.items()}
+    values = {name: array.tolist() for name, array in answer.items()}
     alone = next(iter(values.values())) if len(values) == 1 else None
     if not request.rows:
         return _dumped({"outputs": values if alone is None else alone})
@@ -145,7 +173,7 @@ def _columns(instances: object, signature: Signature) -> object:
     return {name: [example[name] for example in instances] for name in instances[0]}
 
 
-def _tensor(name: str, value: object, spec: tf.TensorSpec) -> tf.Tensor:
+def _array(name: str, value: object, spec: tf.TensorSpec) -> np.ndarray:
     try:
         array = np.array(value)
     except ValueError as error:
@@ -168,7 +196,7 @@ def _tensor(name: str, value: object, spec: tf.TensorSpec) -> tf.Tensor:
             raise RequestError(f"{name} must hold finite numbers only.")
     elif array.min() < np.iinfo(wanted).min or array.max() > np.iinfo(wanted).max:
         raise RequestError(f"{name} must fit into {spec.dtype.name}.")
-    return tf.constant(array, spec.dtype)
+    return array.astype(wanted)
 
 
 def _axes(spec: tf.TensorSpec) -> str:

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Mapping
 
 import anyio
-import tensorflow as tf
+import numpy as np
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from medgen.errors import MedgenError, RequestError
+from medgen.errors import MedgenError, RequestError, TooLargeError
+from medgen.serving.batches import Batches, answers
+from medgen.serving.bounds import Bounds
 from medgen.serving.rest import (
     DEFAULT_SIGNATURE,
+    Request,
     Signature,
     metadata,
     read_request,
     status,
     write_answer,
 )
-from medgen.serving.signatures import ServedModel
+from medgen.serving.signatures import PIXELS_AT_ONCE, ServedModel
 
 VERSION = "1"
-# Requests that are worked on at once, and that may wait with their bodies in memory; further ones
-# are told to come back.
-AT_ONCE = 2
-WAITING = 8
+# Requests inside, and of how many times the largest size together; further ones are told to come
+# back.
+MOST_INSIDE = 72
+LARGEST_INSIDE = 4
 RETRY_S = 5
+# Texts that are turned into arrays and back at a time.
+TEXTS_AT_ONCE = 2
 # A client that sends its body no faster than this loses its place.
 SECONDS_TO_SEND = 60
 # What is being worked on when the server is stopped may take so long to finish.
@@ -49,16 +51,18 @@ class ModelServer:
         model: what is served.
         name: under `/v1/models/`.
         max_bytes: of a request's body.
+        bounds: of what a request may ask for.
     """
 
-    def __init__(self, model: ServedModel, name: str, max_bytes: int):
-        self.name, self.max_bytes = name, max_bytes
+    def __init__(self, model: ServedModel, name: str, max_bytes: int, bounds: Bounds):
+        self.model, self.name, self.max_bytes, self.bounds = model, name, max_bytes, bounds
         self.signatures = {
             key: Signature.of(function) for key, function in model.signatures().items()
         }
         self.trial_side = model.image_size or TRIAL_SIDE
-        self.inside = 0
-        self.working = anyio.CapacityLimiter(AT_ONCE)
+        self.inside = self.bytes_inside = 0
+        self.texts = anyio.CapacityLimiter(TEXTS_AT_ONCE)
+        self.batches = Batches(answers, PIXELS_AT_ONCE)
 
     def app(self) -> Starlette:
         """The application."""
@@ -76,8 +80,9 @@ class ModelServer:
     def try_out(self) -> None:
         """Ask for one small slice, so that the first request finds everything in place."""
         signature = self.signatures[DEFAULT_SIGNATURE]
-        slices = tf.zeros((1, self.trial_side, self.trial_side))
-        signature.function(**{name: slices for name in signature.inputs} | signature.defaults)
+        slices = np.zeros((1, self.trial_side, self.trial_side), np.float32)
+        arrays = {name: slices for name in signature.inputs} | dict(signature.defaults)
+        answers([Request(DEFAULT_SIGNATURE, signature, arrays, rows=False)])
 
     async def health(self, request: HTTPRequest) -> Response:
         """That the server is up, and how busy."""
@@ -96,39 +101,64 @@ class ModelServer:
     async def predict(self, request: HTTPRequest) -> Response:
         """An answer of the model."""
         self._require_model(request)
-        if self.inside >= AT_ONCE + WAITING:
+        length = self._length(request)
+        full = self.bytes_inside + length > LARGEST_INSIDE * self.max_bytes
+        if full or self.inside >= MOST_INSIDE:
             raise HTTPException(
                 503, "The server is busy; try again later.", {"Retry-After": str(RETRY_S)}
             )
         self.inside += 1
+        self.bytes_inside += length
         try:
-            body = await self._body(request)
-            async with self.working:
-                answer = await run_in_threadpool(answered, body, self.signatures)
+            asked = await self._asked(request)
+            answer = await self.batches.answer(asked)
+            text = await anyio.to_thread.run_sync(write_answer, asked, answer, limiter=self.texts)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it
         finally:
             self.inside -= 1
-        return Response(answer, media_type="application/json")
+            self.bytes_inside -= length
+        return Response(text, media_type="application/json")
+
+    def _length(self, request: HTTPRequest) -> int:
+        """Bytes that a request's body takes, or may take if it does not say."""
+        length = request.headers.get("content-length", "")
+        length = int(length) if length.isdecimal() else self.max_bytes
+        if length > self.max_bytes:
+            raise self._too_long()
+        return length
+
+    async def _asked(self, request: HTTPRequest) -> Request:
+        """What a request asks, once it is known to be within bounds."""
+        body = await self._body(request)
+
+        def parsed() -> Request:
+            self.bounds.check_body(body)
+            asked = read_request(body, self.signatures)
+            shapes = {name: array.shape for name, array in asked.arrays.items()}
+            slices = {name: shapes[name] for name in asked.slices}
+            self.bounds.check(slices, self.model.asked(asked.name, shapes))
+            return asked
+
+        return await anyio.to_thread.run_sync(parsed, limiter=self.texts)
 
     async def _body(self, request: HTTPRequest) -> bytes:
         """The body, unless it is too long or takes too long."""
-        too_long = HTTPException(
-            413, f"A request may have {self.max_bytes} bytes; send fewer or smaller slices."
-        )
-        length = request.headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.max_bytes:
-            raise too_long
         body = bytearray()
         try:
             with anyio.fail_after(SECONDS_TO_SEND):
                 async for chunk in request.stream():
                     body += chunk
                     if len(body) > self.max_bytes:
-                        raise too_long
+                        raise self._too_long()
         except TimeoutError:
             raise HTTPException(408, f"The body took over {SECONDS_TO_SEND} s.") from None
         return bytes(body)
+
+    def _too_long(self) -> HTTPException:
+        return HTTPException(
+            413, f"A request may have {self.max_bytes} bytes; send fewer or smaller slices."
+        )
 
     def _require_model(self, request: HTTPRequest) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)
@@ -136,22 +166,6 @@ class ModelServer:
             raise HTTPException(
                 404, f"Here is {self.name}, version {VERSION}; got {name!r}, version {version!r}."
             )
-
-
-def answered(body: bytes, signatures: Mapping[str, Signature]) -> bytes:
-    """The answer to a `:predict` call.
-
-    Raises:
-        RequestError: the request makes no sense.
-    """
-    request = read_request(body, signatures)
-    try:
-        answer = request.signature.function(**request.tensors)
-    except tf.errors.InvalidArgumentError as error:
-        raise RequestError(_sentence(error)) from error
-    except tf.errors.ResourceExhaustedError as error:
-        raise RequestError("The slices do not fit into memory; send fewer at once.") from error
-    return write_answer(request, answer)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -184,18 +198,12 @@ def http_server(server: ModelServer) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def _sentence(error: tf.errors.InvalidArgumentError) -> str:
-    """What a failed assertion in the graph says; otherwise the first line."""
-    found = re.search(r"assertion failed: \[([^\]]*)\]", error.message)
-    return found[1] if found else error.message.splitlines()[0]
-
-
 async def _http_error(request: HTTPRequest, error: HTTPException) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
 
 async def _bad_request(request: HTTPRequest, error: RequestError) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
+    return JSONResponse({"error": str(error)}, 413 if isinstance(error, TooLargeError) else 400)
 
 
 async def _failure(request: HTTPRequest, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -113,6 +113,12 @@ class ServedModel:
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """By name, functions with an input signature."""
         return {"serving_default": self.serve, "fill": self.fill, "log_prob": self.log_prob}
+
+    def asked(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int, int]:
+        """Slices, rows and columns of the answer to inputs of `shapes`."""
+        if signature == "fill":
+            return (*shapes["positions"], *shapes["acquired"][1:])
+        return next(iter(shapes.values()))
 
     @tf.function(
         autograph=False, input_signature=[SLICES] * 2 + [NUMBERS] * 2 + [INTEGERS, NUMBERS]
@@ -227,11 +233,12 @@ class ServedModel:
             acquired = self._acquired(tf.stack([previous, following]))
             return self._log_prob(self._shown(target), acquired, position, gap_mm)
 
+        # One by one: a pass over a whole slice takes far more memory than drawing it.
         values = tf.map_fn(
             one,
             (target, previous, next, position, gap_mm),
             fn_output_signature=IMAGE,
-            parallel_iterations=AT_ONCE,
+            parallel_iterations=1,
         )
         return {"log_prob": values}
 

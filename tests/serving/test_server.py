@@ -18,17 +18,20 @@ from medgen.bundles.bundle import save_bundle
 from medgen.errors import MedgenError
 from medgen.families.two_stage.fill import TwoStage
 from medgen.interpolation import interpolate_volume
+from medgen.serving import batches
 from medgen.serving import server as serving
+from medgen.serving.bounds import Bounds
 from medgen.serving.server import ModelServer, http_server, listening_socket
 from medgen.volumes import Geometry, Volume
 
 MAX_BYTES = 200_000
+BOUNDS = Bounds(voxels=4000, slices=6, side=100)
 PREDICT = "/v1/models/tiny:predict"
 
 
 @pytest.fixture(scope="module")
 def model_server(exact_two_stage) -> ModelServer:
-    server = ModelServer(exact_two_stage.family.served(exact_two_stage), "tiny", MAX_BYTES)
+    server = ModelServer(exact_two_stage.family.served(exact_two_stage), "tiny", MAX_BYTES, BOUNDS)
     server.try_out()
     return server
 
@@ -156,6 +159,46 @@ def test_what_makes_no_sense_is_a_400_with_a_sentence(port, body, words):
     assert words in answer["error"]
 
 
+def pair(*shape: int) -> dict:
+    zeros = np.zeros(shape).tolist()
+    return {"previous": zeros, "next": zeros}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"inputs": pair(7, 1, 1)}, "previous would have 7 x 1 x 1; ask for fewer"),
+        ({"inputs": pair(1, 1, 101)}, "A request may have 6 slices, of up to 100 x 100 pixels"),
+        ({"inputs": pair(1, 101, 1)}, "previous would have 1 x 101 x 1"),
+        ({"inputs": pair(2, 45, 45)}, "and 4000 voxels together; previous would have 2 x 45 x 45"),
+        (
+            {
+                "signature_name": "fill",
+                "inputs": {"acquired": pair(2, 9, 9)["next"], "positions": [0.5] * 7},
+            },
+            "the answer would have 7 x 9 x 9",
+        ),
+        (
+            {"signature_name": "decode", "inputs": {"codes": np.zeros((1, 26, 5), int).tolist()}},
+            "the answer would have 1 x 104 x 20",
+        ),
+        (b"[" + b"0," * 12_036 + b"0]", "A request may hold 12036 numbers, got 12037"),
+    ],
+)
+def test_more_than_is_answered_at_once_is_a_413_before_it_is_computed(
+    port, monkeypatch, body, words
+):
+    monkeypatch.setattr(batches, "_joined", None)  # whatever gets so far, fails
+    code, answer = call(port, "POST", PREDICT, body)
+    assert code == 413
+    assert words in answer["error"]
+
+
+def test_the_largest_within_bounds_is_answered(port):
+    code, answer = call(port, "POST", PREDICT, {"inputs": pair(6, 6, 100)})
+    assert (code, np.shape(answer["outputs"]["slice"])) == (200, (6, 6, 100))
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
@@ -194,7 +237,7 @@ def test_a_body_without_a_length_is_cut_off(port):
 
 
 def test_a_client_that_hangs_up_leaves_its_place(port):
-    for _ in range(2 * (serving.AT_ONCE + serving.WAITING)):
+    for _ in range(2 * serving.MOST_INSIDE):
         raw(port, b"Content-Length: 1000\r\n\r\n{").close()
     deadline = time.monotonic() + 20
     while call(port, "GET", "/health")[1]["requests"] and time.monotonic() < deadline:
@@ -208,6 +251,23 @@ def test_a_slow_client_loses_its_place(port, monkeypatch):
         assert b" 408 " in connection.recv(100)
 
 
+def test_bodies_inside_are_bounded_together(port):
+    """Each is within its bound, but not all of them."""
+    held = [
+        raw(port, f"Content-Length: {MAX_BYTES}\r\n\r\n{{".encode())
+        for _ in range(serving.LARGEST_INSIDE)
+    ]
+    while call(port, "GET", "/health")[1]["requests"] < serving.LARGEST_INSIDE:
+        pass
+    code, answer = call(port, "POST", PREDICT, request())
+    assert (code, answer["error"]) == (503, "The server is busy; try again later.")
+    for connection in held:
+        connection.close()
+    while call(port, "GET", "/health")[1]["requests"]:
+        pass
+    assert call(port, "POST", PREDICT, request())[0] == 200
+
+
 def test_a_thousand_at_once_are_answered_or_sent_away(port, model_server):
     """None fails otherwise, nobody's answer is another's, and the server goes on."""
     expected = {seed: call(port, "POST", PREDICT, request(seed=seed)) for seed in range(3)}
@@ -217,7 +277,7 @@ def test_a_thousand_at_once_are_answered_or_sent_away(port, model_server):
         )
     codes = [code for code, _ in answers]
     assert set(codes) <= {200, 503}
-    assert codes.count(200) >= serving.AT_ONCE + serving.WAITING
+    assert codes.count(200) >= serving.MOST_INSIDE
     for i, answer in enumerate(answers):
         if answer[0] == 200:
             assert answer == expected[i % 3]

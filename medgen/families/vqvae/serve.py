@@ -20,6 +20,7 @@ class ServedCodes(ServedModel):
         super().__init__(bundle)
         self.vqvae = bundle.nets["vqvae"]
         self.image_size = bundle.recipes["vqvae"].image_size
+        self.compression = bundle.recipes["vqvae"].compression
         # Of a slice whose scale nobody tells: HU in CT, and 0 to 1 where units are the scan's own.
         rule = bundle.rule
         low, high = (rule.low_hu, rule.high_hu) if rule.kind.absolute else (0.0, 1.0)
@@ -56,6 +57,13 @@ class ServedCodes(ServedModel):
     def signatures(self):
         """By name, functions with an input signature."""
         return {"serving_default": self.reconstruct, "encode": self.encode, "decode": self.decode}
+
+    def asked(self, signature, shapes):
+        """See `ServedModel.asked`."""
+        if signature != "decode":
+            return super().asked(signature, shapes)
+        count, *sides = shapes["codes"]
+        return (count, *(side * self.compression for side in sides))
 
     @tf.function(autograph=False, input_signature=[SLICES])
     def reconstruct(self, slices):
