@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from medgen.errors import BundleError, IntensityError
+from medgen.intensities.guess import UNTOLD
 from medgen.intensities.padding import Outside, find_outside
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
@@ -128,9 +129,10 @@ def insert_slices(
 def require_suited(interpolator: Interpolator, volume: Volume) -> None:
     """Raise `BundleError` if `volume` is a label map and the interpolator is not for these."""
     if volume.kind.is_categorical and interpolator.name not in FOR_LABELS:
+        why = "" if volume.guess is UNTOLD else f": {volume.guess.words}"
         raise BundleError(
-            f"{interpolator.name} makes new values, but the scan is a label map, whose values are "
-            f"names; use --model {' or '.join(FOR_LABELS)}, or say with --modality what else it is."
+            f"{interpolator.name} makes new values, but the scan is a label map{why}; use "
+            f"--model {' or '.join(FOR_LABELS)}, or say with --modality what else it is."
         )
 
 

@@ -89,7 +89,9 @@ def test_what_makes_values_is_refused(labels, two_stage, tmp_path):
         result = run(
             labels, "-o", tmp_path / "out.nii", "--modality", "labels", "--model", model, *options
         )
-        assert_refused(result, "makes new values, but the scan is a label map")
+        assert_refused(
+            result, "makes new values, but the scan is a label map: you say so; use --model"
+        )
     result = run(
         labels, "-o", tmp_path / "out.nii", "--modality", "labels", "--seed", 1, "--top-k", 2
     )

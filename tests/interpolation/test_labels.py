@@ -304,7 +304,9 @@ def test_what_is_no_label_map(values, message):
 
 @pytest.mark.parametrize("method", ["linear", "bspline", "sinc"])
 def test_no_method_that_makes_values(method):
-    with pytest.raises(BundleError, match=f"{method} makes new values, but the scan is a label"):
+    with pytest.raises(
+        BundleError, match=f"{method} makes new values, but the scan is a label map;"
+    ):
         refined(np.zeros((2, 3, 4), np.uint8), method, 2)
 
 
