@@ -143,7 +143,7 @@ def test_overwrite(scan, tmp_path):
 def test_what_cannot_be_done_leaves_nothing_behind(scan, tmp_path):
     out = tmp_path / "out.nii"
     for options, message in (
-        (("--model", "spline"), "no model and no classical method"),
+        (("--model", "spline"), "There is no folder and no model named 'spline'"),
         (("--model", "sinc", "--temperature", 1), "'sinc' samples nothing"),
         (("--model", "sinc", "--spacing", 30), "must be above 0 and below the present 30 mm"),
     ):

@@ -372,7 +372,7 @@ def test_requests_that_do_not_fit(options, message):
 def test_names():
     assert [interpolator_named(name).name for name in CLASSICAL] == list(CLASSICAL)
     assert interpolator_named("linear", seed=3).name == "linear"
-    with pytest.raises(BundleError, match=r"no model and no classical .* named 'spline'"):
+    with pytest.raises(BundleError, match=r"There is no folder and no model named 'spline'; give"):
         interpolator_named("spline")
     with pytest.raises(BundleError, match=r"takes no temperature, got 0.5"):
         interpolator_named("linear", temperature=0.5)
