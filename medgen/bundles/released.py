@@ -85,8 +85,8 @@ def default_model(modality: str, guess: Guess = UNTOLD) -> ReleasedModel:
     if DEFAULT.get(modality) not in models:
         raise BundleError(
             f"The scan looks like {MODALITIES[modality].title}, for which no model comes with "
-            f"medgen: {guess.words}; say what else it is with --modality, or name a method or a "
-            "model of your own with --model."
+            f"medgen: {guess.words}; say what else it is with --modality, or name one with "
+            f"--model: {', '.join(models)}, a classical method, or a folder of your own."
         )
     return models[DEFAULT[modality]]
 

@@ -78,13 +78,13 @@ def write(path, array, affine=AFFINE):
 
 @pytest.fixture
 def run(model, tmp_path):
-    """Runs the command on `scan.nii.gz`, doubling its slices into `out.nii.gz`."""
+    """Runs the command on `scan.nii.gz`, a CT, doubling its slices into `out.nii.gz`."""
 
     def run(*options, array=None):
         scan = tmp_path / "scan.nii.gz"
         write(scan, ct() if array is None else array)
         command = ["interpolate", scan, "-o", tmp_path / "out.nii.gz", "--model", model, *options]
-        return CliRunner().invoke(main, [str(argument) for argument in command])
+        return CliRunner().invoke(main, [*map(str, command), "--modality", "ct"])
 
     return run
 

@@ -266,7 +266,8 @@ def test_reconstruct_nothing_but_air(model, tmp_path):
     air = Volume(np.full((9, 8, 3), -1000, np.int16), Geometry.from_spacing((9, 8, 3), (1, 1, 4)))
     write_volume(air, tmp_path / "air.nii.gz")
     result = succeed(
-        "reconstruct", tmp_path / "air.nii.gz", "-o", tmp_path / "out.nii", "--model", model
+        *("reconstruct", tmp_path / "air.nii.gz", "-o", tmp_path / "out.nii", "--model", model),
+        *("--modality", "ct"),
     )
     assert "none has the contrast or the size to be measured" in result.stdout
 
@@ -338,7 +339,10 @@ def wrong(work, tmp_path) -> Path:
         ("DATA -o out --learning-rate nan", "learning_rate must be a finite number"),
         ("DATA -o out --validation empty", "No scan in "),
         ("DATA -o out --validation DATA", "no scans to train on besides those set aside"),
-        ("DATA nan.nii.gz -o out", "nan.nii.gz: The scan has 1 NaN or infinite voxels"),
+        (
+            "DATA nan.nii.gz -o out --modality ct",
+            "nan.nii.gz: The scan has 1 NaN or infinite voxels",
+        ),
         ("one.nii.gz -o out", "too few slices to set some aside for validation"),
     ],
 )

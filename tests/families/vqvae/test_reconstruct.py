@@ -111,5 +111,5 @@ def test_what_does_not_fit_the_model_is_refused(two_stage):
     broken = np.full((8, 8, 2), np.nan, np.float32)
     with pytest.raises(IntensityError, match="NaN"):
         reconstruct_volume(
-            Volume(broken, Geometry.from_spacing(broken.shape, (1, 1, 2))), two_stage
+            Volume(broken, Geometry.from_spacing(broken.shape, (1, 1, 2)), modality="ct"), two_stage
         )
