@@ -218,7 +218,7 @@ class PixelMiner(keras.Model):
             log_prob = logistic_mixture.log_prob(
                 y_pred[params], x["target"], levels=self.levels, center=y_pred[center]
             )
-            log_prob = log_prob * weights
+            log_prob = log_prob * ops.cast(weights, log_prob.dtype)
             bits.update_state(bits_per_dim(log_prob))
             return -ops.mean(log_prob)
 
