@@ -2,7 +2,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo models test test-all lint
+# Tests that tell within two minutes whether a Python will do.
+FAST = tests/test_*.py tests/volumes tests/intensities tests/examples tests/likelihoods tests/layers \
+	tests/sampling/test_samplers.py tests/cli/test_help.py tests/cli/test_info.py tests/cli/test_quiet.py
+
+.PHONY: demo models test test-fast test-all lint
 
 # Where the scans lie that the released models were trained on; models/*/README.md says what they are.
 DATA ?= data
@@ -37,6 +41,9 @@ models: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile
+
+test-fast: $(VENV)/installed
+	$(BIN)/pytest -n auto --dist loadfile $(FAST)
 
 test-all: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
