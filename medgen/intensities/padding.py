@@ -13,10 +13,11 @@ from medgen.intensities.modality import Modality
 MEASURED, BACKGROUND, PADDING, CANDIDATE = range(4)
 # Shares that tell a background: of the voxels at the borders of the slices, of all voxels, and of
 # the voxels beside one of the background in its slice. Of 60 scans looked at, those with an exact
-# background have 0.91 or more of the last and those with noise 0.84 or less.
+# background have 0.91 or more of the last and those with noise 0.85 or less; the bound lies in
+# between, as a small slice around a ragged body has less than a large one.
 ON_BORDERS = 0.1
 OF_VOXELS = 0.01
-BESIDE = 0.9
+BESIDE = 0.88
 # A value so low that no noise around air repeats it, and the least share of voxels that it fills.
 REPEATED_BELOW_HU, REPEATED = -1100.0, 0.001
 # Half-way between two slices, up to rounding.
@@ -99,7 +100,7 @@ def find_outside(values: np.ndarray, kind: Modality, *, declared: float | None =
 
     Background is the value most frequent on the borders of the slices (or of what is not padding),
     if it fills the surroundings: at least a tenth of the borders and a hundredth of all voxels, and
-    90 % of the neighbours, within the slice, of the voxels that hold it and are connected to the
+    88 % of the neighbours, within the slice, of the voxels that hold it and are connected to the
     borders. Where air is noise, no value does: it has neighbours of others.
 
     Args:
