@@ -298,18 +298,6 @@ class Noise:
             yield self.rng.normal(100, 50, stack.shape[1:]).astype(np.float32)
 
 
-def scan_with_background(seed, value=0, modality="mr", dtype=np.int16, axis=2):
-    """A body of any shape amid one exact value, some of whose voxels have it, too."""
-    rng = np.random.default_rng(seed)
-    body = gaussian_filter(rng.normal(size=(24, 28, 5)), (3, 3, 1)) > 0.02
-    body[[0, 1, -2, -1]] = body[:, [0, 1, -2, -1]] = False
-    tissue = rng.integers(20, 60, body.shape)
-    tissue[rng.random(body.shape) < 0.05] = value
-    array = np.moveaxis(np.where(body, tissue, value), 2, axis).astype(dtype)
-    volume = a_volume(array, (1.0, 1.0, 1.0), modality=modality)
-    return volume, axis, value, np.moveaxis(body, 2, 0)
-
-
 def surroundings(slices, value):
     """Voxels that hold `value` and are connected to the sides, and how many beside them do."""
     frame = np.zeros(slices.shape, bool)
@@ -320,6 +308,18 @@ def surroundings(slices, value):
         convolve(x.astype(int), cross, mode="constant") for x in (np.ones_like(frame), outside)
     )
     return outside, alike[outside].sum() / beside[outside].sum()
+
+
+def scan_with_background(seed, value=0, modality="mr", dtype=np.int16, axis=2):
+    """A body of any shape amid one exact value, some of whose voxels have it, too."""
+    rng = np.random.default_rng(seed)
+    body = gaussian_filter(rng.normal(size=(24, 28, 5)), (3, 3, 1)) > 0.02
+    body[[0, 1, -2, -1]] = body[:, [0, 1, -2, -1]] = False
+    tissue = rng.integers(20, 60, body.shape)
+    tissue[rng.random(body.shape) < 0.05] = value
+    array = np.moveaxis(np.where(body, tissue, value), 2, axis).astype(dtype)
+    volume = a_volume(array, (1.0, 1.0, 1.0), modality=modality)
+    return volume, axis, value, np.moveaxis(body, 2, 0)
 
 
 @settings(deadline=None, max_examples=60)
