@@ -197,8 +197,9 @@ def interpolate(
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
 
-    from medgen.interpolation.job import Job, run_job
+    from medgen.interpolation.job import Job
     from medgen.interpolation.many import is_folder_of_scans
+    from medgen.interpolation.run import run_job
 
     job = Job(
         scan=scan,
@@ -238,6 +239,7 @@ def interpolate(
         raise click.UsageError(
             f"--jobs and --scheduler share out a folder of scans, but {scan} is one scan."
         )
+    job.require_consistent()
     job.require_writable()
     job = job.with_model()
     interpolator = job.load_interpolator()

@@ -26,7 +26,7 @@ PRELOAD = """
 import os, time
 from pathlib import Path
 from medgen.interpolation import runners
-from medgen.interpolation.job import run_job
+from medgen.interpolation.run import run_job
 
 noted = Path({folder!r})
 

@@ -10,8 +10,9 @@ import pytest
 import medgen
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
-from medgen.interpolation.job import Job, run_job
+from medgen.interpolation.job import Job
 from medgen.interpolation.provenance import checksum, provenance_path
+from medgen.interpolation.run import run_job
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 

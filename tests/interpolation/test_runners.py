@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from medgen.errors import BundleError
-from medgen.interpolation.job import Job, run_job
+from medgen.interpolation.job import Job
 from medgen.interpolation.many import survey
+from medgen.interpolation.run import run_job
 from medgen.interpolation.runners import Processes, attempt
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume

@@ -1,0 +1,325 @@
+"""One scan on disk to a finer scan on disk: read, plan, fill in, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from medgen.errors import BundleError, GeometryError, IntensityError, ReadError, WriteError
+from medgen.intensities.modality import UNKNOWN
+from medgen.interpolation import model_folder
+from medgen.interpolation.done import State, state_beside, state_of
+from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
+from medgen.interpolation.gaps import AcrossGaps, plan_gaps
+from medgen.interpolation.job import Job
+from medgen.interpolation.needs import bytes_needed, writing_bytes
+from medgen.interpolation.partial import KeepingInterpolator, Partial
+from medgen.interpolation.plan import SlicePlan, plan_slices
+from medgen.interpolation.provenance import (
+    identity,
+    provenance,
+    put_in_place,
+    remove_provenance,
+    writes_series,
+)
+from medgen.interpolation.samples import Samples, insert_samples
+from medgen.memory import require_memory
+from medgen.storage import claim, is_free, move, writing
+from medgen.volumes import Geometry, Volume
+from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, require_derivable
+from medgen.volumes.dicom.find import Series, find_series
+from medgen.volumes.dicom.frames import pydicom_errors
+from medgen.volumes.dicom.write import write_series
+from medgen.volumes.files import encode_volume, suffix_of
+from medgen.volumes.nifti_fields import in_finer_scan
+
+BEYOND_FLOATS = (
+    "Some values lie beyond 2^53, where floating point has no room for every integer: synthetic "
+    "slices are right to 53 binary digits, acquired ones stay as they are."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Args:
+        outputs: where the finer scans are.
+        interpolator: name of what filled in its slices.
+        before: grid of the scan.
+        after: grid of the finer scan.
+        labels: where the finer label map is, if there was one to make.
+        notes: sentences on what was odd about the scan, and what of it is not in the finer one.
+    """
+
+    outputs: tuple[Path, ...]
+    interpolator: str
+    before: Geometry
+    after: Geometry
+    labels: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """One line for the user."""
+        outputs = ", ".join(map(str, self.outputs))
+        line = f"{outputs}: {self.after.summary} by {self.interpolator}, from {self.before.summary}"
+        return line if self.labels is None else f"{line}; labels by shape in {self.labels}"
+
+
+def run_job(
+    job: Job,
+    interpolator: Interpolator | None = None,
+    *,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Read the scan, insert slices, write maps, finer scans and their provenance.
+
+    Whoever makes the same output meanwhile is waited for. All of it is written before the first
+    appears under its name.
+
+    Args:
+        job: what to do, and by which model.
+        interpolator: what `job.load_interpolator()` gave before, so that a model is loaded once for
+            many scans; loaded here if None.
+        progress: see `interpolate_volume`.
+        note: called with each sentence on what is odd about the scan, and on what of its header the
+            finer one does not take over, before the work.
+
+    Raises:
+        MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
+    """
+    job.require_consistent()
+    job.require_writable()
+    with ExitStack() as stack:
+        # In one order, so that two runs do not wait for each other.
+        claims = {
+            path: stack.enter_context(claim(path, tell=note or (lambda sentence: None)))
+            for path in sorted(job.written)
+        }
+        job.require_writable()  # as what another run made may be there by now
+        for output in job.told_of:
+            if is_free(output):  # a killed run may have left the provenance alone
+                remove_provenance(output)
+        opened = _open(job, interpolator or job.load_interpolator())
+        for sentence in opened.notes if note else ():
+            note(sentence)
+        series = _source_series(job, opened) if writes_series(job.output) else None
+        told = _facts(job, opened)
+        drawn, partial = _fill(job, opened, told, progress)
+        opened.require_unchanged()
+        _write(job, opened, series, drawn, told, claims)
+        if partial is not None:
+            partial.remove()
+    return Outcome(
+        outputs=job.outputs,
+        interpolator=opened.method.name,
+        before=opened.scan.geometry,
+        after=opened.plan.geometry,
+        labels=job.labels_out,
+        notes=opened.notes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """What a job is made of, once it is read.
+
+    Args:
+        scan: as read; with the slices that it lacks, if those are to be filled in.
+        method: what fills in slices, by the places of `scan`.
+        temperature: as provenance tells it: that of the job, or what its default stands for.
+        plan: of the finer scan.
+        labels: the finer label map and its provenance, if there is one to make.
+        fields: of the provenance of finer scans, from the scan's sidecars.
+        files: those that were read, by the path that names them.
+        states: of the files below these paths, before they were read.
+        notes: see `Outcome`.
+    """
+
+    scan: Volume
+    method: Interpolator
+    temperature: float | str | None
+    plan: SlicePlan
+    labels: tuple[Volume, dict[str, object]] | None
+    fields: Mapping[str, object]
+    files: Mapping[Path, Iterable[Path]]
+    states: Mapping[Path, State]
+    notes: tuple[str, ...]
+
+    def require_unchanged(self) -> None:
+        """Raise `ReadError` if files are no longer those that were read."""
+        for path, files in self.files.items():
+            if state_beside(state_of(path), files) != state_beside(self.states[path], files):
+                raise ReadError(
+                    f"{path} changed while it was worked on, so nothing is written; run again when "
+                    "it is complete."
+                )
+
+
+def _open(job: Job, method: Interpolator) -> _Opened:
+    if job.draws_several and not hasattr(method, "fill_several"):
+        raise BundleError(
+            f"{method.name} draws nothing at random, so it has neither samples nor an "
+            "uncertainty; leave them out or name a trained model."
+        )
+    is_auto = getattr(method, "temperature", None) == AUTO
+    states = {path: state_of(path) for path in (job.scan, job.labels) if path is not None}
+    scan = job.read()
+    if scan.kind is UNKNOWN and model_folder(job.model) is not None:
+        raise IntensityError(scan.guess.question)
+    if job.fill_gaps:
+        scan, places, plan = plan_gaps(scan, STACKING_AXIS)
+        method = AcrossGaps(method, places)
+    else:
+        plan = _finer(job, scan.geometry)
+    _, left_out = in_finer_scan(scan.metadata, plan.axis)
+    notes = [*scan.notes, *left_out]
+    if not (scan.is_exact or scan.kind.is_categorical):
+        notes.append(BEYOND_FLOATS)
+    files, labels = {job.scan: scan.metadata["files"]}, None
+    if job.segmentation is not None:
+        labels = job.segmentation.refined(job.scan, scan.geometry, plan, job.options)
+        told = labels[0].metadata
+        files[job.labels] = told["files"]
+        notes += [f"{job.labels}: {sentence}" for sentence in told.get("notes", ())]
+    fields = {} if job.sidecar is None else job.sidecar.fields(scan.geometry, plan)
+    return _Opened(
+        scan=scan,
+        method=method,
+        temperature=AUTO if is_auto else job.temperature,
+        plan=plan,
+        labels=labels,
+        fields=fields,
+        files=files,
+        states=states,
+        notes=tuple(notes),
+    )
+
+
+def _facts(job: Job, opened: _Opened) -> dict[Path, dict[str, object]]:
+    """Provenance of every finer scan and of the label map, by their places."""
+    facts = {
+        output: provenance(
+            scan=job.scan,
+            files=opened.scan.metadata["files"],
+            output=output,
+            model=opened.method.name,
+            model_folder=model_folder(job.model),
+            options=job.options | {"seed": job.seed + k, "temperature": opened.temperature},
+            plan=opened.plan,
+        )
+        for k, output in enumerate(job.outputs)
+    }
+    if opened.labels is not None:
+        facts[job.labels_out] = opened.labels[1]
+    return facts
+
+
+def _fill(
+    job: Job,
+    opened: _Opened,
+    told: Mapping[Path, Mapping[str, object]],
+    progress: Progress | None,
+) -> tuple[Samples, Partial | None]:
+    """The finer scans, and where their slices are kept until they are written."""
+    scan, plan, method = opened.scan, opened.plan, opened.method
+    drawn_as = {"samples": job.samples, "uncertainty": job.uncertainty is not None}
+    needed = bytes_needed(scan, plan, method, writing_bytes=writing_bytes(job.output), **drawn_as)
+    require_memory(needed, f"Making {plan.geometry.summary} of {job.scan}")
+    partial = None
+    if model_folder(job.model) is not None:  # classical methods are done before a slice is kept
+        partial = Partial.beside(job.output, identity(told[job.outputs[0]] | drawn_as))
+        if not (job.resume and partial.is_left()):
+            partial.remove()
+        method = KeepingInterpolator(method, partial)
+    if job.draws_several:
+        return insert_samples(scan, method, plan, progress=progress, **drawn_as), partial
+    return Samples((insert_slices(scan, method, plan, progress=progress),)), partial
+
+
+def _write(
+    job: Job,
+    opened: _Opened,
+    series: Series | None,
+    drawn: Samples,
+    told: Mapping[Path, Mapping[str, object]],
+    claims: Mapping[Path, Path],
+) -> None:
+    """Write everything, and then put it in its place."""
+    volumes = {path: drawn.uncertainty[name] for name, path in job.maps.items()}
+    if job.mask is not None:
+        volumes[job.mask] = opened.plan.mask()
+    if opened.labels is not None:
+        volumes[job.labels_out] = opened.labels[0]
+    volumes |= zip(job.outputs, drawn.volumes, strict=True)
+    new = {path: folder / f"unfinished{suffix_of(path)}" for path, folder in claims.items()}
+    for path, volume in volumes.items():
+        with writing(path):
+            if series is not None and path in job.outputs:
+                _write_series(new[path], series, volume, opened.plan, told[path])
+            else:
+                encode_volume(volume, new[path])
+    job.require_writable()
+    for path in job.beside:
+        with writing(path):
+            move(new[path], path, overwrite=job.overwrite)
+    for path in job.told_of:
+        facts = opened.fields | told[path] if path in job.outputs else told[path]
+        put_in_place(new[path], path, facts, overwrite=job.overwrite)
+
+
+def _finer(job: Job, geometry: Geometry) -> SlicePlan:
+    doubled = job.factor is None and job.spacing_mm is None
+    stacked = writes_series(job.output) and job.slice_axis is None
+    return plan_slices(
+        geometry,
+        factor=2 if doubled else job.factor,
+        spacing_mm=job.spacing_mm,
+        slice_axis=STACKING_AXIS if stacked else job.slice_axis,
+    )
+
+
+def _source_series(job: Job, opened: _Opened) -> Series:
+    """The scan's headers, for a DICOM series to be made of; refuses what cannot become one."""
+    before, plan = opened.scan, opened.plan
+    if before.metadata["format"] != "DICOM":
+        raise WriteError(
+            f"{job.scan} is not DICOM, so no series can be made of it; choose an output that ends "
+            "in .nii.gz."
+        )
+    if plan.axis != STACKING_AXIS:
+        raise GeometryError(
+            f"A DICOM series takes new slices between its own (axis {STACKING_AXIS}) only, not "
+            f"along axis {plan.axis}; leave out --slice-axis, or choose an output that ends in "
+            ".nii.gz."
+        )
+    if job.intercept is not None and before.array.dtype.kind == "f":
+        raise WriteError(
+            "The slices of this series differ in their rescale, so --intercept cannot stand in "
+            "their headers; choose an output that ends in .nii.gz."
+        )
+    source = find_series(job.scan, job.series, gaps=job.fill_gaps)
+    with pydicom_errors(job.scan, "has a malformed DICOM header"):
+        require_derivable(job.scan, before, source)
+    return source
+
+
+def _write_series(
+    folder: Path, source: Series, after: Volume, plan: SlicePlan, facts: dict[str, object]
+) -> None:
+    named = [
+        f"{name} {value}"
+        for name, value in facts["options"].items()
+        if value is not None and value is not False
+    ]
+    derivation = Derivation(
+        model=facts["model"]["name"],
+        version=facts["medgen"],
+        options=", ".join(named),
+        identity=identity(facts),
+    )
+    write_series(after, source, plan.positions, plan.synthetic, folder, derivation)
