@@ -3,7 +3,12 @@
 import random
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test asserts how fast a machine is.
+hypothesis.settings.register_profile("medgen", deadline=None)
+hypothesis.settings.load_profile("medgen")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -227,7 +227,8 @@ def echo_summary(summary: dict, output: Path) -> None:
     }
     columns["coverage"] = columns.pop("coverage")  # last, as few methods have it
     if summary["texture"] is not None:
-        columns["texture"] = list(summary["texture"]["nrmse_mean"].values())
+        columns["texture"] = list(summary["texture"]["nrmse_median"].values())
+        columns["won"] = list(summary["texture"]["features_won"].values())
     if set(columns["coverage"]) == {None}:
         del columns["coverage"]
     width = max(len(method) for method in summary["methods"])

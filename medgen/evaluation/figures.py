@@ -54,7 +54,7 @@ def profile(scan: ScanResult, methods: Sequence[str], metric: Metric) -> Figure:
 
 
 def agreement(texture: dict[str, object], methods: Sequence[str]) -> Figure:
-    """Concordance of every texture feature as boxes, and NRMSE of each feature class as a map.
+    """Concordance of every texture feature as boxes, and median NRMSE of each class as a map.
 
     Args:
         texture: the part `texture` of a summary.
@@ -71,14 +71,14 @@ def agreement(texture: dict[str, object], methods: Sequence[str]) -> Figure:
     errors = np.array([texture["nrmse"][method] for method in methods], np.float64)
     family = np.array([name.split("_")[0] for name in texture["features"]])
     cells = np.array(
-        [[_finite_mean(row[family == each]) for each in TEXTURE_CLASSES] for row in errors]
+        [[_finite_median(row[family == each]) for each in TEXTURE_CLASSES] for row in errors]
     )
     table.imshow(cells, cmap="Oranges", vmin=0, vmax=1.5 * np.nanmax(cells), aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         table.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=8)
     table.set_xticks(range(len(TEXTURE_CLASSES)), [each.upper() for each in TEXTURE_CLASSES])
     table.set_yticks(range(len(methods)), list(methods))
-    table.set_title("Mean NRMSE by feature class (lower is better)", fontsize=9)
+    table.set_title("Median NRMSE by feature class (lower is better)", fontsize=9)
     table.tick_params(labelsize=8)
     return figure
 
@@ -188,6 +188,6 @@ def _directed(metric: Metric) -> str:
     return f"{metric.title} ({hint})"
 
 
-def _finite_mean(values: np.ndarray) -> float:
+def _finite_median(values: np.ndarray) -> float:
     values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else float("nan")
+    return float(np.median(values)) if values.size else float("nan")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import jinja2
 import numpy as np
+from markupsafe import Markup, escape
 
 import medgen
 from medgen.errors import EvaluationError
@@ -156,7 +158,9 @@ def render(summary: dict[str, object], pictures: list[dict[str, str]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
-    environment.filters["spread"] = lambda sd: "–" if sd is None else f"{float(f'{sd:.2g}'):g}"
+    environment.filters["breakable"] = breakable
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.0f}"
+    environment.filters["spread"] = lambda sd: f"{float(f'{sd:.2g}'):g}"
     environment.filters["pvalue"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     best = {
         where: {
@@ -168,6 +172,11 @@ def render(summary: dict[str, object], pictures: list[dict[str, str]]) -> str:
     return environment.get_template("report.html").render(
         summary=summary, figures=pictures, metrics=list(METRICS.values()), best=best
     )
+
+
+def breakable(name: str) -> Markup:
+    """A long name, escaped, that a line of the page may end in behind punctuation."""
+    return Markup(re.sub(r"([-_:,=/.])", r"\1<wbr>", str(escape(name))))
 
 
 def best_methods(table: dict[str, dict[str, float | None]], metric: Metric) -> set[str]:

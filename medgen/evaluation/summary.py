@@ -21,6 +21,8 @@ from medgen.evaluation.statistics import compare_methods, win_matrix
 
 # Below this many pairs Wilcoxon's two-sided test cannot reach 0.05: 2 / 2^5 = 0.0625.
 FEWEST_SCANS = 6
+# Features named as carrying a mean.
+CARRIERS = 3
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class Cases:
         unit: `scan` or `slice`.
         where: `interior`, or `outermost` where there is no other gap.
         groups: the scores that make each case: method -> scores of its slices.
+        names: of the cases, scan and slice.
     """
 
     unit: str
     where: str
     groups: tuple[dict[str, list[SliceScore]], ...]
+    names: tuple[str, ...]
 
     def values(self, methods: Sequence[str], kind: str, name: str) -> np.ndarray:
         """Scores `(methods, cases)`: means over each case, NaN where a method has none.
@@ -66,12 +70,14 @@ def gather_cases(scans: Sequence[ScanResult]) -> Cases:
     )
     unit = "scan" if len(scans) >= FEWEST_SCANS else "slice"
     groups: dict[tuple, dict[str, list[SliceScore]]] = {}
+    names = {}
     for number, scan in enumerate(scans):
         for score in scan.scores:
             if score.where == where:
                 key = (number,) if unit == "scan" else (number, score.index)
+                names[key] = ", slice ".join([scan.name, *map(str, key[1:])])
                 groups.setdefault(key, {}).setdefault(score.method, []).append(score)
-    return Cases(unit, where, tuple(groups.values()))
+    return Cases(unit, where, tuple(groups.values()), tuple(names.values()))
 
 
 def summarize(scans: Sequence[ScanResult], *, seed: int = 0) -> dict[str, object]:
@@ -165,10 +171,13 @@ def compared(merits: np.ndarray) -> dict[str, object]:
 def texture_agreement(cases: Cases, methods: Sequence[str], seed: int) -> dict[str, object] | None:
     """Agreement of texture features with the truth; None with fewer than two complete cases.
 
-    Only cases in which the truth and every method have features count. Wins are counted over all
-    features of all cases; the tests compare the mean normalised error of each case.
+    Only cases in which the truth and every method have features count. NRMSE is over the range that
+    a feature has in the truth; where that is next to nothing it has no bound, so methods are judged
+    by their median over the features and by how many of these they win, and the mean comes with
+    what it is carried by. Wins in pairs are counted over all features of all cases; the tests
+    compare the mean normalised error of each case.
     """
-    names, values = feature_cube(cases, [TRUTH, *methods], "features")
+    names, places, values = feature_cube(cases, [TRUTH, *methods], "features")
     if values.shape[1] < 2:
         return None
     true, tests = values[0], values[1:]
@@ -182,7 +191,13 @@ def texture_agreement(cases: Cases, methods: Sequence[str], seed: int) -> dict[s
         "features": names,
         "threshold": REPRODUCIBLE,
         "nrmse": dict(zip(methods, relative.tolist(), strict=True)),
+        "nrmse_median": dict(zip(methods, finite_median(relative), strict=True)),
+        "features_won": dict(zip(methods, shares_won(relative), strict=True)),
         "nrmse_mean": dict(zip(methods, finite_mean(relative), strict=True)),
+        "mean_carried_by": {
+            method: carriers(names, places, each, error)
+            for method, each, error in zip(methods, relative, errors, strict=True)
+        },
         "seed_nrmse_mean": dict(
             zip(methods, finite_mean(normalized.reshape(len(methods), -1)), strict=True)
         ),
@@ -200,7 +215,7 @@ def texture_agreement(cases: Cases, methods: Sequence[str], seed: int) -> dict[s
 
 def texture_maps(cases: Cases, methods: Sequence[str]) -> dict[str, object] | None:
     """Mean squared mapped feature errors, each feature brought to 0 ... 1 as published; or None."""
-    names, errors = feature_cube(cases, methods, "map_errors")
+    names, _, errors = feature_cube(cases, methods, "map_errors")
     if not errors.shape[1]:
         return None
     normalized = published_normalized_errors(np.zeros(errors.shape[1:]), errors)
@@ -215,8 +230,41 @@ def texture_maps(cases: Cases, methods: Sequence[str]) -> dict[str, object] | No
     }
 
 
-def feature_cube(cases: Cases, methods: Sequence[str], kind: str) -> tuple[list[str], np.ndarray]:
-    """Names, and values `(methods, cases, features)` of the cases that every method has."""
+def carriers(
+    features: Sequence[str], cases: Sequence[str], relative: np.ndarray, errors: np.ndarray
+) -> list[dict[str, object]]:
+    """The features that carry a method's mean NRMSE most, and the case that carries each.
+
+    Args:
+        features: names.
+        cases: names.
+        relative: NRMSE of each feature.
+        errors: absolute, `(cases, features)`.
+
+    Returns:
+        The first `CARRIERS` by NRMSE: `feature`, `nrmse`, `of_mean` (its share of the sum of all),
+        `case` (where its error is largest) and `of_error` (that case's share of its squared error).
+    """
+    known = np.flatnonzero(np.isfinite(relative) & (relative > 0))
+    largest = known[np.argsort(-relative[known], kind="stable")][:CARRIERS]
+    total = relative[known].sum()
+    squared = np.square(errors)
+    return [
+        {
+            "feature": features[i],
+            "nrmse": relative[i],
+            "of_mean": relative[i] / total,
+            "case": cases[squared[:, i].argmax()],
+            "of_error": squared[:, i].max() / squared[:, i].sum(),
+        }
+        for i in largest
+    ]
+
+
+def feature_cube(
+    cases: Cases, methods: Sequence[str], kind: str
+) -> tuple[list[str], list[str], np.ndarray]:
+    """Features, cases that every method has, and values `(methods, cases, features)`."""
     names = list(
         dict.fromkeys(
             name
@@ -227,10 +275,10 @@ def feature_cube(cases: Cases, methods: Sequence[str], kind: str) -> tuple[list[
         )
     )
     if not names:
-        return [], np.empty((len(methods), 0, 0))
+        return [], [], np.empty((len(methods), 0, 0))
     values = np.stack([cases.values(methods, kind, name) for name in names], axis=-1)
     complete = ~np.isnan(values).all(axis=-1).any(axis=0)
-    return names, values[:, complete]
+    return names, [cases.names[i] for i in np.flatnonzero(complete)], values[:, complete]
 
 
 def finite_mean(values: np.ndarray) -> np.ndarray:
@@ -238,6 +286,24 @@ def finite_mean(values: np.ndarray) -> np.ndarray:
     valid = ~np.isnan(values)
     total, count = np.where(valid, values, 0).sum(axis=-1), valid.sum(axis=-1)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def finite_median(values: np.ndarray) -> list[float]:
+    """Median over the last axis of what is not NaN; NaN where all is."""
+    return [np.median(row[~np.isnan(row)]) if not np.isnan(row).all() else np.nan for row in values]
+
+
+def shares_won(errors: np.ndarray) -> np.ndarray:
+    """Share of features `(methods, features)` in which each method's error is below all others'.
+
+    A tie is won by nobody; features without an error of every method do not count.
+    """
+    known = errors[:, ~np.isnan(errors).any(axis=0)]
+    if not known.size:
+        return np.full(len(errors), np.nan)
+    ordered = np.sort(known, axis=0)
+    alone = ordered[0] < ordered[1] if len(errors) > 1 else np.ones(known.shape[1], bool)
+    return ((known == ordered[0]) & alone).mean(axis=1)
 
 
 def plain(value: object) -> object:

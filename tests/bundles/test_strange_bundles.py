@@ -59,7 +59,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(FILES[:3]), field=FIELDS, value=ANYTHING, inside=st.booleans())
 def test_any_value_of_any_field(name, field, value, inside, sound, tmp_path):
     for file in FILES:

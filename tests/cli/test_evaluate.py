@@ -40,7 +40,7 @@ def test_writes_a_report_of_the_classical_methods(scans, tmp_path):
     code, output = run(scans / "ct.nii", "-o", tmp_path / "report")
     assert code == 0
     lines = output.splitlines()
-    assert lines[0].split() == ["PSNR", "SSIM", "MAE", "edges", "noise", "texture"]
+    assert lines[0].split() == ["PSNR", "SSIM", "MAE", "edges", "noise", "texture", "won"]
     assert [line.split()[0] for line in lines[1:5]] == ["nearest", "linear", "bspline", "sinc"]
     assert lines[-1] == f"Report written to {tmp_path / 'report'}."
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
@@ -54,6 +54,10 @@ def test_writes_a_report_of_the_classical_methods(scans, tmp_path):
     mae = summary["metrics"]["interior"]["mae"]
     assert lines[2].split()[3] == f"{mae['linear']['mean']:.4g}"
     assert mae["linear"]["mean"] < mae["nearest"]["mean"]
+    texture = summary["texture"]
+    assert lines[2].split()[-2:] == [
+        f"{texture[key]['linear']:.4g}" for key in ("nrmse_median", "features_won")
+    ]
 
 
 def test_linear_at_half_the_gap_is_the_mean_of_its_neighbours(scans, tmp_path):
@@ -207,7 +211,7 @@ def test_one_model_with_two_sets_of_options_is_two_methods(scans, tmp_path):
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     mae = summary["metrics"]["interior"]["mae"]
     assert len({mae[name]["mean"] for name in names}) == 3
-    assert output.splitlines()[0].split()[-2:] == ["coverage", "texture"]
+    assert output.splitlines()[0].split()[-3:] == ["coverage", "texture", "won"]
     covered = {
         cell["mean"] for cell in summary["metrics"]["interior"]["interval_coverage"].values()
     }

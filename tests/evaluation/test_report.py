@@ -59,15 +59,17 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag == "img":
             self.images.append(dict(attrs)["src"])
-        elif tag != "meta":
+        elif tag not in ("meta", "wbr"):
             self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
         if self.open and self.open[-1] == "td":
-            self.cells.append(data)
+            self.cells[-1] += data
 
 
 def test_slices_csv_has_every_slice_method_and_metric(study, written):
@@ -129,6 +131,21 @@ def test_page_is_whole_and_needs_no_other_file(written):
     assert all(source.startswith("data:image/png;base64,") for source in page.images)
     assert "://" not in text
     assert f"{summary['metrics']['interior']['mae']['mean']['mean']:.4g} ±" in "".join(page.cells)
+
+
+def test_page_tells_what_carries_the_mean_texture_error(written):
+    folder, summary = written
+    cells = Page((folder / "report.html").read_text(encoding="utf-8")).cells
+    part = summary["texture"]["mean_carried_by"]["repeat"][0]
+    place = cells.index(part["feature"])
+    assert cells[place + 1 : place + 5] == [
+        f"{part['nrmse']:.4g}",
+        f"{100 * part['of_mean']:.0f}",
+        part["case"],
+        f"{100 * part['of_error']:.0f}",
+    ]
+    median = f"{summary['texture']['nrmse_median']['mean']:.4g}"
+    assert median in cells
 
 
 def test_page_tells_gap_thickness_warning_and_failure(written):

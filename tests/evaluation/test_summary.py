@@ -127,6 +127,47 @@ def test_texture_is_that_of_the_agreement_functions():
     assert texture["seed_nrmse_mean"]["b"] == pytest.approx((1 + 0.25) / 2)
 
 
+def test_median_and_wins_are_the_headline_where_one_feature_carries_the_mean():
+    """As where a slice tapers to nothing: the truth hardly varies, and NRMSE has no bound."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1, (4, 5))
+    true[:, 3] = [0, 0.001, 0.002, 0.001]
+    a, b = true + 0.1, true + 0.2
+    a[2, 3] = 5.0
+    places = [(k, 3.0 * k, "interior") for k in range(4)]
+    names = [f"glcm_{letter}" for letter in "ABCDE"]
+
+    def scores(method, values):
+        metrics = {} if method == TRUTH else dict.fromkeys(METRICS, 1.0)
+        return [
+            SliceScore(*place, method, metrics, dict(zip(names, row, strict=True)))
+            for place, row in zip(places, values.tolist(), strict=True)
+        ]
+
+    every = (*scores(TRUTH, true), *scores("a", a), *scores("b", b))
+    texture = summarize([ScanResult(**{**vars(ONE), "scores": every})])["texture"]
+    errors = {"a": nrmse(true, a), "b": nrmse(true, b)}
+    for method in ("a", "b"):
+        assert texture["nrmse_median"][method] == pytest.approx(np.median(errors[method]))
+        assert texture["nrmse_mean"][method] == pytest.approx(errors[method].mean())
+    assert texture["nrmse_median"]["a"] < 0.1 < 200 < texture["nrmse_mean"]["a"]
+    assert texture["features_won"] == {"a": pytest.approx(4 / 5), "b": pytest.approx(1 / 5)}
+    first, second, third = texture["mean_carried_by"]["a"]
+    assert (first["feature"], first["case"]) == ("glcm_D", "one, slice 2")
+    assert first["nrmse"] == pytest.approx(errors["a"][3])
+    assert first["of_mean"] == pytest.approx(errors["a"][3] / errors["a"].sum())
+    squared = np.square(a - true)[:, 3]
+    assert first["of_error"] == pytest.approx(squared[2] / squared.sum())
+    assert second["nrmse"] >= third["nrmse"]
+
+
+def test_a_tie_is_won_by_nobody_and_one_method_wins_all():
+    texture = summarize([scan("s", {"a": [1.0, 1, 2, 1], "b": [1.0, 1, 2, 1]}, features=True)])
+    assert texture["texture"]["features_won"] == {"a": 0, "b": 0}
+    alone = summarize([scan("s", {"a": [1.0, 1, 2, 1]}, features=True)])
+    assert alone["texture"]["features_won"] == {"a": 1}
+
+
 def test_mapped_errors_are_brought_to_one_scale():
     maps = summarize([ONE])["texture_maps"]
     assert maps["msmfe"]["a"] == [1.5, 150]

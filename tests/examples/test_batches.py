@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medgen.errors import TrainingError
@@ -187,7 +187,6 @@ def test_slabs_of_fewer_than_three_slices_are_passed_over():
         triplets([])
 
 
-@settings(deadline=None)
 @given(st.integers(3, 12), st.floats(0.3, 12.0), st.floats(0.0, 20.0), st.integers(0, 2**32))
 def test_no_triplet_leaves_the_scan(slices, spacing_mm, max_gap_mm, seed):
     slab = a_code_slab(slices, spacing_mm=spacing_mm)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -158,7 +158,6 @@ def indices(slabs: list[Slab], stack: Stack) -> np.ndarray:
     return np.concatenate([*found, np.empty(0, int)])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 60), min_size=1, max_size=SCANS_FOR_SPLIT_BY_SCAN - 1),
     st.floats(0.3, 8.0),

@@ -176,7 +176,7 @@ def test_beside_padding_the_nearest_measured_slice_goes_on():
     np.testing.assert_array_equal(values[:, 0, 1], -1024)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**16), st.integers(1, 5), st.sampled_from([(3, 4), (1, 6), (7, 2)]))
 def test_what_is_shown_was_measured_in_the_nearest_slice(seed, slices, sides):
     rng = np.random.default_rng(seed)

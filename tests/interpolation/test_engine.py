@@ -59,7 +59,7 @@ def volumes(draw):
     return Volume(array, geometry, slope, intercept, draw(st.sampled_from(("ct", "mr"))))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(volumes(), st.sampled_from((0, 1, 2)), st.integers(2, 4), st.sampled_from(list(CLASSICAL)))
 def test_acquired_slices_and_their_places_stay(volume, axis, factor, name):
     out = interpolate_volume(volume, interpolator_named(name), factor=factor, slice_axis=axis)
@@ -77,7 +77,6 @@ def test_acquired_slices_and_their_places_stay(volume, axis, factor, name):
     )
 
 
-@settings(deadline=None)
 @given(geometries(), st.sampled_from((0, 1, 2)), st.integers(2, 4), st.floats(0.15, 0.95))
 def test_synthetic_slices_belong_where_the_affine_puts_them(geometry, axis, factor, ratio):
     """A function linear in mm stays that function at every new voxel."""
@@ -322,7 +321,7 @@ def scan_with_background(seed, value=0, modality="mr", dtype=np.int16, axis=2):
     return volume, axis, value, np.moveaxis(body, 2, 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.builds(
         scan_with_background,

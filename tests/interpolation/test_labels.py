@@ -218,7 +218,7 @@ def label_maps(draw):
     return array.astype(draw(st.sampled_from((np.uint8, np.int16, np.int32, np.float32))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     label_maps(),
     st.sampled_from((0, 1, 2)),
@@ -237,7 +237,7 @@ def test_what_comes_from_the_neighbours(array, axis, factor, spacing):
     np.testing.assert_array_equal(refined(array, "shape", factor, spacing, axis), out)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(label_maps(), st.floats(0.05, 0.95))
 def test_boxes_change_nothing(array, fraction):
     """As if every label were looked for in the whole slice."""

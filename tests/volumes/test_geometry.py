@@ -33,7 +33,7 @@ def place(geometry, index):
 
 
 @given(geometries(), st.integers(0, 2), st.integers(2, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_refine_keeps_every_acquired_center(geometry, axis, factor):
     fine = geometry.refine(axis, factor)
     n = geometry.shape[axis]
@@ -48,7 +48,7 @@ def test_refine_keeps_every_acquired_center(geometry, axis, factor):
 
 
 @given(geometries(), st.integers(0, 2), st.floats(0.05, 0.99))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_respace_starts_at_the_first_center_and_stays_inside(geometry, axis, ratio):
     old = geometry.spacing[axis]
     new = geometry.respace(axis, ratio * old)
@@ -61,7 +61,7 @@ def test_respace_starts_at_the_first_center_and_stays_inside(geometry, axis, rat
 
 
 @given(geometries(), st.integers(0, 2), st.integers(2, 7))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_respace_by_a_whole_fraction_is_refine(geometry, axis, factor):
     assert geometry.respace(axis, geometry.spacing[axis] / factor) == geometry.refine(axis, factor)
 

@@ -176,7 +176,7 @@ def test_voxels_within_the_header(offset, tmp_path):
 # === Any affine ===
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(
     entries=st.lists(st.floats(width=32), min_size=12, max_size=12),
     slope=st.floats(width=32),
@@ -205,7 +205,7 @@ def test_any_affine_and_scaling_of_a_nifti(entries, slope, intercept, units, tmp
     np.testing.assert_allclose(scan.geometry.affine[:3], expected, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(content=st.binary(max_size=600), suffix=st.sampled_from([".nii", ".mgh", ".nrrd", ".dcm"]))
 def test_any_bytes(content, suffix, tmp_path):
     path = tmp_path / f"scan{suffix}"

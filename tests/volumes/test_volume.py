@@ -21,7 +21,7 @@ def volume(array, **kwargs):
     st.floats(1e-3, 50.0) | st.floats(-50.0, -1e-3),
     st.integers(-4096, 4096),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_stored_undoes_physical_for_every_integer(array, slope, intercept):
     scan = volume(array, slope=slope, intercept=intercept)
     np.testing.assert_array_equal(scan.stored(scan.physical()), array)
@@ -32,7 +32,7 @@ def test_stored_undoes_physical_for_every_integer(array, slope, intercept):
     hnp.arrays(st.sampled_from([np.int32, np.uint32, np.int64, np.uint64]), (2, 3, 4)),
     st.integers(-4096, 4096),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_stored_undoes_physical_or_the_volume_says_so(array, intercept):
     scan = volume(array, intercept=intercept)
     back = scan.stored(scan.physical())
