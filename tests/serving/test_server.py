@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -295,18 +294,18 @@ def test_a_port_in_use_is_named(port):
 def test_the_command_serves_and_stops_when_told_to(two_stage, tmp_path):
     """A request that is being worked on is answered first."""
     save_bundle(two_stage, tmp_path / "mine", "# Card\n")
+    words = ["serve", tmp_path / "mine", "--port", "0", "--max-voxels", "40000"]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from medgen.cli import main; main()", "serve", tmp_path / "mine",
-         "--port", "0"],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+        [sys.executable, "-u", "-m", "medgen", *words], stdout=subprocess.PIPE, text=True
+    )
     line = process.stdout.readline()
     port = int(line.split(":")[2].split("/")[0])
     assert line == f"mine at http://127.0.0.1:{port}/v1/models/mine; Ctrl-C stops.\n"
-    side = np.zeros((1, 200, 200)).tolist()
-    body = {"inputs": {"previous": side, "next": side}}
+    path = "/v1/models/mine:predict"
+    code, answer = call(port, "POST", path, {"inputs": pair(1, 200, 201)})
+    assert (code, "40000 voxels" in answer["error"]) == (413, True)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(call, port, "POST", "/v1/models/mine:predict", body)
+        asked = pool.submit(call, port, "POST", path, {"inputs": pair(1, 200, 200)})
         while not call(port, "GET", "/health")[1]["requests"]:
             pass
         process.send_signal(signal.SIGTERM)
