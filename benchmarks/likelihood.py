@@ -22,7 +22,7 @@ from medgen.bundles.bundle import load_bundle
 from medgen.evaluation.protocol import Plan, plan_scan, take_slices
 from medgen.examples.contexts import acquired_around
 from medgen.interpolation import interpolate_volume, interpolator_named, model_folder
-from medgen.interpolation.engine import stack_slices
+from medgen.interpolation.insert import stack_slices
 from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.volumes import Volume, read_volume

@@ -11,7 +11,7 @@ from medgen import memory
 from medgen.cli import main
 from medgen.errors import ResourceError
 from medgen.interpolation import CLASSICAL, interpolator_named
-from medgen.interpolation.engine import insert_slices
+from medgen.interpolation.insert import insert
 from medgen.interpolation.job import Job
 from medgen.interpolation.needs import ALWAYS, bytes_needed
 from medgen.interpolation.plan import plan_slices
@@ -100,7 +100,7 @@ def test_what_a_gap_of_a_label_map_takes(factor):
     expected = 400 * 300 * (2 * 5 + (factor + 1) * 2 + 60 * (factor - 1))
     assert bytes_needed(volume, plan, method) == expected + ALWAYS
     tracemalloc.start()
-    insert_slices(volume, method, plan)
+    insert(volume, method, plan)
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert expected / 5 < taken < expected
@@ -159,10 +159,10 @@ def test_a_label_map_is_refused_before_its_scan_is_worked_on(machine):
 
 
 def test_memory_that_ends_all_the_same(machine, monkeypatch):
-    def insert_slices(*arguments, **options):
+    def insert(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("medgen.interpolation.run.insert_slices", insert_slices)
+    monkeypatch.setattr("medgen.interpolation.run.insert", insert)
     out = machine / "out.nii"
     shown = CliRunner().invoke(
         main, ["interpolate", str(scan_of(machine, ".nii")), "-o", str(out), "--model", "sinc"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medgen.cli.evaluate import recreators, shown_progress
+from medgen.cli.evaluate import shown_progress
 from medgen.cli.scan import scan_options
 from medgen.errors import EvaluationError, printable
 
@@ -70,6 +70,7 @@ def audit(
     from medgen.evaluation.report import write_slices
     from medgen.evaluation.study import read_mask
     from medgen.interpolation import CLASSICAL
+    from medgen.interpolation.recreate import recreators
     from medgen.processes import cores, workers
     from medgen.volumes import read_volume
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from medgen.cli.scan import intercept_option, modality_option
-from medgen.errors import printable
+from medgen.errors import MedgenError, printable
 
-if TYPE_CHECKING:
-    from medgen.interpolation.samples import SamplingInterpolator
-    from medgen.volumes import Volume
 
-# Options of a method, and how their text is read.
-OPTIONS = {
-    "temperature": lambda text: text if text == "auto" else float(text),
-    "top_k": int,
-    "top_p": float,
-    "decode": str,
-}
+class Method(click.ParamType):
+    """A method with its options; what is not right with these is known before the work."""
+
+    name = "method"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is, if it can be read."""
+        from medgen.interpolation.options import parsed
+
+        try:
+            parsed(value)
+        except MedgenError as error:
+            self.fail(str(error), param, ctx)
+        return value
 
 
 @click.command(short_help="Compare interpolation methods where the truth is known.")
@@ -42,6 +44,7 @@ OPTIONS = {
     "--method",
     "method_names",
     multiple=True,
+    type=Method(),
     metavar="METHOD",
     help="nearest, linear, bspline, sinc, or a trained model, with its options behind a colon, as "
     "in ct-pixelminer:decode=mean,temperature=auto (repeatable). By default the four classical "
@@ -120,6 +123,7 @@ def evaluate(
     from medgen.evaluation.report import require_writable, write_report
     from medgen.evaluation.scoring import Binning
     from medgen.evaluation.study import Settings, run_study
+    from medgen.interpolation.recreate import recreators
     from medgen.processes import cores
 
     require_writable(output, overwrite=overwrite)
@@ -146,66 +150,6 @@ def evaluate(
         )
         summary = write_report(study, output, overwrite=overwrite)
     echo_summary(summary, output)
-
-
-def recreators(
-    methods: tuple[str, ...], seed: int, *, intervals: bool = False
-) -> dict[str, Callable]:
-    """Name -> function that inserts slices, for each method once; all classical ones by default.
-
-    With `intervals`, models that tell their uncertainty do.
-    """
-    from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
-
-    functions, names = {}, {}
-    for method in dict.fromkeys(methods or CLASSICAL):
-        model, options = parsed(method)
-        interpolator = interpolator_named(model, seed=seed, **options)
-        tells = intervals and getattr(interpolator, "tells_uncertainty", False)
-        function = with_interval if tells else interpolate_volume
-        functions[method] = partial(function, interpolator=interpolator)
-        names[method] = interpolator.name + method.removeprefix(model)
-    short = list(names.values())
-    return {
-        method if short.count(names[method]) > 1 else names[method]: function
-        for method, function in functions.items()
-    }
-
-
-def with_interval(
-    volume: Volume, interpolator: SamplingInterpolator, *, factor: int, slice_axis: int
-) -> tuple[Volume, Volume, Volume]:
-    """As `interpolate_volume`, with both ends of the model's 90 % interval."""
-    from medgen.interpolation.plan import plan_slices
-    from medgen.interpolation.samples import insert_samples
-
-    plan = plan_slices(volume.geometry, factor=factor, slice_axis=slice_axis)
-    samples = insert_samples(volume, interpolator, plan, uncertainty=True)
-    return samples.volumes[0], samples.uncertainty["low"], samples.uncertainty["high"]
-
-
-def parsed(method: str) -> tuple[str, dict[str, object]]:
-    """Name or folder of a model, and its options, as `interpolator_named` takes them.
-
-    >>> parsed("ct-two-stage:temperature=0.9,top_k=5")
-    ('ct-two-stage', {'temperature': 0.9, 'top_k': 5})
-    """
-    model, _, text = method.rpartition(":")
-    if "=" not in text:
-        return method, {}
-    options = {}
-    for option in text.split(","):
-        key, _, value = option.partition("=")
-        if key not in OPTIONS:
-            raise click.UsageError(
-                f"--method {method}: no method has an option {key!r}; there are "
-                f"{', '.join(OPTIONS)}."
-            )
-        try:
-            options[key] = OPTIONS[key](value)
-        except ValueError:
-            raise click.UsageError(f"--method {method}: {value!r} is no {key}.") from None
-    return model, options
 
 
 def echo_summary(summary: dict, output: Path) -> None:

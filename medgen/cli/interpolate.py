@@ -199,6 +199,7 @@ def interpolate(
 
     from medgen.interpolation.job import Job
     from medgen.interpolation.many import is_folder_of_scans
+    from medgen.interpolation.options import SamplingOptions
     from medgen.interpolation.run import run_job
 
     job = Job(
@@ -210,11 +211,7 @@ def interpolate(
         slice_axis=None if slice_axis == "auto" else int(slice_axis),
         fill_gaps=fill_gaps,
         seed=seed,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        decode=decode,
-        sampler=sampler,
+        sampling=SamplingOptions(temperature, top_k, top_p, decode, sampler),
         volume=volume,
         series=series,
         modality=modality,

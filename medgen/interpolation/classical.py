@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from medgen.interpolation.engine import Interpolator, Progress
+from medgen.interpolation.contract import Deterministic, Interpolator, Progress
 from medgen.volumes.volume import Volume
 
 SINC_RADIUS = 5
@@ -16,7 +16,7 @@ PIXELS = {"float32": sitk.sitkFloat32, "float64": sitk.sitkFloat64}
 
 
 @dataclass(frozen=True)
-class ItkInterpolator:
+class ItkInterpolator(Deterministic):
     """One of ITK's interpolators, evaluated at the positions of the wanted slices.
 
     The image handed to ITK has voxel indices for coordinates: only the slice axis is interpolated,
@@ -39,10 +39,10 @@ class ItkInterpolator:
         """Memory for each float32 of the stack: ITK's copy, or float64, that copy, coefficients."""
         return 24 if self.spline_order else 4
 
-    def fill(
+    def slices(
         self, stack: Volume, positions: np.ndarray, progress: Progress
     ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
+        """Yield the slice at each of `positions`; see `Deterministic`."""
         rows, cols = stack.shape[1:]
         if self.spline_order:
             # ITK would read past the end of rows or columns of 2 voxels; whatever lies beyond the
@@ -66,7 +66,7 @@ class ItkInterpolator:
 
 
 @dataclass(frozen=True)
-class WindowedSinc:
+class WindowedSinc(Deterministic):
     """Sinc under a cosine window of radius 5: the nearest 10 slices, weighted along the axis.
 
     Taps `k` at distance `d = k - position` weigh `sinc(d) cos(pi d / 10)`, as in ITK's windowed
@@ -84,10 +84,10 @@ class WindowedSinc:
     name: str = "sinc"
     bytes_per_voxel: int = 0
 
-    def fill(
+    def slices(
         self, stack: Volume, positions: np.ndarray, progress: Progress
     ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
+        """Yield the slice at each of `positions`; see `Deterministic`."""
         last = stack.shape[0] - 1
         for done, position in enumerate(positions, start=1):
             taps = np.arange(1 - SINC_RADIUS, 1 + SINC_RADIUS) + int(position)

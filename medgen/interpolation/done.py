@@ -45,7 +45,7 @@ def is_done(job: Job) -> bool:
         if not all(isinstance(facts.get(name), dict) for name in ("options", "model", "input")):
             return False
         options = job.options | {"seed": job.seed + k}
-        if job.temperature is None:  # the default is one of version and model
+        if job.sampling.temperature is None:  # the default is one of version and model
             options["temperature"] = facts["options"].get("temperature")
         name, parts_told = (facts["model"].get(key) for key in ("name", "sha256"))
         if (facts["medgen"], facts["options"], parts_told) != (medgen.__version__, options, parts):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medgen.interpolation.engine import Interpolator, Progress
-from medgen.interpolation.needs import MODEL_BYTES
+from medgen.interpolation.contract import Around, Filling, Progress
 from medgen.interpolation.plan import SlicePlan
-from medgen.interpolation.samples import Filling
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
@@ -24,7 +21,7 @@ def plan_gaps(volume: Volume, axis: int) -> tuple[Volume, np.ndarray, SlicePlan]
         axis: the slice axis.
 
     Returns:
-        acquired: the slices there are, for `insert_slices`; the places its geometry tells are those
+        acquired: the slices there are, for `insert`; the places its geometry tells are those
             of a scan without the missing ones.
         places: int, of every acquired slice on the grid of `volume`.
         plan: on that grid.
@@ -38,8 +35,8 @@ def plan_gaps(volume: Volume, axis: int) -> tuple[Volume, np.ndarray, SlicePlan]
 
 
 @dataclass(frozen=True, eq=False)
-class AcrossGaps:
-    """An `Interpolator` of acquired slices that are not all equally far apart.
+class AcrossGaps(Around):
+    """Fills in among acquired slices that are not all equally far apart.
 
     A gap of `w` spacings is shown to the interpolator within as one between neighbours in a stack
     of every `w`-th slice, so that a model is told its true width. Where another slice of that stack
@@ -50,50 +47,37 @@ class AcrossGaps:
         places: int `(n,)` ascending, of every acquired slice on the regular grid.
     """
 
-    interpolator: Interpolator
     places: np.ndarray
-
-    @property
-    def name(self) -> str:
-        """That of the interpolator within."""
-        return self.interpolator.name
 
     @property
     def bytes_per_voxel(self) -> int:
         """Those of the interpolator within, and the copy it is shown."""
-        return getattr(self.interpolator, "bytes_per_voxel", MODEL_BYTES) + 4
+        return self.interpolator.bytes_per_voxel + 4
 
     def fill(
-        self, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
-        return self._filled(self.interpolator.fill, stack, positions, progress)
-
-    def fill_several(
         self,
         stack: Volume,
         positions: np.ndarray,
         progress: Progress,
         *,
-        samples: int,
-        uncertainty: bool,
+        samples: int = 1,
+        uncertainty: bool = False,
     ) -> Iterator[Filling]:
-        """Yield several slices at each of `positions`; see `SamplingInterpolator.fill_several`."""
-        fill = partial(self.interpolator.fill_several, samples=samples, uncertainty=uncertainty)
-        return self._filled(fill, stack, positions, progress)
-
-    def _filled(
-        self, fill: Callable, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator:
-        filled, done = {}, 0
+        """Yield what belongs at each of `positions`; see `Interpolator.fill`."""
+        filled: dict[int, Filling] = {}
+        done = 0
         for among, wanted, which in self.stacks(stack, positions):
             before = done + len(filled)
-            slices = fill(
-                among, wanted, lambda n, _, before=before: progress(before + n, len(positions))
+            fillings = self.interpolator.fill(
+                among,
+                wanted,
+                lambda n, _, before=before: progress(before + n, len(positions)),
+                samples=samples,
+                uncertainty=uncertainty,
             )
-            for index, image in zip(which, slices, strict=True):
+            for index, filling in zip(which, fillings, strict=True):
                 # Models may write the next slice where this one is.
-                filled[index] = image.copy() if isinstance(image, np.ndarray) else image
+                filled[index] = replace(filling, images=filling.images.copy())
                 while done in filled:
                     yield filled.pop(done)
                     done += 1

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from medgen.bundles.released import default_model
 from medgen.errors import GeometryError, WriteError
 from medgen.interpolation import interpolator_named
 from medgen.interpolation.bids import Sidecar
-from medgen.interpolation.engine import Interpolator
+from medgen.interpolation.contract import UNCERTAINTY, Interpolator
 from medgen.interpolation.labels import ShapeBased
+from medgen.interpolation.options import LEFT_TO_THE_MODEL, SamplingOptions
 from medgen.interpolation.provenance import (
     provenance_path,
     require_provenance_writable,
     writes_series,
 )
-from medgen.interpolation.samples import UNCERTAINTY
 from medgen.interpolation.segmentation import Segmentation
 from medgen.volumes import Volume, read_volume
 from medgen.volumes.dicom.write import require_series_writable
@@ -33,7 +33,7 @@ class Job:
         scan: see `read_volume`.
         output: see `write_volume`; without a suffix, a folder for a DICOM series, see
             `write_series`.
-        model: see `interpolator_named`, as for `seed` to `sampler`; None until `with_model` has
+        model: see `interpolator_named`, as for `seed` and `sampling`; None until `with_model` has
             chosen one.
         factor: see `interpolate_volume`, as for `spacing_mm` and `slice_axis`; with neither factor
             nor spacing the slices are doubled, and a DICOM series is made finer along its own
@@ -64,11 +64,7 @@ class Job:
     slice_axis: int | None = None
     fill_gaps: bool = False
     seed: int = 0
-    temperature: float | str | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    decode: str | None = None
-    sampler: str | None = None
+    sampling: SamplingOptions = LEFT_TO_THE_MODEL
     volume: int | None = None
     series: str | None = None
     modality: str | None = None
@@ -134,9 +130,9 @@ class Job:
         return tuple(_with_ending(self.output, str(k + 1)) for k in range(self.samples))
 
     @property
-    def draws_several(self) -> bool:
-        """Whether it takes more than one filling of a slice."""
-        return self.samples > 1 or self.uncertainty is not None
+    def drawn_as(self) -> dict[str, int | bool]:
+        """How often each slice is drawn, and whether its uncertainty is measured."""
+        return {"samples": self.samples, "uncertainty": self.uncertainty is not None}
 
     @property
     def maps(self) -> dict[str, Path]:
@@ -174,7 +170,13 @@ class Job:
             "scan", "output", "model", "samples", "uncertainty", "mask", "labels", "labels_out",
             "sidecar", "resume", "overwrite",
         }  # fmt: skip
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
+        chosen: dict[str, object] = {}
+        for f in fields(self):
+            if f.name == "sampling":
+                chosen |= asdict(self.sampling)
+            elif f.name not in others:
+                chosen[f.name] = getattr(self, f.name)
+        return chosen
 
     def with_model(self) -> Job:
         """The same job with the default method for the scan's modality, if it names none.
@@ -206,15 +208,7 @@ class Job:
 
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
-        return interpolator_named(
-            self.model,
-            seed=self.seed,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            decode=self.decode,
-            sampler=self.sampler,
-        )
+        return interpolator_named(self.model, seed=self.seed, **self.sampling.given)
 
 
 def _with_ending(path: Path, ending: str) -> Path:

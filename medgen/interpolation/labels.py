@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from medgen.errors import IntensityError
-from medgen.interpolation.engine import Progress
+from medgen.interpolation.contract import Deterministic, Progress
 from medgen.volumes.volume import Volume
 
 REACH = (
@@ -23,7 +23,7 @@ Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class ShapeBased:
+class ShapeBased(Deterministic):
     """Shape-based interpolation of label maps after Raya and Udupa [1], for any number of labels.
 
     In each of the two neighbours every label, the background like any other, has a signed distance
@@ -53,10 +53,10 @@ class ShapeBased:
     bytes_per_voxel: int = 0
     bytes_per_pixel: int = 60  # of the slices in one gap
 
-    def fill(
+    def slices(
         self, stack: Volume, positions: np.ndarray, progress: Progress
     ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`.
+        """Yield the slice at each of `positions`; see `Deterministic`.
 
         Raises:
             IntensityError: the scan is no label map.

@@ -26,6 +26,7 @@ from medgen.interpolation.bids import (
 )
 from medgen.interpolation.job import Job
 from medgen.interpolation.labels import ShapeBased
+from medgen.interpolation.options import LEFT_TO_THE_MODEL
 from medgen.interpolation.provenance import provenance_path, read_provenance, writes_series
 from medgen.interpolation.runners import Processes, Result, options_of, run_on_cluster
 from medgen.storage import clear, csv_text, make_folder, write_text, writing
@@ -131,9 +132,12 @@ def _of_data_set(job: Job, data_set: DataSet) -> list[Job]:
     job = replace(job, sidecar=data_set.sidecar_of(job.scan))
     if data_set.is_label_map(job.scan):
         job = replace(
-            job, model=ShapeBased.name, modality=LABELS.name, samples=1, temperature=None,
-            top_k=None, top_p=None, decode=None, sampler=None,
-        )  # fmt: skip
+            job,
+            model=ShapeBased.name,
+            modality=LABELS.name,
+            samples=1,
+            sampling=LEFT_TO_THE_MODEL,
+        )
     return [
         replace(
             job,

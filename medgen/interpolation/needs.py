@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medgen.interpolation.engine import Interpolator
+from medgen.interpolation.contract import Interpolator
 from medgen.interpolation.plan import SlicePlan
 from medgen.volumes import itk
 from medgen.volumes.files import suffix_of
@@ -15,8 +15,6 @@ from medgen.volumes.volume import Volume
 
 # Of `stack_slices` beside the values: what is padding and background.
 OUTSIDE_BYTES = 1
-# Of the stack's levels or codes in a model, and of what finding its scale takes.
-MODEL_BYTES = 10
 # Of the uncertainty: four maps in float32, and the scan in it.
 MAPS_BYTES = 16
 # Of writing NRRD or MetaImage: physical values and a copy.
@@ -44,18 +42,17 @@ def bytes_needed(
     Args:
         volume: the scan.
         plan: of the finer one.
-        interpolator: may have `bytes_per_voxel`, what its `fill` takes for each voxel of the stack,
-            and `bytes_per_pixel`, for each of the slices that it makes at once, those of a gap.
-        samples: see `insert_samples`.
+        interpolator: what fills in its slices.
+        samples: see `insert`.
         uncertainty: likewise.
         writing_bytes: for each voxel of a finer scan while it is written.
     """
     voxels, finer = math.prod(volume.shape), math.prod(plan.geometry.shape)
     value = volume.physical_dtype.itemsize
-    of_interpolator = getattr(interpolator, "bytes_per_voxel", MODEL_BYTES) * value // 4
+    of_interpolator = interpolator.bytes_per_voxel * value // 4
     of_stack = value + OUTSIDE_BYTES + of_interpolator
     of_finer = samples * volume.array.itemsize + MAPS_BYTES * uncertainty + writing_bytes
     in_gap = np.bincount(plan.positions[plan.synthetic].astype(int)).max(initial=0)
-    of_gap = getattr(interpolator, "bytes_per_pixel", 0) * int(in_gap)
+    of_gap = interpolator.bytes_per_pixel * int(in_gap)
     pixels = voxels // volume.shape[plan.axis]
     return voxels * of_stack + finer * of_finer + pixels * of_gap + ALWAYS

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from medgen.errors import ReadError
-from medgen.interpolation.engine import Interpolator, Progress
-from medgen.interpolation.samples import Filling, SamplingInterpolator
+from medgen.interpolation.contract import Around, Filling, Progress
 from medgen.storage import make_folder, move, staging, write_text
 from medgen.volumes.volume import Volume
 
 IDENTITY = "identity.json"
+IMAGES = "images"  # beside the maps of the uncertainty in a file
 ROOM = "; make room or choose another output, then go on with --resume"
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Partial:
         """Whether slice `number` is kept."""
         return self._file(number).is_file()
 
-    def keep(self, number: int, arrays: Arrays) -> None:
+    def keep(self, number: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep a slice.
 
         Raises:
@@ -92,7 +90,7 @@ class Partial:
 
 
 @dataclass(frozen=True, eq=False)
-class KeepingInterpolator:
+class KeepingInterpolator(Around):
     """Keeps every slice that an interpolator makes, and asks it for those alone that are not kept.
 
     Slices come out the same as if none had been kept, since one depends on nothing but seed and
@@ -103,62 +101,34 @@ class KeepingInterpolator:
         partial: where they are kept.
     """
 
-    interpolator: Interpolator | SamplingInterpolator
     partial: Partial
 
-    @property
-    def name(self) -> str:
-        """The interpolator's name."""
-        return self.interpolator.name
-
     def fill(
-        self, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
-
-        def make(missing: np.ndarray, progress: Progress) -> Iterator[Arrays]:
-            for image in self.interpolator.fill(stack, missing, progress):
-                yield {"image": image}
-
-        for arrays in self._all(make, positions, progress):
-            yield arrays["image"]
-
-    def fill_several(
         self,
         stack: Volume,
         positions: np.ndarray,
         progress: Progress,
         *,
-        samples: int,
-        uncertainty: bool,
+        samples: int = 1,
+        uncertainty: bool = False,
     ) -> Iterator[Filling]:
-        """Yield the slices at each of `positions`; see `SamplingInterpolator.fill_several`."""
-
-        def make(missing: np.ndarray, progress: Progress) -> Iterator[Arrays]:
-            for filling in self.interpolator.fill_several(
-                stack, missing, progress, samples=samples, uncertainty=uncertainty
-            ):
-                yield {"images": filling.images, **(filling.uncertainty or {})}
-
-        for arrays in self._all(make, positions, progress):
-            maps = {name: values for name, values in arrays.items() if name != "images"}
-            yield Filling(arrays["images"], maps or None)
-
-    def _all(
-        self,
-        make: Callable[[np.ndarray, Progress], Iterator[Arrays]],
-        positions: np.ndarray,
-        progress: Progress,
-    ) -> Iterator[Arrays]:
+        """Yield what belongs at each of `positions`; see `Interpolator.fill`."""
         total = len(positions)
         missing = [number for number in range(total) if not self.partial.has(number)]
         new, kept = set(missing), total - len(missing)
-        made = make(positions[missing], lambda done, _: progress(kept + done, total))
+        made = self.interpolator.fill(
+            stack,
+            positions[missing],
+            lambda done, _: progress(kept + done, total),
+            samples=samples,
+            uncertainty=uncertainty,
+        )
         for number in range(total):
             if number in new:
-                arrays = next(made)
-                self.partial.keep(number, arrays)
+                filling = next(made)
+                self.partial.keep(number, {IMAGES: filling.images, **(filling.uncertainty or {})})
             else:
                 arrays = self.partial.load(number)
-            yield arrays
+                filling = Filling(arrays.pop(IMAGES), arrays or None)
+            yield filling
         progress(total, total)

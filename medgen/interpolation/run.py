@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from medgen.errors import BundleError, GeometryError, IntensityError, ReadError, WriteError
+from medgen.errors import GeometryError, IntensityError, ReadError, WriteError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation import model_folder
+from medgen.interpolation.contract import AUTO, Interpolator, Progress
 from medgen.interpolation.done import State, state_beside, state_of
-from medgen.interpolation.engine import AUTO, Interpolator, Progress, insert_slices
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
+from medgen.interpolation.insert import Samples, insert
 from medgen.interpolation.job import Job
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.partial import KeepingInterpolator, Partial
@@ -24,7 +25,6 @@ from medgen.interpolation.provenance import (
     remove_provenance,
     writes_series,
 )
-from medgen.interpolation.samples import Samples, insert_samples
 from medgen.memory import require_memory
 from medgen.storage import claim, is_free, move, writing
 from medgen.volumes import Geometry, Volume
@@ -161,12 +161,7 @@ class _Opened:
 
 
 def _open(job: Job, method: Interpolator) -> _Opened:
-    if job.draws_several and not hasattr(method, "fill_several"):
-        raise BundleError(
-            f"{method.name} draws nothing at random, so it has neither samples nor an "
-            "uncertainty; leave them out or name a trained model."
-        )
-    is_auto = getattr(method, "temperature", None) == AUTO
+    method.require(**job.drawn_as)
     states = {path: state_of(path) for path in (job.scan, job.labels) if path is not None}
     scan = job.read()
     if scan.kind is UNKNOWN and model_folder(job.model) is not None:
@@ -190,7 +185,7 @@ def _open(job: Job, method: Interpolator) -> _Opened:
     return _Opened(
         scan=scan,
         method=method,
-        temperature=AUTO if is_auto else job.temperature,
+        temperature=AUTO if method.temperature == AUTO else job.sampling.temperature,
         plan=plan,
         labels=labels,
         fields=fields,
@@ -227,18 +222,17 @@ def _fill(
 ) -> tuple[Samples, Partial | None]:
     """The finer scans, and where their slices are kept until they are written."""
     scan, plan, method = opened.scan, opened.plan, opened.method
-    drawn_as = {"samples": job.samples, "uncertainty": job.uncertainty is not None}
-    needed = bytes_needed(scan, plan, method, writing_bytes=writing_bytes(job.output), **drawn_as)
+    needed = bytes_needed(
+        scan, plan, method, writing_bytes=writing_bytes(job.output), **job.drawn_as
+    )
     require_memory(needed, f"Making {plan.geometry.summary} of {job.scan}")
     partial = None
     if model_folder(job.model) is not None:  # classical methods are done before a slice is kept
-        partial = Partial.beside(job.output, identity(told[job.outputs[0]] | drawn_as))
+        partial = Partial.beside(job.output, identity(told[job.outputs[0]] | job.drawn_as))
         if not (job.resume and partial.is_left()):
             partial.remove()
         method = KeepingInterpolator(method, partial)
-    if job.draws_several:
-        return insert_samples(scan, method, plan, progress=progress, **drawn_as), partial
-    return Samples((insert_slices(scan, method, plan, progress=progress),)), partial
+    return insert(scan, method, plan, progress=progress, **job.drawn_as), partial
 
 
 def _write(

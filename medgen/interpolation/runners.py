@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Literal
 
 from medgen.errors import BundleError, MedgenError, ReadError, WriteError
+from medgen.interpolation.contract import Interpolator
 from medgen.interpolation.done import is_done
-from medgen.interpolation.engine import Interpolator
 from medgen.interpolation.job import Job
 from medgen.interpolation.run import run_job
 from medgen.processes import process_pool

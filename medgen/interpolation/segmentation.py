@@ -9,7 +9,7 @@ from pathlib import Path
 import medgen
 from medgen.errors import GeometryError
 from medgen.intensities.modality import LABELS
-from medgen.interpolation.engine import insert_slices
+from medgen.interpolation.insert import insert
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.plan import SlicePlan
@@ -71,7 +71,7 @@ class Segmentation:
             options={name: options[name] for name in CHOICES},
             plan=plan,
         )
-        return insert_slices(labels, method, plan), facts
+        return insert(labels, method, plan).volumes[0], facts
 
     def is_done(self) -> bool:
         """Whether the output is there and of these bytes, by its provenance and the version's.

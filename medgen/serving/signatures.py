@@ -170,7 +170,7 @@ class ServedModel:
         seed=SEED,
         temperature=TEMPERATURE,
     ):
-        """Slices between those of a whole scan, as `interpolation.engine.Interpolator.fill`.
+        """Slices between those of a whole scan, as `interpolation.contract.Interpolator.fill`.
 
         Args:
             acquired: `(n, rows, cols)` float32 in physical units, in their order.

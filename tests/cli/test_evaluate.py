@@ -8,10 +8,10 @@ from click.testing import CliRunner
 
 from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
-from medgen.cli.evaluate import parsed
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
+from medgen.interpolation.options import SamplingOptions, parsed
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume, write_volume
 
@@ -179,8 +179,8 @@ def test_trained_models_are_methods_too(scans, tmp_path):
 
 
 def test_options_of_a_method_stand_behind_a_colon(scans, tmp_path):
-    assert parsed("models/a:b") == ("models/a:b", {})
-    assert parsed("m:temperature=auto,top_k=3") == ("m", {"temperature": "auto", "top_k": 3})
+    assert parsed("models/a:b") == ("models/a:b", SamplingOptions())
+    assert parsed("m:temperature=auto,top_k=3") == ("m", SamplingOptions("auto", top_k=3))
     for method, message in (
         ("linear:warmth=1", "no method has an option 'warmth'; there are temperature, top_k"),
         ("linear:top_k=1.5", "'1.5' is no top_k"),

@@ -18,6 +18,7 @@ from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import model_folder
 from medgen.interpolation.done import is_done
 from medgen.interpolation.job import Job
+from medgen.interpolation.options import SamplingOptions
 from medgen.interpolation.run import run_job
 from medgen.sampling.slices import SliceSampler
 
@@ -160,8 +161,8 @@ def test_the_default_temperature_is_known_to_be_done(model, tmp_path):
     job = Job(write(tmp_path / "scan.nii", ct()), tmp_path / "out.nii", str(model))
     run_job(job)
     assert is_done(job)
-    assert is_done(replace(job, temperature="auto"))
-    assert not is_done(replace(job, temperature=1.0))
+    assert is_done(replace(job, sampling=SamplingOptions("auto")))
+    assert not is_done(replace(job, sampling=SamplingOptions(1.0)))
 
 
 def test_nothing_to_match(run, tmp_path):
@@ -235,7 +236,7 @@ def assert_refused(done, message):
         (("--model", "linear", "--samples", 2), "linear draws nothing at random"),
         (("--model", "linear", "--uncertainty", "unc"), "linear draws nothing at random"),
         (("--model", "linear", "--temperature", "auto"), "takes no temperature, got auto"),
-        (("--decode", "mean", "--samples", 2), "The mean does not vary"),
+        (("--decode", "mean", "--samples", 2), " does not vary; ask for one sample"),
         (("--decode", "mean", "--temperature", 1), "takes no temperature, got 1.0"),
         (("--uncertainty", "unc.nrrd"), "its name must end in .nii, .nii.gz"),
     ],

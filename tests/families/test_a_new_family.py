@@ -17,6 +17,7 @@ from medgen.cli import main
 from medgen.doctor.findings import Finding
 from medgen.errors import BundleError
 from medgen.intensities.rule import IntensityRule
+from medgen.interpolation import Deterministic
 from medgen.recipes import Recipe, to_json
 from medgen.training.checkpoint import FolderStore
 from medgen.training.schedule import Plan
@@ -81,13 +82,13 @@ class BlendTask:
         return {"loss": float(self.net.compute_loss(x=x, y_pred=self.net(x)))}
 
 
-class Blender:
+class Blender(Deterministic):
     """An interpolator by a `Blend`, whatever the position."""
 
     def __init__(self, bundle):
         self.name, self.net = bundle.name, bundle.nets["blend"]
 
-    def fill(self, stack, positions, progress):
+    def slices(self, stack, positions, progress):
         for position in positions:
             before, after = stack.array[int(position)], stack.array[int(position) + 1]
             yield np.asarray(self.net({"before": before, "after": after}))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from medgen.interpolation import CLASSICAL
-from medgen.interpolation.engine import insert_slices
+from medgen.interpolation.contract import Filling, Interpolator
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
-from medgen.interpolation.samples import Filling, insert_samples
+from medgen.interpolation.insert import insert
 from medgen.volumes import Geometry, Volume
 
 RAMP = np.arange(10) * 8.0
@@ -22,24 +22,22 @@ def volume_with_gaps(missing, n=10):
 
 
 @dataclass
-class Recorder:
+class Recorder(Interpolator):
     """Fills in by linear interpolation and keeps what it was shown."""
 
     name: str = "recorder"
+    draws: bool = True
     shown: list = field(default_factory=list)
 
-    def fill(self, stack, positions, progress):
+    def fill(self, stack, positions, progress, *, samples=1, uncertainty=False):
         self.shown.append((stack, positions))
-        image = np.empty(stack.shape[1:], np.float32)  # the same for every slice
+        images = np.empty((samples, *stack.shape[1:]), np.float32)  # the same for every slice
         for done, position in enumerate(positions, start=1):
             k = int(position)
-            image[...] = stack.array[k] + (position - k) * (stack.array[k + 1] - stack.array[k])
+            linear = stack.array[k] + (position - k) * (stack.array[k + 1] - stack.array[k])
+            images[...] = linear + np.arange(samples)[:, None, None]
             progress(done, len(positions))
-            yield image
-
-    def fill_several(self, stack, positions, progress, *, samples, uncertainty):
-        for image in self.fill(stack, positions, progress):
-            yield Filling(np.stack([image + k for k in range(samples)]))
+            yield Filling(images)
 
 
 @pytest.mark.parametrize("missing", [(4,), (1, 8), (2, 3), (1, 2, 3, 6, 8), (1, 3, 5, 7)])
@@ -50,12 +48,12 @@ def test_a_ramp_is_made_whole(missing):
     assert tuple(np.flatnonzero(plan.synthetic)) == missing
     assert plan.mask().array[1, 1].nonzero()[0].tolist() == list(missing)
     seen = []
-    filled = insert_slices(
+    (filled,) = insert(
         acquired,
         AcrossGaps(CLASSICAL["linear"], places),
         plan,
         progress=lambda done, total: seen.append((done, total)),
-    )
+    ).volumes
     np.testing.assert_array_equal(filled.array, np.broadcast_to(RAMP, (3, 4, 10)))
     assert filled.geometry == volume.geometry
     assert filled.array.dtype == np.int16
@@ -66,7 +64,7 @@ def test_interpolators_are_told_true_widths_and_places():
     """Missing 2, 5 and 6: gaps of 10 mm after slice 1 and of 15 mm after slice 4."""
     recorder = Recorder()
     acquired, places, plan = plan_gaps(volume_with_gaps((2, 5, 6)), 2)
-    filled = insert_slices(acquired, AcrossGaps(recorder, places), plan)
+    (filled,) = insert(acquired, AcrossGaps(recorder, places), plan).volumes
     np.testing.assert_array_equal(filled.array[0, 0], RAMP)
     (narrow, halves), (wide, thirds) = recorder.shown
     assert narrow.spacing[0] == pytest.approx(10)
@@ -82,7 +80,7 @@ def test_interpolators_are_told_true_widths_and_places():
 
 def test_samples_across_gaps():
     acquired, places, plan = plan_gaps(volume_with_gaps((1, 2, 5)), 2)
-    drawn = insert_samples(acquired, AcrossGaps(Recorder(), places), plan, samples=2)
+    drawn = insert(acquired, AcrossGaps(Recorder(), places), plan, samples=2)
     np.testing.assert_array_equal(drawn.volumes[0].array[2, 3], RAMP)
     np.testing.assert_array_equal(
         drawn.volumes[1].array[2, 3] - RAMP, np.isin(np.arange(10), (1, 2, 5))

@@ -8,6 +8,7 @@ from medgen.errors import WriteError
 from medgen.families.two_stage.fill import TwoStage
 from medgen.interpolation.done import is_done
 from medgen.interpolation.job import Job
+from medgen.interpolation.options import SamplingOptions
 from medgen.interpolation.provenance import read_provenance
 from medgen.interpolation.run import run_job
 from medgen.phantoms.phantom import phantom_volume
@@ -38,7 +39,7 @@ def test_doubles_unless_told_otherwise(job, tmp_path):
 
 def test_one_interpolator_serves_many_jobs(job, two_stage, tmp_path):
     save_bundle(two_stage, tmp_path / "model", "")
-    job = replace(job, model=str(tmp_path / "model"), seed=3, temperature=0.5)
+    job = replace(job, model=str(tmp_path / "model"), seed=3, sampling=SamplingOptions(0.5))
     loaded = job.load_interpolator()
     assert isinstance(loaded, TwoStage)
     assert (loaded.seed, loaded.temperature) == (3, 0.5)

@@ -11,6 +11,7 @@ import medgen
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
 from medgen.interpolation.job import Job
+from medgen.interpolation.options import SamplingOptions
 from medgen.interpolation.provenance import checksum, provenance_path
 from medgen.interpolation.run import run_job
 from medgen.phantoms.phantom import phantom_volume
@@ -48,7 +49,7 @@ def test_everything_is_told(job, tmp_path):
 
 def test_a_model_is_told_by_its_bytes(job, two_stage, tmp_path):
     save_bundle(two_stage, tmp_path / "model", "")
-    job = replace(job, model=str(tmp_path / "model"), temperature=0.5)
+    job = replace(job, model=str(tmp_path / "model"), sampling=SamplingOptions(0.5))
     run_job(job)
     first = told(job)
     assert first["model"]["name"] == "model"

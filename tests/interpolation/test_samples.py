@@ -15,10 +15,10 @@ from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.two_stage.fill import TwoStage
 from medgen.intensities.rule import IntensityRule
-from medgen.interpolation.engine import AUTO, insert_slices
+from medgen.interpolation.contract import AUTO, UNCERTAINTY
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
+from medgen.interpolation.insert import insert
 from medgen.interpolation.plan import plan_slices
-from medgen.interpolation.samples import UNCERTAINTY, insert_samples
 from medgen.sampling.slices import Drawn, SliceSampler
 from medgen.volumes import Geometry, Volume
 
@@ -67,11 +67,11 @@ def scan() -> Volume:
 
 def sampled(interpolator, scan, **options):
     plan = plan_slices(scan.geometry, factor=2)
-    return insert_samples(scan, interpolator, plan, **options)
+    return insert(scan, interpolator, plan, **options)
 
 
 def alone(interpolator, scan) -> np.ndarray:
-    return insert_slices(scan, interpolator, plan_slices(scan.geometry, factor=2)).array
+    return sampled(interpolator, scan).volumes[0].array
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_background_stays_in_every_way(bundle, two_stage, stripped, way, across_
     if across_gaps:
         volume, places, plan = plan_gaps(stripped, 1)
         interpolator = AcrossGaps(interpolator, places)
-    drawn = insert_samples(
+    drawn = insert(
         volume,
         interpolator,
         plan,
@@ -147,7 +147,7 @@ def test_padding_in_one_neighbour_is_not_drawn_into_tissue(bundle, two_stage):
         PixelMinerInterpolator(bundle, temperature=AUTO),
         TwoStage(two_stage),
     ):
-        between = insert_slices(volume, interpolator, plan_slices(geometry, factor=4)).array
+        between = insert(volume, interpolator, plan_slices(geometry, factor=4)).volumes[0].array
         assert (between[..., [*range(4), *range(20, 24)]] == -3024).all()
         assert (between[:, :7, 4:20] >= -1024).all()
         assert (between[:, 7:, 4:12] == -3024).all()
@@ -222,7 +222,7 @@ def test_mean_is_one_and_its_interval_holds_it(bundle, scan):
     low, high = (samples.uncertainty[name].array for name in ("low", "high"))
     mean = samples.volumes[0].array
     assert ((low - 1 <= mean) & (mean <= high + 1)).mean() > 0.95
-    with pytest.raises(BundleError, match="mean does not vary"):
+    with pytest.raises(BundleError, match="does not vary; ask for one sample"):
         sampled(interpolator, scan, samples=2)
 
 

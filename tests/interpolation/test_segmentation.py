@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import GeometryError, IntensityError, MedgenError, ReadError, WriteError
-from medgen.interpolation import interpolate_volume, interpolator_named
+from medgen.interpolation import Deterministic, interpolate_volume, interpolator_named
 from medgen.interpolation.done import is_done
 from medgen.interpolation.job import Job
 from medgen.interpolation.run import run_job
@@ -217,12 +217,12 @@ def test_a_scan_that_fails_takes_its_labels_along(job):
 
 
 def test_labels_that_change_meanwhile(job):
-    class Meddler:
+    class Meddler(Deterministic):
         name = "meddler"
 
-        def fill(self, stack, positions, progress):
+        def slices(self, stack, positions, progress):
             job.labels.write_bytes(job.labels.read_bytes() + b"more")
-            yield from interpolator_named("nearest").fill(stack, positions, progress)
+            yield from interpolator_named("nearest").slices(stack, positions, progress)
 
     there = left(job.output.parent)
     with pytest.raises(ReadError, match=r"seg.nii.gz changed while it was worked on"):

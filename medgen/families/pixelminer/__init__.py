@@ -38,7 +38,7 @@ class PixelMinerFamily(Family):
         """See `Family.interpolator`."""
         from medgen.families.pixelminer.fill import PixelMinerInterpolator
         from medgen.families.pixelminer.in_plane import InPlaneInterpolator
-        from medgen.interpolation.engine import AUTO
+        from medgen.interpolation.contract import AUTO
 
         if options.get("decode") == "mean":
             if options.get("temperature") not in (None, AUTO):

@@ -14,10 +14,9 @@ from medgen.errors import BundleError
 from medgen.examples.contexts import inputs_between
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.scale import Scale
-from medgen.interpolation.engine import AUTO, Progress
+from medgen.interpolation.contract import AUTO, UNCERTAINTY, Filling, Interpolator, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
-from medgen.interpolation.samples import UNCERTAINTY, Filling
 from medgen.processes import in_order
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
@@ -35,7 +34,7 @@ SHARE_OF_CHANCE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class PixelMinerInterpolator:
+class PixelMinerInterpolator(Interpolator):
     """Writes missing slices level by level, or gives the mean of every pixel on its own.
 
     Intensities beyond the model's range come from the neighbours, see `restore_excess`. Nothing is
@@ -89,18 +88,16 @@ class PixelMinerInterpolator:
         return self.bundle.name
 
     @property
+    def draws(self) -> bool:
+        """Whether it draws its slices: the mean does not vary."""
+        return self.decode != "mean"
+
+    @property
     def tells_uncertainty(self) -> bool:
-        """Whether `fill_several` can measure it: not with the published net."""
+        """Whether its net makes a prediction: not the published one."""
         return isinstance(self._sampler, SliceSampler)
 
     def fill(
-        self, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
-        for filling in self.fill_several(stack, positions, progress):
-            yield filling.images[0]
-
-    def fill_several(
         self,
         stack: Volume,
         positions: np.ndarray,
@@ -109,14 +106,11 @@ class PixelMinerInterpolator:
         samples: int = 1,
         uncertainty: bool = False,
     ) -> Iterator[Filling]:
-        """Yield each slice several times; see `samples.SamplingInterpolator.fill_several`.
+        """Yield what belongs at each of `positions`; see `Interpolator.fill`.
 
         Raises:
-            BundleError: more than one sample of the mean.
-            MedgenError: the uncertainty of a model that makes no prediction.
+            IntensityError: the scan is of another modality than the model's.
         """
-        if self.decode == "mean" and samples > 1:
-            raise BundleError("The mean does not vary; ask for one sample, or decode samples.")
         self.bundle.rule.require(stack.modality, stack.guess)
         levels, scale = self._levels(stack)
         box = _occupied(levels)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from medgen.errors import BundleError
-from medgen.families.pixelminer.fill import AUTO, PixelMinerInterpolator
-from medgen.interpolation.engine import Progress
-from medgen.interpolation.samples import Filling
+from medgen.interpolation.contract import AUTO, Around, Filling, Progress
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
-class InPlaneInterpolator:
+class InPlaneInterpolator(Around):
     """Writes missing rows of every slice, each slice by itself, with a model trained to do so.
 
     Given an axis within the slices, a scan is a stack of planes that cut across all its slices. In
@@ -30,8 +28,6 @@ class InPlaneInterpolator:
         BundleError: a temperature to be matched, for which lines show too little.
     """
 
-    interpolator: PixelMinerInterpolator
-
     def __post_init__(self) -> None:
         if self.interpolator.temperature == AUTO:
             raise BundleError(
@@ -39,19 +35,7 @@ class InPlaneInterpolator:
                 "temperature as a number."
             )
 
-    @property
-    def name(self) -> str:
-        """The bundle's name."""
-        return self.interpolator.name
-
     def fill(
-        self, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """Yield the plane at each of `positions`; see `Interpolator.fill`."""
-        for filling in self.fill_several(stack, positions, progress):
-            yield filling.images[0]
-
-    def fill_several(
         self,
         stack: Volume,
         positions: np.ndarray,
@@ -60,14 +44,12 @@ class InPlaneInterpolator:
         samples: int = 1,
         uncertainty: bool = False,
     ) -> Iterator[Filling]:
-        """Yield each plane several times; see `samples.SamplingInterpolator.fill_several`."""
+        """Yield what belongs at each of `positions`; see `Interpolator.fill`."""
         options = {"samples": samples, "uncertainty": uncertainty}
         if through_axis(stack) == 1:
-            yield from self.interpolator.fill_several(stack, positions, progress, **options)
+            yield from self.interpolator.fill(stack, positions, progress, **options)
             return
-        for filling in self.interpolator.fill_several(
-            _transposed(stack), positions, progress, **options
-        ):
+        for filling in self.interpolator.fill(_transposed(stack), positions, progress, **options):
             maps = filling.uncertainty
             yield Filling(
                 filling.images.swapaxes(1, 2),

@@ -37,7 +37,7 @@ class TwoStageFamily(VQVAEFamily):
     def interpolator(self, bundle, **options):
         """See `Family.interpolator`."""
         from medgen.families.two_stage.fill import TwoStage
-        from medgen.interpolation.engine import AUTO
+        from medgen.interpolation.contract import AUTO
 
         return TwoStage(bundle, **{"temperature": AUTO} | options)
 

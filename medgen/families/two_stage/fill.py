@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -11,10 +12,9 @@ import tensorflow as tf
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, GeometryError
 from medgen.families.vqvae.codes import codes_of
-from medgen.interpolation.engine import AUTO, Progress
+from medgen.interpolation.contract import AUTO, Filling, Interpolator, Progress
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
-from medgen.interpolation.samples import Filling
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.randomness import PLACES, uniforms
@@ -25,7 +25,7 @@ POSITIONS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class TwoStage:
+class TwoStage(Interpolator):
     """Draws the codes of missing slices from the prior and decodes them.
 
     Intensities beyond the model's range come from the neighbours, see `restore_excess`.
@@ -49,6 +49,7 @@ class TwoStage:
     temperature: float | str = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    draws: ClassVar = True
     _sampler: CachedSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,13 +69,6 @@ class TwoStage:
         return self.bundle.name
 
     def fill(
-        self, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`; see `Interpolator.fill`."""
-        for filling in self.fill_several(stack, positions, progress):
-            yield filling.images[0]
-
-    def fill_several(
         self,
         stack: Volume,
         positions: np.ndarray,
@@ -83,16 +77,12 @@ class TwoStage:
         samples: int = 1,
         uncertainty: bool = False,
     ) -> Iterator[Filling]:
-        """Yield each slice several times; see `samples.SamplingInterpolator.fill_several`.
+        """Yield what belongs at each of `positions`; see `Interpolator.fill`.
 
         Raises:
-            BundleError: `uncertainty` is asked for: that of codes is not that of pixels.
+            IntensityError: the scan is of another modality than the model's.
+            GeometryError: the model is for slices of another size.
         """
-        if uncertainty:
-            raise BundleError(
-                f"{self.name} is a two-stage model and cannot tell the uncertainty of pixels; "
-                "use a PixelMiner."
-            )
         self.bundle.rule.require(stack.modality, stack.guess)
         model = codes_of(self.bundle)
         size = model.recipe.image_size

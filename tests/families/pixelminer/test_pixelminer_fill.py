@@ -67,8 +67,8 @@ def fill(interpolator, stack: np.ndarray, positions, modality="ct") -> np.ndarra
     """Slices at `positions` between those of `stack` `(n, rows, cols)`, 4 mm apart."""
     geometry = Geometry.from_spacing(stack.shape, (4.0, 0.8, 0.9))
     volume = Volume(stack.astype(np.float32), geometry, modality=modality)
-    slices = interpolator.fill(volume, np.array(positions, float), lambda done, total: None)
-    return np.stack(list(slices))
+    fillings = interpolator.fill(volume, np.array(positions, float), lambda done, total: None)
+    return np.concatenate([filling.images for filling in fillings])
 
 
 def slices_first(array: np.ndarray) -> np.ndarray:

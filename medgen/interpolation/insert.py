@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from medgen.errors import BundleError, IntensityError
 from medgen.intensities.guess import UNTOLD
 from medgen.intensities.padding import Outside, find_outside
+from medgen.interpolation.contract import UNCERTAINTY, Filling, Interpolator, Progress
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
-from medgen.volumes.nifti_fields import in_finer_scan
+from medgen.volumes.nifti_fields import in_finer_scan, of_another_quantity
 from medgen.volumes.volume import Volume
 
-# Stands for a temperature: slices are drawn and given the texture of their neighbours.
-AUTO = "auto"
 # What may be asked for the slices of a label map: numbers between two labels name others.
 FOR_LABELS = ("shape", "nearest")
 
-Progress = Callable[[int, int], None]
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Finer scans that differ in what was drawn.
 
-class Interpolator(Protocol):
-    """Anything that can fill in slices: a classical method or a trained model.
-
-    What a model needs beyond the scan (seed, temperature) it gets when it is made, so that the
-    engine treats all alike.
+    Args:
+        volumes: as `interpolate_volume` gives them.
+        uncertainty: by name in `UNCERTAINTY`, float32 on the same grid, in physical units (HU for
+            CT; float64 where the scan needs it) and bits; empty if not asked for. In acquired
+            voxels, and where background or padding stays, deviation and entropy are 0 and both ends
+            of the interval the voxel's value.
     """
 
-    name: str
-
-    def fill(
-        self, stack: Volume, positions: np.ndarray, progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """Yield the slice at each of `positions`, in their order.
-
-        Slices may be computed in any order and any number at once before the first is yielded.
-
-        Args:
-            stack: the acquired slices along axis 0, `(n, rows, cols)` float32 in physical units
-                (HU for CT) without slope or intercept, all finite, padding replaced (see
-                `stack_slices`), float64 where the scan needs it (`Volume.physical_dtype`); of a
-                label map, its labels numbered from 0. Its geometry gives spacing and orientation
-                of slices, rows and columns.
-            positions: `(m,)` float64 ascending, in units of acquired slices, `0 < p < n - 1`, none
-                an integer.
-            progress: to be called with (slices done, slices in all).
-
-        Yields:
-            `(rows, cols)` in physical units, of the stack's dtype, finite.
-        """
-        ...
+    volumes: tuple[Volume, ...]
+    uncertainty: Mapping[str, Volume] = field(default_factory=dict)
 
 
 def interpolate_volume(
@@ -102,28 +83,57 @@ def interpolate_volume(
         (64, 64, 63)
     """
     plan = plan_slices(volume.geometry, factor=factor, spacing_mm=spacing_mm, slice_axis=slice_axis)
-    return insert_slices(volume, interpolator, plan, progress=progress)
+    return insert(volume, interpolator, plan, progress=progress).volumes[0]
 
 
-def insert_slices(
+def insert(
     volume: Volume,
     interpolator: Interpolator,
     plan: SlicePlan,
     *,
+    samples: int = 1,
+    uncertainty: bool = False,
     progress: Progress | None = None,
-) -> Volume:
-    """Do what `interpolate_volume` does, to a plan made by `plan_slices` for this scan."""
+) -> Samples:
+    """Do what `interpolate_volume` does, to a plan made by `plan_slices` for this scan.
+
+    Args:
+        volume: see `interpolate_volume`.
+        interpolator: where the synthetic slices come from.
+        plan: what slices there will be.
+        samples: how many finer scans to draw.
+        uncertainty: whether to measure it; see `sampling.uncertainty.Uncertainty` for what it is.
+        progress: see `interpolate_volume`.
+
+    Raises:
+        IntensityError: see `interpolate_volume`.
+        BundleError: likewise, or the interpolator has no other samples, or no uncertainty.
+    """
+    interpolator.require(samples=samples, uncertainty=uncertainty)
     require_suited(interpolator, volume)
+    fill = partial(
+        interpolator.fill,
+        positions=plan.positions[plan.synthetic],
+        progress=progress or (lambda done, total: None),
+    )
+    targets = np.flatnonzero(plan.synthetic)
     if volume.kind.is_categorical:
-        return _insert_labels(volume, interpolator, plan, progress)
+        return Samples((_insert_labels(volume, fill, plan, targets),))
     stack, outside = stack_slices(volume, plan.axis)
-    finer = FinerStack(volume, plan, outside)
-    positions = plan.positions[plan.synthetic]
-    slices = interpolator.fill(stack, positions, progress or (lambda done, total: None))
-    for target, image in zip(np.flatnonzero(plan.synthetic), slices, strict=True):
-        require_finite(image, interpolator.name, target)
-        finer.insert(target, image)
-    return finer.volume()
+    finer = [FinerStack(volume, plan, outside) for _ in range(samples)]
+    maps = _maps(volume, plan, outside) if uncertainty else {}
+    fillings = fill(stack, samples=samples, uncertainty=uncertainty)
+    for target, filling in zip(targets, fillings, strict=True):
+        for sample, image in zip(finer, filling.images, strict=True):
+            _require_finite(image, interpolator.name, target)
+            sample.insert(target, image)
+        for name, map_ in maps.items():
+            _require_finite(filling.uncertainty[name], interpolator.name, target)
+            map_.insert(target, filling.uncertainty[name])
+    return Samples(
+        tuple(sample.volume() for sample in finer),
+        {name: map_.volume() for name, map_ in maps.items()},
+    )
 
 
 def require_suited(interpolator: Interpolator, volume: Volume) -> None:
@@ -137,7 +147,10 @@ def require_suited(interpolator: Interpolator, volume: Volume) -> None:
 
 
 def _insert_labels(
-    volume: Volume, interpolator: Interpolator, plan: SlicePlan, progress: Progress | None
+    volume: Volume,
+    fill: Callable[[Volume], Iterator[Filling]],
+    plan: SlicePlan,
+    targets: np.ndarray,
 ) -> Volume:
     acquired = np.moveaxis(volume.array, plan.axis, 0)
     labels = np.unique(np.concatenate([np.unique(image) for image in acquired]))
@@ -154,14 +167,27 @@ def _insert_labels(
     array = np.empty(plan.geometry.shape, volume.array.dtype)
     out = np.moveaxis(array, plan.axis, 0)
     out[~plan.synthetic] = acquired[plan.nearest[~plan.synthetic]]
-    slices = interpolator.fill(
-        _slices_first(volume, numbers, plan.axis),
-        plan.positions[plan.synthetic],
-        progress or (lambda done, total: None),
-    )
-    for target, image in zip(np.flatnonzero(plan.synthetic), slices, strict=True):
-        out[target] = labels[image.astype(int)]
+    for target, filling in zip(
+        targets, fill(_slices_first(volume, numbers, plan.axis)), strict=True
+    ):
+        out[target] = labels[filling.images[0].astype(int)]
     return _finer(volume, array, plan)
+
+
+def _maps(volume: Volume, plan: SlicePlan, outside: Outside) -> dict[str, FinerStack]:
+    """Room for the maps of the uncertainty; an acquired voxel is certain."""
+    value = replace(
+        volume,
+        array=volume.physical(),
+        slope=1.0,
+        intercept=0.0,
+        metadata=of_another_quantity(volume.metadata),
+    )
+    nothing = replace(value, array=np.broadcast_to(np.float32(0), volume.shape))
+    return {
+        name: FinerStack(of, plan, outside)
+        for name, of in zip(UNCERTAINTY, (nothing, nothing, value, value), strict=True)
+    }
 
 
 def _finer(volume: Volume, array: np.ndarray, plan: SlicePlan) -> Volume:
@@ -199,7 +225,7 @@ class FinerStack:
         return _finer(self._from, self._array, self._plan)
 
 
-def require_finite(image: np.ndarray, who: str, target: int) -> None:
+def _require_finite(image: np.ndarray, who: str, target: int) -> None:
     """Raise `IntensityError` if `who` gave slice `target` NaN or infinite values."""
     if not np.isfinite(image).all():
         raise IntensityError(

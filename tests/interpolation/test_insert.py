@@ -6,12 +6,12 @@ from scipy.ndimage import binary_propagation, convolve, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from medgen.errors import BundleError, GeometryError, IntensityError
-from medgen.interpolation import CLASSICAL, interpolate_volume, interpolator_named
+from medgen.interpolation import CLASSICAL, Deterministic, interpolate_volume, interpolator_named
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
 
-class Recorder:
+class Recorder(Deterministic):
     """Computes every slice before it hands out the first; keeps what it was given."""
 
     name = "recorder"
@@ -19,7 +19,7 @@ class Recorder:
     def __init__(self, value=7.0):
         self.value = value
 
-    def fill(self, stack, positions, progress):
+    def slices(self, stack, positions, progress):
         self.stack, self.positions = stack, positions
         slices = np.full((len(positions), *stack.shape[1:]), self.value, np.float32)
         progress(len(positions), len(positions))
@@ -284,7 +284,7 @@ def test_negative_values_of_other_modalities_are_not_padding():
     np.testing.assert_array_equal(out.array[..., 1], 7)
 
 
-class Noise:
+class Noise(Deterministic):
     """Draws whatever it likes."""
 
     name = "noise"
@@ -292,7 +292,7 @@ class Noise:
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
 
-    def fill(self, stack, positions, progress):
+    def slices(self, stack, positions, progress):
         for _ in positions:
             yield self.rng.normal(100, 50, stack.shape[1:]).astype(np.float32)
 
