@@ -12,10 +12,10 @@ from medgen.cli import main
 from medgen.errors import ResourceError
 from medgen.interpolation import CLASSICAL, interpolator_named
 from medgen.interpolation.insert import insert
-from medgen.interpolation.job import Job
 from medgen.interpolation.needs import ALWAYS, bytes_needed
 from medgen.interpolation.plan import plan_slices
-from medgen.interpolation.run import run_job
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
 from medgen.memory import available_bytes, require_memory
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
 
@@ -162,7 +162,7 @@ def test_memory_that_ends_all_the_same(machine, monkeypatch):
     def insert(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("medgen.interpolation.run.insert", insert)
+    monkeypatch.setattr("medgen.jobs.run.insert", insert)
     out = machine / "out.nii"
     shown = CliRunner().invoke(
         main, ["interpolate", str(scan_of(machine, ".nii")), "-o", str(out), "--model", "sinc"]

@@ -13,8 +13,8 @@ from medgen.cli.scan import scan_options
 from medgen.errors import printable
 
 if TYPE_CHECKING:
-    from medgen.interpolation.job import Job
-    from medgen.interpolation.runners import Result
+    from medgen.jobs.job import Job
+    from medgen.jobs.runners import Result
 
 
 @contextmanager
@@ -197,10 +197,10 @@ def interpolate(
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
 
-    from medgen.interpolation.job import Job
-    from medgen.interpolation.many import is_folder_of_scans
     from medgen.interpolation.options import SamplingOptions
-    from medgen.interpolation.run import run_job
+    from medgen.jobs.folder import is_folder_of_scans
+    from medgen.jobs.job import Job
+    from medgen.jobs.run import run_job
 
     job = Job(
         scan=scan,
@@ -252,7 +252,7 @@ def interpolate(
 
 def _work_through(job: Job, processes: int, scheduler: str | None) -> None:
     from medgen.errors import MedgenError
-    from medgen.interpolation.many import FAILURES, work_through
+    from medgen.jobs.folder import FAILURES, work_through
 
     results = work_through(
         job.scan,

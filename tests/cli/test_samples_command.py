@@ -16,10 +16,10 @@ from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import model_folder
-from medgen.interpolation.done import is_done
-from medgen.interpolation.job import Job
 from medgen.interpolation.options import SamplingOptions
-from medgen.interpolation.run import run_job
+from medgen.jobs.done import is_done
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
 from medgen.sampling.slices import SliceSampler
 
 RECIPE = PixelMinerRecipe(

@@ -24,8 +24,8 @@ from pydicom.uid import (
 )
 
 from medgen.errors import GeometryError, MedgenError, WriteError
-from medgen.interpolation.job import Job
-from medgen.interpolation.run import run_job
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
 from medgen.volumes import read_volume
 
 LPS = (-1, -1, 1)

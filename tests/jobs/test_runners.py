@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from medgen.errors import BundleError
-from medgen.interpolation.job import Job
-from medgen.interpolation.many import survey
-from medgen.interpolation.run import run_job
-from medgen.interpolation.runners import Processes, attempt
+from medgen.jobs.folder import survey
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
+from medgen.jobs.runners import Processes, attempt
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
 
@@ -37,7 +37,7 @@ def in_workers(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
     def use(function):
-        monkeypatch.setattr("medgen.interpolation.runners.attempt", function)
+        monkeypatch.setattr("medgen.jobs.runners.attempt", function)
 
     return use
 
@@ -101,7 +101,7 @@ def test_a_bug_stops_one_scan_only(folder, tmp_path, monkeypatch):
             raise KeyError("x")
         return run_job(job, interpolator)
 
-    monkeypatch.setattr("medgen.interpolation.runners.run_job", fail)
+    monkeypatch.setattr("medgen.jobs.runners.run_job", fail)
     results = [attempt(job) for job in survey(folder, tmp_path / "out", OPTIONS).jobs]
     assert [result.line for result in results if result.failed] == [
         "A bug in medgen: KeyError: 'x'"
@@ -129,7 +129,7 @@ def test_a_model_is_checked_where_it_is_needed(two_stage, tmp_path):
 PARENT = """
 import sys, time
 from pathlib import Path
-from medgen.interpolation.runners import Processes
+from medgen.jobs.runners import Processes
 
 def report(folder):
     import os, time

@@ -13,9 +13,9 @@ import pytest
 
 from medgen.errors import ReadError, WriteError
 from medgen.interpolation.contract import Filling, Interpolator
-from medgen.interpolation.job import Job
-from medgen.interpolation.partial import KeepingInterpolator, Partial
-from medgen.interpolation.run import run_job
+from medgen.jobs.job import Job
+from medgen.jobs.keeping import KeepingInterpolator, Partial
+from medgen.jobs.run import run_job
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
@@ -245,13 +245,13 @@ def test_an_output_is_never_beside_the_provenance_of_another(job, monkeypatch):
         raise OSError(28, "No space left on device")
 
     other = replace(job, seed=5, overwrite=True)
-    monkeypatch.setattr("medgen.interpolation.run.encode_volume", full)
+    monkeypatch.setattr("medgen.jobs.run.encode_volume", full)
     with pytest.raises(WriteError, match=r"Cannot write .*out\.nii\.gz: No space left on device"):
         run_job(other, Drawn(seed=5))
     assert (job.output.read_bytes(), provenance.read_bytes()) == before
     monkeypatch.undo()
     # What cannot take its place leaves the old output, without a word on the new one beside it.
-    monkeypatch.setattr("medgen.interpolation.provenance.move", full)
+    monkeypatch.setattr("medgen.jobs.provenance.move", full)
     with pytest.raises(WriteError, match="No space left on device"):
         run_job(replace(other, resume=True), Drawn(seed=5))
     assert (job.output.read_bytes(), provenance.exists()) == (before[0], False)
@@ -270,10 +270,10 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_partial import Drawn
+from test_keeping import Drawn
 from medgen.interpolation.contract import Filling, Interpolator
-from medgen.interpolation.job import Job
-from medgen.interpolation.run import run_job
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
 scan, out, model, at = sys.argv[2:]
 run_job(Job(Path(scan), Path(out), model, factor=3, resume=True),
         Drawn(stop_at=float(at), kill=True))

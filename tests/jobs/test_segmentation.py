@@ -9,9 +9,9 @@ import pytest
 
 from medgen.errors import GeometryError, IntensityError, MedgenError, ReadError, WriteError
 from medgen.interpolation import Deterministic, interpolate_volume, interpolator_named
-from medgen.interpolation.done import is_done
-from medgen.interpolation.job import Job
-from medgen.interpolation.run import run_job
+from medgen.jobs.done import is_done
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
 from medgen.phantoms.phantom import phantom_volume
 from medgen.storage import checksum
 from medgen.volumes import read_volume, write_volume

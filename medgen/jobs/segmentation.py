@@ -13,7 +13,7 @@ from medgen.interpolation.insert import insert
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.plan import SlicePlan
-from medgen.interpolation.provenance import provenance, read_provenance
+from medgen.jobs.provenance import provenance, read_provenance
 from medgen.memory import require_memory
 from medgen.storage import checksum
 from medgen.volumes import Geometry, Volume, read_volume

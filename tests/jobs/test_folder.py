@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from medgen.cli import main
 from medgen.errors import BundleError, ReadError
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.interpolation.done import is_done
-from medgen.interpolation.job import Job
-from medgen.interpolation.many import is_folder_of_scans, survey, work_through, write_failures
-from medgen.interpolation.runners import Result, attempt
+from medgen.jobs.done import is_done
+from medgen.jobs.folder import is_folder_of_scans, survey, work_through, write_failures
+from medgen.jobs.job import Job
+from medgen.jobs.runners import Result, attempt
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 

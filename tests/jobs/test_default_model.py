@@ -12,8 +12,8 @@ from medgen.cli import main
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
-from medgen.interpolation.job import Job
-from medgen.interpolation.runners import attempt
+from medgen.jobs.job import Job
+from medgen.jobs.runners import attempt
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from medgen.errors import ReadError, WriteError
 from medgen.intensities.modality import LABELS
 from medgen.interpolation import model_folder
-from medgen.interpolation.bids import (
+from medgen.interpolation.labels import ShapeBased
+from medgen.interpolation.options import LEFT_TO_THE_MODEL
+from medgen.jobs.bids import (
     NOT_RAW,
     DataSet,
     Name,
@@ -24,11 +26,9 @@ from medgen.interpolation.bids import (
     sidecar_beside,
     write_derivative,
 )
-from medgen.interpolation.job import Job
-from medgen.interpolation.labels import ShapeBased
-from medgen.interpolation.options import LEFT_TO_THE_MODEL
-from medgen.interpolation.provenance import provenance_path, read_provenance, writes_series
-from medgen.interpolation.runners import Processes, Result, options_of, run_on_cluster
+from medgen.jobs.job import Job
+from medgen.jobs.provenance import provenance_path, read_provenance, writes_series
+from medgen.jobs.runners import Processes, Result, options_of, run_on_cluster
 from medgen.storage import clear, csv_text, make_folder, write_text, writing
 from medgen.volumes.files import find_scans, suffix_of
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from medgen.errors import MedgenError
-from medgen.interpolation.job import Job
-from medgen.interpolation.many import survey
-from medgen.interpolation.runners import attempt, run_on_cluster
+from medgen.jobs.folder import survey
+from medgen.jobs.job import Job
+from medgen.jobs.runners import attempt, run_on_cluster
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
 
@@ -26,7 +26,7 @@ PRELOAD = """
 import os, time
 from pathlib import Path
 from medgen.interpolation import runners
-from medgen.interpolation.run import run_job
+from medgen.jobs.run import run_job
 
 noted = Path({folder!r})
 

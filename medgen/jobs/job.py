@@ -8,16 +8,16 @@ from pathlib import Path
 from medgen.bundles.released import default_model
 from medgen.errors import GeometryError, WriteError
 from medgen.interpolation import interpolator_named
-from medgen.interpolation.bids import Sidecar
 from medgen.interpolation.contract import UNCERTAINTY, Interpolator
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.options import LEFT_TO_THE_MODEL, SamplingOptions
-from medgen.interpolation.provenance import (
+from medgen.jobs.bids import Sidecar
+from medgen.jobs.provenance import (
     provenance_path,
     require_provenance_writable,
     writes_series,
 )
-from medgen.interpolation.segmentation import Segmentation
+from medgen.jobs.segmentation import Segmentation
 from medgen.volumes import Volume, read_volume
 from medgen.volumes.dicom.write import require_series_writable
 from medgen.volumes.files import require_writable, suffix_of

@@ -24,9 +24,9 @@ from typing import Literal
 
 from medgen.errors import BundleError, MedgenError, ReadError, WriteError
 from medgen.interpolation.contract import Interpolator
-from medgen.interpolation.done import is_done
-from medgen.interpolation.job import Job
-from medgen.interpolation.run import run_job
+from medgen.jobs.done import is_done
+from medgen.jobs.job import Job
+from medgen.jobs.run import run_job
 from medgen.processes import process_pool
 from medgen.storage import clear, make_folder
 

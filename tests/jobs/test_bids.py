@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from medgen.cli import main
-from medgen.interpolation.bids import DataSet, Name, Sidecar, resolution_label, sidecar_beside
-from medgen.interpolation.job import Job
-from medgen.interpolation.many import survey
 from medgen.interpolation.plan import plan_slices
-from medgen.interpolation.runners import attempt
+from medgen.jobs.bids import DataSet, Name, Sidecar, resolution_label, sidecar_beside
+from medgen.jobs.folder import survey
+from medgen.jobs.job import Job
+from medgen.jobs.runners import attempt
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
 

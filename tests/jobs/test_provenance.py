@@ -10,10 +10,10 @@ import pytest
 import medgen
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
-from medgen.interpolation.job import Job
 from medgen.interpolation.options import SamplingOptions
-from medgen.interpolation.provenance import checksum, provenance_path
-from medgen.interpolation.run import run_job
+from medgen.jobs.job import Job
+from medgen.jobs.provenance import checksum, provenance_path
+from medgen.jobs.run import run_job
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 

@@ -6,11 +6,11 @@ import pytest
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import WriteError
 from medgen.families.two_stage.fill import TwoStage
-from medgen.interpolation.done import is_done
-from medgen.interpolation.job import Job
 from medgen.interpolation.options import SamplingOptions
-from medgen.interpolation.provenance import read_provenance
-from medgen.interpolation.run import run_job
+from medgen.jobs.done import is_done
+from medgen.jobs.job import Job
+from medgen.jobs.provenance import read_provenance
+from medgen.jobs.run import run_job
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 

@@ -11,14 +11,14 @@ from medgen.errors import GeometryError, IntensityError, ReadError, WriteError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation import model_folder
 from medgen.interpolation.contract import AUTO, Interpolator, Progress
-from medgen.interpolation.done import State, state_beside, state_of
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.insert import Samples, insert
-from medgen.interpolation.job import Job
 from medgen.interpolation.needs import bytes_needed, writing_bytes
-from medgen.interpolation.partial import KeepingInterpolator, Partial
 from medgen.interpolation.plan import SlicePlan, plan_slices
-from medgen.interpolation.provenance import (
+from medgen.jobs.done import State, state_beside, state_of
+from medgen.jobs.job import Job
+from medgen.jobs.keeping import KeepingInterpolator, Partial
+from medgen.jobs.provenance import (
     identity,
     provenance,
     put_in_place,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import medgen
 from medgen.interpolation import model_folder
-from medgen.interpolation.job import Job
-from medgen.interpolation.provenance import model_checksum, read_provenance
+from medgen.jobs.job import Job
+from medgen.jobs.provenance import model_checksum, read_provenance
 from medgen.storage import checksum
 from medgen.volumes.walk import walk
 
