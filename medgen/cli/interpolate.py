@@ -238,12 +238,14 @@ def interpolate(
         )
     job.require_consistent()
     job.require_writable()
-    job = job.with_model()
+    source = job.source()
+    job = job.with_model(source)
     interpolator = job.load_interpolator()
     with _shown() as progress:
         outcome = run_job(
             job,
             interpolator,
+            source=source,
             progress=progress,
             note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
         )

@@ -51,8 +51,8 @@ class AcrossGaps(Around):
 
     @property
     def bytes_per_voxel(self) -> int:
-        """Those of the interpolator within, and the copy it is shown."""
-        return self.interpolator.bytes_per_voxel + 4
+        """Those of the interpolator within, the copy it is shown, and the scan with its gaps."""
+        return self.interpolator.bytes_per_voxel + 8
 
     def fill(
         self,

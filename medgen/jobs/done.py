@@ -1,37 +1,22 @@
-"""Whether a job is done, and whether what it is made of has changed."""
+"""Whether a job is done."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from pathlib import Path
 
 import medgen
 from medgen.interpolation import model_folder
 from medgen.jobs.job import Job
 from medgen.jobs.provenance import model_checksum, read_provenance
-from medgen.storage import checksum
-from medgen.volumes.walk import walk
-
-State = dict[Path, tuple[int, int]]  # size and time of change of files
+from medgen.jobs.source import Source
 
 
-def state_of(scan: Path) -> State:
-    """Size and time of change of a scan's file, or of each in its folder and below."""
-    files = walk(scan) if scan.is_dir() else [scan]
-    states = {file: file.stat() for file in files if file.is_file()}
-    return {file: (state.st_size, state.st_mtime_ns) for file, state in states.items()}
-
-
-def state_beside(state: State, files: Iterable[Path]) -> State:
-    """Of the files in the folders of `files` alone: other scans may lie in a scan's folder."""
-    folders = {file.parent for file in files}
-    return {file: told for file, told in state.items() if file.parent in folders}
-
-
-def is_done(job: Job) -> bool:
+def is_done(job: Job, source: Source | None = None) -> bool:
     """Whether the outputs of a job are there and, by their provenance, what it would make.
 
     That is, they come from the same version of medgen, model, options and bytes of the scan.
+
+    Args:
+        job: what was to be done.
+        source: its scan, where it is at hand.
 
     Raises:
         MedgenError: there are outputs, but the scan or the model cannot be read.
@@ -52,7 +37,6 @@ def is_done(job: Job) -> bool:
             return False
         if folder is None and name != job.model:
             return False
-    scan = job.read()
-    files = scan.metadata["files"]
-    same = all(facts["input"].get("sha256") == checksum(files) for facts in told)
+    bytes_now = (source or job.source()).facts["sha256"]
+    same = all(facts["input"].get("sha256") == bytes_now for facts in told)
     return same and (job.segmentation is None or job.segmentation.is_done())

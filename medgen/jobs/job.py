@@ -18,7 +18,7 @@ from medgen.jobs.provenance import (
     writes_series,
 )
 from medgen.jobs.segmentation import Segmentation
-from medgen.volumes import Volume, read_volume
+from medgen.jobs.source import Source
 from medgen.volumes.dicom.write import require_series_writable
 from medgen.volumes.files import require_writable, suffix_of
 
@@ -178,26 +178,22 @@ class Job:
                 chosen[f.name] = getattr(self, f.name)
         return chosen
 
-    def with_model(self) -> Job:
-        """The same job with the default method for the scan's modality, if it names none.
+    def with_model(self, source: Source) -> Job:
+        """The same job with the default method for the modality of its scan, if it names none.
 
         Raises:
             MedgenError: the scan cannot be read, or no model is for its modality.
         """
         if self.model is not None:
             return self
-        scan = self.read()
+        scan = source.volume
         by_shape = scan.kind.is_categorical
         default = ShapeBased if by_shape else default_model(scan.modality, scan.guess)
         return replace(self, model=default.name)
 
-    def read(self) -> Volume:
-        """The scan.
-
-        Raises:
-            MedgenError: see `read_volume`.
-        """
-        return read_volume(
+    def source(self) -> Source:
+        """The scan, not read yet."""
+        return Source(
             self.scan,
             volume=self.volume,
             series=self.series,

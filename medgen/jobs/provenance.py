@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from mimetypes import MimeTypes
 from pathlib import Path
 
 import medgen
 from medgen.errors import ReadError, WriteError
 from medgen.interpolation.plan import SlicePlan
+from medgen.jobs.source import Source
 from medgen.storage import checksum, is_free, json_fields, move, occupied, write_text, writing
 from medgen.volumes.files import READABLE, suffix_of
 
@@ -19,8 +20,7 @@ FILE_TYPES = MimeTypes()  # those that Python knows, whatever the machine does
 
 def provenance(
     *,
-    scan: Path,
-    files: Iterable[Path],
+    source: Source,
     output: Path,
     model: str,
     model_folder: Path | None,
@@ -32,8 +32,7 @@ def provenance(
     Of the scan it says where it was and what its bytes were; nothing of its headers.
 
     Args:
-        scan: path as the user gave it.
-        files: every file it was read from.
+        source: the scan.
         output: where the finer scan goes.
         model: name of the model or method.
         model_folder: its files, None for a method that has none.
@@ -46,11 +45,10 @@ def provenance(
         `affine` (RAS, mm), `synthetic_slices` (indices along the axis from 0) and `positions` (of
         every slice, in units of acquired slices).
     """
-    files = list(files)
     return {
         "medgen": medgen.__version__,
         "output": output.name,
-        "input": {"path": str(scan), "files": len(files), "sha256": checksum(files)},
+        "input": source.facts,
         "model": {"name": model, "sha256": model_folder and model_checksum(model_folder)},
         "options": dict(options),
         "slice_axis": plan.axis,

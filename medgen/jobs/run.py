@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from medgen.errors import GeometryError, IntensityError, ReadError, WriteError
+from medgen.errors import GeometryError, IntensityError, WriteError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation import model_folder
 from medgen.interpolation.contract import AUTO, Interpolator, Progress
@@ -15,7 +15,6 @@ from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.insert import Samples, insert
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.plan import SlicePlan, plan_slices
-from medgen.jobs.done import State, state_beside, state_of
 from medgen.jobs.job import Job
 from medgen.jobs.keeping import KeepingInterpolator, Partial
 from medgen.jobs.provenance import (
@@ -25,6 +24,7 @@ from medgen.jobs.provenance import (
     remove_provenance,
     writes_series,
 )
+from medgen.jobs.source import Source
 from medgen.memory import require_memory
 from medgen.storage import claim, is_free, move, writing
 from medgen.volumes import Geometry, Volume
@@ -73,6 +73,7 @@ def run_job(
     job: Job,
     interpolator: Interpolator | None = None,
     *,
+    source: Source | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Outcome:
@@ -85,6 +86,7 @@ def run_job(
         job: what to do, and by which model.
         interpolator: what `job.load_interpolator()` gave before, so that a model is loaded once for
             many scans; loaded here if None.
+        source: what `job.source()` gave before, so that a scan is read once.
         progress: see `interpolate_volume`.
         note: called with each sentence on what is odd about the scan, and on what of its header the
             finer one does not take over, before the work.
@@ -104,13 +106,14 @@ def run_job(
         for output in job.told_of:
             if is_free(output):  # a killed run may have left the provenance alone
                 remove_provenance(output)
-        opened = _open(job, interpolator or job.load_interpolator())
+        opened = _open(job, source or job.source(), interpolator or job.load_interpolator())
         for sentence in opened.notes if note else ():
             note(sentence)
         series = _source_series(job, opened) if writes_series(job.output) else None
         told = _facts(job, opened)
         drawn, partial = _fill(job, opened, told, progress)
-        opened.require_unchanged()
+        for part in opened.sources:
+            part.require_unchanged()
         _write(job, opened, series, drawn, told, claims)
         if partial is not None:
             partial.remove()
@@ -135,8 +138,7 @@ class _Opened:
         plan: of the finer scan.
         labels: the finer label map and its provenance, if there is one to make.
         fields: of the provenance of finer scans, from the scan's sidecars.
-        files: those that were read, by the path that names them.
-        states: of the files below these paths, before they were read.
+        sources: of the scan and, if there is one, of the label map.
         notes: see `Outcome`.
     """
 
@@ -146,24 +148,13 @@ class _Opened:
     plan: SlicePlan
     labels: tuple[Volume, dict[str, object]] | None
     fields: Mapping[str, object]
-    files: Mapping[Path, Iterable[Path]]
-    states: Mapping[Path, State]
+    sources: tuple[Source, ...]
     notes: tuple[str, ...]
 
-    def require_unchanged(self) -> None:
-        """Raise `ReadError` if files are no longer those that were read."""
-        for path, files in self.files.items():
-            if state_beside(state_of(path), files) != state_beside(self.states[path], files):
-                raise ReadError(
-                    f"{path} changed while it was worked on, so nothing is written; run again when "
-                    "it is complete."
-                )
 
-
-def _open(job: Job, method: Interpolator) -> _Opened:
+def _open(job: Job, source: Source, method: Interpolator) -> _Opened:
     method.require(**job.drawn_as)
-    states = {path: state_of(path) for path in (job.scan, job.labels) if path is not None}
-    scan = job.read()
+    scan = source.volume
     if scan.kind is UNKNOWN and model_folder(job.model) is not None:
         raise IntensityError(scan.guess.question)
     if job.fill_gaps:
@@ -175,12 +166,12 @@ def _open(job: Job, method: Interpolator) -> _Opened:
     notes = [*scan.notes, *left_out]
     if not (scan.is_exact or scan.kind.is_categorical):
         notes.append(BEYOND_FLOATS)
-    files, labels = {job.scan: scan.metadata["files"]}, None
-    if job.segmentation is not None:
-        labels = job.segmentation.refined(job.scan, scan.geometry, plan, job.options)
-        told = labels[0].metadata
-        files[job.labels] = told["files"]
-        notes += [f"{job.labels}: {sentence}" for sentence in told.get("notes", ())]
+    sources, labels = [source], None
+    segmentation = job.segmentation
+    if segmentation is not None:
+        labels = segmentation.refined(job.scan, scan.geometry, plan, job.options)
+        sources.append(segmentation.source)
+        notes += [f"{job.labels}: {sentence}" for sentence in labels[0].metadata.get("notes", ())]
     fields = {} if job.sidecar is None else job.sidecar.fields(scan.geometry, plan)
     return _Opened(
         scan=scan,
@@ -189,24 +180,24 @@ def _open(job: Job, method: Interpolator) -> _Opened:
         plan=plan,
         labels=labels,
         fields=fields,
-        files=files,
-        states=states,
+        sources=tuple(sources),
         notes=tuple(notes),
     )
 
 
 def _facts(job: Job, opened: _Opened) -> dict[Path, dict[str, object]]:
     """Provenance of every finer scan and of the label map, by their places."""
+    options = job.options | {"temperature": opened.temperature}
+    first = provenance(
+        source=opened.sources[0],
+        output=job.outputs[0],
+        model=opened.method.name,
+        model_folder=model_folder(job.model),
+        options=options,
+        plan=opened.plan,
+    )
     facts = {
-        output: provenance(
-            scan=job.scan,
-            files=opened.scan.metadata["files"],
-            output=output,
-            model=opened.method.name,
-            model_folder=model_folder(job.model),
-            options=job.options | {"seed": job.seed + k, "temperature": opened.temperature},
-            plan=opened.plan,
-        )
+        output: first | {"output": output.name, "options": options | {"seed": job.seed + k}}
         for k, output in enumerate(job.outputs)
     }
     if opened.labels is not None:

@@ -58,16 +58,17 @@ class Result:
 
 def attempt(job: Job) -> Result:
     """Do a job unless it is done; whatever goes wrong is a result as well."""
+    source = job.source()
     try:
-        job = job.with_model()
-        if is_done(job):
+        job = job.with_model(source)
+        if is_done(job, source):
             for output in job.outputs:
                 clear(output)
             return Result(job.scan, f"{job.output} is there already.")
         make_folder(job.output.parent)
-        outcome = run_job(job, load(options_of(job)))
+        outcome = run_job(job, load(options_of(job)), source=source)
     except Exception as error:  # a scan must not stop the others, not even by a bug
-        if isinstance(error, WriteError) and is_done(job):
+        if isinstance(error, WriteError) and is_done(job, source):
             return Result(job.scan, f"{job.output} is there already.")
         if isinstance(error, OSError):  # of reading: writing has errors of its own
             error = ReadError(f"Cannot read {job.scan}: {error.strerror or error}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import medgen
@@ -14,9 +15,9 @@ from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.plan import SlicePlan
 from medgen.jobs.provenance import provenance, read_provenance
+from medgen.jobs.source import Source
 from medgen.memory import require_memory
-from medgen.storage import checksum
-from medgen.volumes import Geometry, Volume, read_volume
+from medgen.volumes import Geometry, Volume
 
 ALIKE = 0.05  # of a voxel: grids whose corners lie nearer to each other are one
 CHOICES = ("factor", "spacing_mm", "slice_axis")
@@ -33,6 +34,11 @@ class Segmentation:
 
     path: Path
     output: Path
+
+    @cached_property
+    def source(self) -> Source:
+        """The label map as it is read."""
+        return Source(self.path, modality=LABELS.name)
 
     def refined(
         self, scan: Path, grid: Geometry, plan: SlicePlan, options: Mapping[str, object]
@@ -51,7 +57,7 @@ class Segmentation:
             IntensityError: it holds fractions.
             ResourceError: there is too little memory.
         """
-        labels = read_volume(self.path, modality=LABELS.name)
+        labels = self.source.volume
         difference = _difference(labels.geometry, grid)
         if difference is not None:
             own, of_scan = difference
@@ -63,8 +69,7 @@ class Segmentation:
         needed = bytes_needed(labels, plan, method, writing_bytes=writing_bytes(self.output))
         require_memory(needed, f"Making {plan.geometry.summary} of {self.path}")
         facts = provenance(
-            scan=self.path,
-            files=labels.metadata["files"],
+            source=self.source,
             output=self.output,
             model=method.name,
             model_folder=None,
@@ -84,8 +89,7 @@ class Segmentation:
         told = read_provenance(self.output) if self.output.exists() else None
         if told is None or told["medgen"] != medgen.__version__:
             return False
-        files = read_volume(self.path, modality=LABELS.name).metadata["files"]
-        return told.get("input", {}).get("sha256") == checksum(files)
+        return told.get("input", {}).get("sha256") == self.source.facts["sha256"]
 
 
 def _difference(own: Geometry, other: Geometry) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from medgen.cli import main
+from medgen.interpolation.options import SamplingOptions
 from medgen.interpolation.plan import plan_slices
 from medgen.jobs.bids import DataSet, Name, Sidecar, resolution_label, sidecar_beside
 from medgen.jobs.folder import survey
@@ -254,7 +255,7 @@ def test_label_maps_are_interpolated_by_shape(raw, tmp_path):
     labels[2:7, 2:6, 1:3] = 7
     place = raw / "sub-02" / "anat" / "sub-02_desc-lesion_mask.nii.gz"
     write_volume(Volume(labels, Geometry.from_spacing((9, 8, 4), SPACING)), place)
-    options = replace(OPTIONS, model="mr-pixelminer", temperature=0.5, samples=2)
+    options = replace(OPTIONS, model="mr-pixelminer", sampling=SamplingOptions(0.5), samples=2)
     jobs = survey(raw, tmp_path / "out", options).jobs
     (job,) = [job for job in jobs if job.scan == place]
     assert job.output.name == "sub-02_res-2x_desc-lesion_mask.nii.gz"

@@ -25,15 +25,15 @@ COUNT = 8
 PRELOAD = """
 import os, time
 from pathlib import Path
-from medgen.interpolation import runners
+from medgen.jobs import runners
 from medgen.jobs.run import run_job
 
 noted = Path({folder!r})
 
-def noting(job, interpolator):
+def noting(job, interpolator, source):
     noted.joinpath(f"start-{{job.scan.name}}-{{os.getpid()}}").touch()
     time.sleep(0.3)
-    outcome = run_job(job, interpolator)
+    outcome = run_job(job, interpolator, source=source)
     noted.joinpath(f"end-{{job.scan.name}}-{{os.getpid()}}").touch()
     return outcome
 

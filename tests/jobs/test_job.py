@@ -66,7 +66,7 @@ def test_notes_come_before_the_work(job):
 
 def test_a_modality_that_the_user_says_is_read_and_told(job):
     said = replace(job, modality="mr", output=job.output.with_name("mr.nii.gz"))
-    assert said.read().modality == "mr"
+    assert said.source().volume.modality == "mr"
     run_job(said)
     assert is_done(said)
     assert read_provenance(said.output)["options"]["modality"] == "mr"

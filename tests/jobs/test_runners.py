@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from medgen.errors import BundleError
+from medgen.interpolation.options import SamplingOptions
 from medgen.jobs.folder import survey
 from medgen.jobs.job import Job
 from medgen.jobs.run import run_job
 from medgen.jobs.runners import Processes, attempt
 from medgen.phantoms.phantom import phantom_volume
-from medgen.volumes import write_volume
+from medgen.storage import checksum
+from medgen.volumes import read_volume, write_volume
 
 OPTIONS = Job(Path(), Path(), "linear")
 NAMES = ["a.nii.gz", "b.nrrd", "c.mha", "d.nii"]
@@ -96,10 +98,10 @@ def test_a_process_that_crashes_costs_its_own_scan_alone(folder, tmp_path, in_wo
 
 
 def test_a_bug_stops_one_scan_only(folder, tmp_path, monkeypatch):
-    def fail(job, interpolator):
+    def fail(job, interpolator, source):
         if job.scan.name == "b.nrrd":
             raise KeyError("x")
-        return run_job(job, interpolator)
+        return run_job(job, interpolator, source=source)
 
     monkeypatch.setattr("medgen.jobs.runners.run_job", fail)
     results = [attempt(job) for job in survey(folder, tmp_path / "out", OPTIONS).jobs]
@@ -107,6 +109,27 @@ def test_a_bug_stops_one_scan_only(folder, tmp_path, monkeypatch):
         "A bug in medgen: KeyError: 'x'"
     ]
     assert [result.failed for result in results] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(("model", "modality"), [(None, "labels"), ("linear", "ct")])
+def test_a_scan_is_read_and_hashed_once(folder, tmp_path, monkeypatch, model, modality):
+    """By whoever asks: what it is, whether it is done, the work, its provenance."""
+    seen = []
+
+    def noting(function):
+        def noted(path, *arguments, **options):
+            seen.append(function.__name__)
+            return function(path, *arguments, **options)
+
+        return noted
+
+    for function in (read_volume, checksum):
+        monkeypatch.setattr(f"medgen.jobs.source.{function.__name__}", noting(function))
+    job = Job(folder / "a.nii.gz", tmp_path / "a.nii", model, modality=modality, factor=3)
+    for line in ("by ", "is there already"):
+        assert line in attempt(job).line
+        assert sorted(seen) == ["checksum", "read_volume"]
+        seen.clear()
 
 
 def test_a_scan_that_vanishes(folder, tmp_path):
@@ -123,7 +146,7 @@ def test_a_model_is_checked_where_it_is_needed(two_stage, tmp_path):
     with Processes() as workers:
         workers.check(OPTIONS)
         with pytest.raises(BundleError, match="takes no top_k"):
-            workers.check(replace(OPTIONS, top_k=3))
+            workers.check(replace(OPTIONS, sampling=SamplingOptions(top_k=3)))
 
 
 PARENT = """
