@@ -52,6 +52,12 @@ class IntensityRule:
         """What there is to know of the model's kind of scan."""
         return MODALITIES[self.modality]
 
+    @property
+    def level_width(self) -> float:
+        """Width of a level in HU, or in per cent of a scan's range where that has no units."""
+        span = self.high_hu - self.low_hu if self.kind.absolute else 100
+        return span / (self.levels - 1)
+
     def scale_for(self, physical: np.ndarray) -> Scale:
         """The scale for one scan, from its voxels in physical units (any shape).
 

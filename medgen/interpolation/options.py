@@ -57,6 +57,29 @@ class SamplingOptions:
         return self.given
 
 
+def with_temperature(
+    name: str, options: Mapping[str, object], default: float | str
+) -> dict[str, object]:
+    """Options of a model that can also give its mean, which is left as it is or matched.
+
+    Args:
+        name: of the model.
+        options: those that the user has given.
+        default: temperature to draw at if none was.
+
+    Raises:
+        BundleError: a mean at another temperature than `auto`.
+    """
+    if options.get("decode") != "mean":
+        return {"temperature": default, **options}
+    if options.get("temperature") not in (None, AUTO):
+        raise BundleError(
+            f"The mean of {name!r} takes no temperature, got {options['temperature']}; leave it "
+            "out or name another model."
+        )
+    return dict(options)
+
+
 LEFT_TO_THE_MODEL = SamplingOptions()
 
 

@@ -120,7 +120,7 @@ class PixelCNN(keras.Model):
         codes = (None, None, None, config["embedding_dim"])
         conditioning = (None, None, None, config["conditioner_filters"])
         self.embedding.build((None,))
-        self.neighbours.build((*codes[:-1], 2 * config["embedding_dim"]))
+        self.neighbours.build((*codes[:-1], self.channels_known))
         self.place.build((None, 5))
         for block in self.conditioner:
             block.build(conditioning)
@@ -128,10 +128,19 @@ class PixelCNN(keras.Model):
         self.out.build((None, None, None, config["filters"]))
         self.built = True
 
+    @property
+    def channels_known(self):
+        """Channels of `known`."""
+        return 2 * self.config["embedding_dim"]
+
+    def known(self, inputs):
+        """What is known of the neighbours before any of it is related, `(b, h, w, c)`."""
+        neighbours = [self.embedding(inputs["previous"]), self.embedding(inputs["next"])]
+        return ops.concatenate(neighbours, axis=-1)
+
     def condition(self, inputs, training=False):
         """What the trunk is told of the neighbours, `(b, h, w, conditioner_filters)`."""
-        neighbours = [self.embedding(inputs["previous"]), self.embedding(inputs["next"])]
-        x = self.neighbours(ops.concatenate(neighbours, axis=-1))
+        x = self.neighbours(self.known(inputs))
         place = self.place(position_features(inputs["position"], inputs["gap_mm"]))
         x = x + place[:, None, None]
         for block in self.conditioner:

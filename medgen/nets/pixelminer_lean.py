@@ -166,7 +166,7 @@ class PixelMiner(keras.Model):
         place = ops.concatenate([position_features(position, gap_mm), present], axis=-1)
         x = self.acquired(x) + self.place(place)[:, None, None]
         features = keras.activations.silu(self.conditioner(x, training=training))
-        params = _rescaled(self.prediction(features), ops.full_like(linear, self.difference))
+        params = rescaled(self.prediction(features), ops.full_like(linear, self.difference))
         return features, params, linear
 
     def condition(self, inputs, training=False):
@@ -193,7 +193,7 @@ class PixelMiner(keras.Model):
 
     def head(self, features, conditioning):
         """Parameters `(..., 3 * mixtures)`, means relative to `center`, from the trunk's output."""
-        return _rescaled(self.out(keras.activations.silu(features)), self.spread(conditioning))
+        return rescaled(self.out(keras.activations.silu(features)), self.spread(conditioning))
 
     def call(self, inputs, training=False):
         features, params, linear = self.read(inputs, training)
@@ -253,7 +253,7 @@ class PixelMiner(keras.Model):
         return self.config
 
 
-def _rescaled(outputs, spread):
+def rescaled(outputs, spread):
     """A net's output of order one as a mixture's parameters, means and scales times `spread`."""
     logits, means, log_scales = ops.split(outputs, 3, axis=-1)
     spread = ops.expand_dims(spread, -1)

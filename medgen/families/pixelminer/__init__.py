@@ -39,15 +39,10 @@ class PixelMinerFamily(Family):
         from medgen.families.pixelminer.fill import PixelMinerInterpolator
         from medgen.families.pixelminer.in_plane import InPlaneInterpolator
         from medgen.interpolation.contract import AUTO
+        from medgen.interpolation.options import with_temperature
 
-        if options.get("decode") == "mean":
-            if options.get("temperature") not in (None, AUTO):
-                raise BundleError(
-                    f"The mean of {bundle.name!r} takes no temperature, got "
-                    f"{options['temperature']}; leave it out or name another model."
-                )
-        elif not bundle.recipes["pixelminer"].in_plane:
-            options = {"temperature": AUTO} | options
+        default = 1.0 if bundle.recipes["pixelminer"].in_plane else AUTO
+        options = with_temperature(bundle.name, options, default)
         interpolator = PixelMinerInterpolator(bundle, **options)
         if bundle.recipes["pixelminer"].in_plane:
             return InPlaneInterpolator(interpolator)

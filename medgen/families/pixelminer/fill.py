@@ -1,10 +1,11 @@
-"""Slices from a PixelMiner: acquired slices around the gap, levels pixel by pixel."""
+"""Slices in grey levels around a prediction, as a PixelMiner draws them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,6 @@ from medgen.processes import in_order
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
 from medgen.sampling.uncertainty import Uncertainty
-from medgen.sampling.windows import WindowSampler
 from medgen.volumes.volume import Volume
 
 # The loop over pixels keeps one core busy, so two batches of slices are drawn side by side; each
@@ -33,54 +33,62 @@ PIXELS_AT_ONCE = 2**21
 SHARE_OF_CHANCE = 0.5
 
 
+class LevelSampler(Protocol):
+    """What draws slices in grey levels; see `sampling.slices.SliceSampler.fill`."""
+
+    def fill(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        uniforms: Iterable[np.ndarray],
+        uncertainty: bool = False,
+    ) -> Drawn:
+        """Slices for `uniforms` `(b, h, w, 2)`, once for each of these."""
+
+
 @dataclass(frozen=True, eq=False)
-class PixelMinerInterpolator(Interpolator):
-    """Writes missing slices level by level, or gives the mean of every pixel on its own.
+class LevelInterpolator(Interpolator):
+    """The base of what draws missing slices around a prediction, or gives the prediction.
 
     Intensities beyond the model's range come from the neighbours, see `restore_excess`. Nothing is
     computed outside the smallest box that holds all voxels above the lowest level: there a slice is
-    that level, as its neighbours are. Within it whole rows are drawn, without windows.
+    that level, as its neighbours are.
 
     Args:
-        bundle: a PixelMiner.
-        seed: the same seed gives the same slice at the same position, whatever else is sampled, but
-            for float32 rounding: on another kind of processor, or when another number of slices is
-            drawn (where they are larger than 512 x 512 pixels), it can move a pixel to the next
-            level, and then those it leads to.
-        temperature: see `logistic_mixture_draw`; `auto` to draw at 1, bring what is drawn half way
-            to the prediction (with `decode` mean: all the way), and give it the texture of the
-            acquired slices beside it, see `match_texture`.
+        bundle: the model.
+        seed: the same seed gives the same slice at the same position, whatever else is sampled.
+        temperature: of the draw; `auto` to draw at 1, bring what is drawn half way to the
+            prediction (with `decode` mean: all the way), and give it the texture of the acquired
+            slices beside it, see `match_texture`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
-        sampler: `cached`, `fixed-point` or `wavefront`, see `sampling.slices.SliceSampler`.
 
     Raises:
-        BundleError: the bundle is of another kind, or `decode` unknown.
-        MedgenError: a negative temperature, or an unknown sampler.
+        BundleError: `decode` unknown.
     """
 
     bundle: Bundle
     seed: int = 0
     temperature: float | str = 1.0
     decode: str = "sample"
-    sampler: str = "cached"
-    _sampler: SliceSampler | WindowSampler | None = field(init=False, repr=False)
+    _sampler: LevelSampler | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if "pixelminer" not in self.bundle.nets:
-            raise BundleError(
-                f"{self.bundle.name} is a {self.bundle.kind} model, not a PixelMiner; give "
-                "one that train-pixelminer wrote."
-            )
         if self.decode not in DECODE:
             raise BundleError(f"decode must be one of {', '.join(DECODE)}, got {self.decode!r}.")
-        sampler = sampler_of(
-            self.bundle.recipes["pixelminer"],
-            self.bundle.nets["pixelminer"],
-            temperature=1.0 if self.temperature == AUTO else self.temperature,
-            decode=self.decode,
-            method=self.sampler,
-        )
-        object.__setattr__(self, "_sampler", sampler)
+        object.__setattr__(self, "_sampler", self.make_sampler())
+
+    def make_sampler(self) -> LevelSampler:
+        """What draws, at `drawn_at` and as `decode` says."""
+        raise NotImplementedError
+
+    @property
+    def context(self) -> int:
+        """Acquired slices a side that the model reads."""
+        raise NotImplementedError
+
+    @property
+    def drawn_at(self) -> float:
+        """The temperature that is drawn at."""
+        return 1.0 if self.temperature == AUTO else self.temperature
 
     @property
     def name(self) -> str:
@@ -91,11 +99,6 @@ class PixelMinerInterpolator(Interpolator):
     def draws(self) -> bool:
         """Whether it draws its slices: the mean does not vary."""
         return self.decode != "mean"
-
-    @property
-    def tells_uncertainty(self) -> bool:
-        """Whether its net makes a prediction: not the published one."""
-        return isinstance(self._sampler, SliceSampler)
 
     def fill(
         self,
@@ -155,7 +158,7 @@ class PixelMinerInterpolator(Interpolator):
             nothing = np.zeros(shape, np.float32)
             measured = Uncertainty(*[nothing] * 4) if uncertainty else None
             return Drawn(np.zeros((samples, *shape), np.int32), nothing, measured)
-        context = self.bundle.nets["pixelminer"].context
+        context = self.context
         inputs = inputs_between(levels, positions, gap_mm, [box] * len(positions), context)
         places = tf.constant(np.rint(positions * PLACES), tf.int64)
         numbers = (
@@ -197,6 +200,57 @@ class PixelMinerInterpolator(Interpolator):
         for k, image in enumerate(stack.array):
             levels[k] = scale.quantise(image)
         return levels, scale
+
+
+@dataclass(frozen=True, eq=False)
+class PixelMinerInterpolator(LevelInterpolator):
+    """Writes missing slices level by level, or gives the mean of every pixel on its own.
+
+    Within the box whole rows are drawn, without windows; see `LevelInterpolator`.
+
+    Args:
+        bundle: a PixelMiner.
+        seed: float32 rounding, on another kind of processor, or when another number of slices is
+            drawn (where they are larger than 512 x 512 pixels), can move a pixel to the next level,
+            and then those it leads to.
+        temperature: see `logistic_mixture_draw`.
+        decode: see `LevelInterpolator`.
+        sampler: `cached`, `fixed-point` or `wavefront`, see `sampling.slices.SliceSampler`.
+
+    Raises:
+        BundleError: the bundle is of another kind, or `decode` unknown.
+        MedgenError: a negative temperature, or an unknown sampler.
+    """
+
+    sampler: str = "cached"
+
+    def __post_init__(self) -> None:
+        if "pixelminer" not in self.bundle.nets:
+            raise BundleError(
+                f"{self.bundle.name} is a {self.bundle.kind} model, not a PixelMiner; give "
+                "one that train-pixelminer wrote."
+            )
+        super().__post_init__()
+
+    def make_sampler(self) -> LevelSampler:
+        """See `LevelInterpolator.make_sampler`."""
+        return sampler_of(
+            self.bundle.recipes["pixelminer"],
+            self.bundle.nets["pixelminer"],
+            temperature=self.drawn_at,
+            decode=self.decode,
+            method=self.sampler,
+        )
+
+    @property
+    def context(self) -> int:
+        """See `LevelInterpolator.context`."""
+        return self.bundle.nets["pixelminer"].context
+
+    @property
+    def tells_uncertainty(self) -> bool:
+        """Whether its net makes a prediction: not the published one."""
+        return isinstance(self._sampler, SliceSampler)
 
 
 def _in_slice(

@@ -85,8 +85,7 @@ def measure_samples(
     count, rows, cols = windows["target"].shape
     twice = {key: np.concatenate([values, values]) for key, values in windows.items()}
     numbers = uniforms(seed, tf.range(2 * count, dtype=tf.int64), (rows, cols, 2))
-    span = rule.high_hu - rule.low_hu if rule.kind.absolute else 100
-    unit = span / (rule.levels - 1)
+    unit = rule.level_width
     target = windows["target"]
     drawn = sampler(twice, numbers).reshape(2, count, rows, cols)
     errors = np.abs(drawn - target).mean(axis=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from medgen.examples.batches import CodeSlab, triplet_batch
 from medgen.examples.stacks import Slab
 from medgen.families.two_stage.build import pixelcnn_from
 from medgen.families.two_stage.recipe import PriorRecipe
-from medgen.families.vqvae.codes import Codes, codes_of
+from medgen.families.vqvae.codes import Codes, codes_of, digest
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.pixelcnn import PixelCNN
 from medgen.recipes import to_json
@@ -99,7 +98,7 @@ class PriorTask:
             "recipe": to_json(recipe),
             "seed": seed,
             "scans": scans.identity(),
-            "first_stage": _digest(self.codes),
+            "first_stage": digest(self.codes.vqvae),
         }
         self._held_out = [
             self._triplets(validation, 2**31 + i, 0.0) for i in range(VALIDATION_BATCHES)
@@ -142,13 +141,6 @@ class PriorTask:
             seed=self.seed,
             step=step,
         )
-
-
-def _digest(first_stage: Codes) -> str:
-    digest = hashlib.sha256()
-    for weight in first_stage.vqvae.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
-    return digest.hexdigest()[:16]
 
 
 def code_slab(first_stage: Codes, slab: Slab) -> CodeSlab:

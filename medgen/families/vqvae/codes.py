@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import keras
@@ -35,6 +36,14 @@ class Codes:
         return image[0, : shape[0], : shape[1], 0]
 
 
+def digest(net: keras.Model) -> str:
+    """What tells the weights of a first stage from others'."""
+    found = hashlib.sha256()
+    for weight in net.weights:
+        found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
+    return found.hexdigest()[:16]
+
+
 def codes_of(bundle: Bundle) -> Codes:
     """The first stage of `bundle`.
 
@@ -43,7 +52,7 @@ def codes_of(bundle: Bundle) -> Codes:
     """
     if not isinstance(bundle.nets.get("vqvae"), VQVAE):
         raise BundleError(
-            f"{bundle.name} is a {bundle.kind} model, which has no codes; give a model that "
-            "train-vqvae or train-prior wrote."
+            f"{bundle.name} is a {bundle.kind} model, which has no codes of slices on their own; "
+            "give a model that train-vqvae or train-prior wrote with its default recipe."
         )
     return Codes(bundle.recipes["vqvae"], bundle.nets["vqvae"])

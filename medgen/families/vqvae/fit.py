@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -16,7 +16,7 @@ from medgen.examples.batches import image_batch
 from medgen.examples.stacks import Slab
 from medgen.families.vqvae.build import vqvae_from
 from medgen.families.vqvae.recipe import VQVAERecipe
-from medgen.layers.quantizer import codebook_statistics
+from medgen.layers.quantizer import VectorQuantizer, codebook_statistics
 from medgen.nets.vqvae import VQVAE
 from medgen.recipes import to_json
 from medgen.training.checkpoint import FolderStore, Row
@@ -103,18 +103,9 @@ class VQVAETask:
 
     def prepare(self) -> None:
         """Put the codebook at the centres of what the encoder gives."""
-        codes = self.recipe.num_embeddings
-        vectors = np.empty((0, self.recipe.embedding_dim), np.float32)
-        step = 0
-        while step < 8 or len(vectors) < codes:
-            step += 1
-            latents = keras.ops.convert_to_numpy(self.net.latents(self.batch(-step)))
-            vectors = np.concatenate([vectors, latents.reshape(-1, self.recipe.embedding_dim)])
-        with warnings.catch_warnings():
-            # A centre that ends without vectors is a dead code, which the quantiser revives.
-            warnings.filterwarnings("ignore", "One of the clusters is empty")
-            centres, _ = kmeans2(vectors, codes, iter=10, minit="points", rng=self.seed)
-        self.net.quantizer.set_codebook(centres)
+        start_codebook(
+            self.net.quantizer, lambda step: self.net.latents(self.batch(-step)), self.seed
+        )
 
     def measure(self) -> dict[str, float]:
         """Of whole slices, and what of the codebook was used since the last time."""
@@ -134,6 +125,28 @@ class VQVAETask:
             {"vqvae": self.net},
             metrics={"vqvae": {key: best[key] for key in KEPT}},
         )
+
+
+def start_codebook(quantizer: VectorQuantizer, latents: Callable[[int], object], seed: int) -> None:
+    """Put the codebook at the k-means centres of latents.
+
+    Args:
+        quantizer: whose codebook it is.
+        latents: from a number, 1 and up, to vectors `(..., embedding_dim)`.
+        seed: of the centres to begin with.
+    """
+    codes, dim = quantizer.num_embeddings, quantizer.embedding_dim
+    vectors = np.empty((0, dim), np.float32)
+    batch = 0
+    while batch < 8 or len(vectors) < codes:
+        batch += 1
+        more = keras.ops.convert_to_numpy(latents(batch))
+        vectors = np.concatenate([vectors, more.reshape(-1, dim)])
+    with warnings.catch_warnings():
+        # A centre that ends without vectors is a dead code, which the quantiser revives.
+        warnings.filterwarnings("ignore", "One of the clusters is empty")
+        centres, _ = kmeans2(vectors, codes, iter=10, minit="points", rng=seed)
+    quantizer.set_codebook(centres)
 
 
 def validation_images(slabs: Sequence[Slab]) -> list[np.ndarray]:
