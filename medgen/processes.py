@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from typing import TypeVar
 
-Task, Result = TypeVar("Task"), TypeVar("Result")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 def cores() -> int:
@@ -53,7 +54,7 @@ def in_order(
     if executor is None:
         yield from map(function, tasks)
         return
-    under_way = deque()
+    under_way: deque[Future[Result]] = deque()
     try:
         for task in tasks:
             under_way.append(executor.submit(function, task))
@@ -93,8 +94,11 @@ def _follow_parent() -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
+    parent = parent_process()
+    assert parent is not None  # as this runs in its children
+
     def follow() -> None:
-        connection.wait([parent_process().sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

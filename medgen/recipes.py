@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import Field, asdict, fields
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 from medgen.errors import RecipeError
+
+One = TypeVar("One", bound="Recipe")
 
 
 class Recipe:
     """Architecture of a net and how it is trained: the base of each family's frozen dataclass.
 
-    Refuses values of another type than the defaults', and those out of range. Every recipe has
-    `steps`, `batch_size`, `learning_rate` (the peak) and `validate_every` (steps).
+    Refuses values of another type than the defaults', and those out of range.
+
+    Attributes:
+        steps: gradient steps.
+        batch_size: examples a step.
+        learning_rate: its peak.
+        validate_every: steps.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    validate_every: int
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -48,7 +64,7 @@ class Recipe:
                 raise RecipeError(f"Field {name} must be below 1, got {getattr(self, name)}.")
 
 
-def named_recipe(recipes: dict[str, Recipe], name_or_file: str) -> Recipe:
+def named_recipe(recipes: Mapping[str, One], name_or_file: str) -> One:
     """The recipe called `name_or_file`, or read from that JSON file.
 
     Fields that the file leaves out are those of the recipe it names as `from`, or of `default`.
@@ -78,7 +94,7 @@ def named_recipe(recipes: dict[str, Recipe], name_or_file: str) -> Recipe:
     return recipe_from_json(type(base), to_json(base) | values)
 
 
-def recipe_from_json(kind: type[Recipe], values: object) -> Recipe:
+def recipe_from_json(kind: type[One], values: object) -> One:
     """A recipe of class `kind` from the plain values that `to_json` wrote.
 
     Raises:

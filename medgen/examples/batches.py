@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from medgen.examples.stacks import Slab
 FLAT = 0.01
 ATTEMPTS = 4
 
+AnySlab = TypeVar("AnySlab", bound=Sized)
 
-def choose_slab(rng: np.random.Generator, slabs: Sequence[Slab]) -> Slab:
+
+def choose_slab(rng: np.random.Generator, slabs: Sequence[AnySlab]) -> AnySlab:
     """A slab, in proportion to the square root of its number of slices."""
     weights = np.sqrt([len(slab) for slab in slabs])
     return slabs[rng.choice(len(slabs), p=weights / weights.sum())]
@@ -26,7 +29,8 @@ def random_window(
 ) -> tuple[slice, slice]:
     """A square of `crop` pixels within `shape`, or all of a side that is shorter."""
     starts = [int(rng.integers(0, max(n - crop, 0) + 1)) for n in shape]
-    return tuple(slice(s, s + crop) for s in starts)
+    rows, columns = (slice(s, s + crop) for s in starts)
+    return rows, columns
 
 
 def fit_to(image: np.ndarray, crop: int) -> np.ndarray:
@@ -57,7 +61,7 @@ def image_batch(slabs: Sequence[Slab], *, crop: int, size: int, seed: int, step:
             image = fit_to(image[random_window(rng, image.shape, crop)], crop)
             if image.std() > FLAT:
                 break
-        image = np.rot90(image, rng.integers(4))
+        image = np.rot90(image, int(rng.integers(4)))
         batch[i, ..., 0] = image.T if rng.integers(2) else image
     return batch
 
@@ -115,7 +119,9 @@ def triplet_batch(
             "give scans with more slices."
         )
     rng = np.random.default_rng([seed, 0x7219, step])
-    batch = {key: np.empty((size, crop, crop), np.int32) for key in ("codes", "previous", "next")}
+    batch: dict[str, np.ndarray] = {
+        key: np.empty((size, crop, crop), np.int32) for key in ("codes", "previous", "next")
+    }
     batch |= {key: np.empty(size, np.float32) for key in ("position", "gap_mm")}
     for i in range(size):
         slab = choose_slab(rng, slabs)

@@ -145,10 +145,10 @@ def context_batch(
             hidden = int(rng.integers(1, context))
             present[slice(None, hidden) if rng.integers(2) else slice(-hidden, None)] = False
         profile = slice_profile(gap, augmentation.thickness, rng)
-        images = [
+        pieces = [
             fit_to(_thick(slab, k, window, profile), side) for k in (*indices, before + offset)
         ]
-        images = resized(np.stack(images), crop)
+        images = resized(np.stack(pieces), crop)
         images = add_noise(images, augmentation.noise, rng)
         images = change_kernel(images, augmentation.kernel, rng)
         images = images[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]

@@ -55,10 +55,11 @@ def turned(slab: Slab) -> list[Slab]:
     for axis in (1, 2):
         spacing = list(slab.stack.spacing_mm)
         distance = spacing.pop(axis)
+        down, across = spacing
         image = np.moveaxis(unit, axis, 0)
         square = max(spacing) <= MOST_ANISOTROPIC * min(spacing)
         if square and min(image.shape[1:]) >= SMALLEST_TURNED:
-            stack = Stack(f"{slab.stack.name} along axis {axis}", image, (distance, *spacing))
+            stack = Stack(f"{slab.stack.name} along axis {axis}", image, (distance, down, across))
             slabs.append(Slab(stack, 0, len(image)))
     return slabs
 
@@ -94,7 +95,9 @@ def stack_of(volume: Volume, rule: IntensityRule, name: str, image_size: int | N
     physical = volume.physical()
     unit = rule.scale_for(physical).to_unit(np.moveaxis(physical, axis, 0))
     spacing = list(volume.spacing)
-    return Stack(name, unit, (spacing.pop(axis), *spacing))
+    distance = spacing.pop(axis)
+    down, across = spacing
+    return Stack(name, unit, (distance, down, across))
 
 
 def axial_square(volume: Volume, size: int) -> Volume:
@@ -148,7 +151,7 @@ def split(stacks: Sequence[Stack], *, guard_mm: float, seed: int) -> tuple[list[
         if n < 2 * size + guard:
             training.append(Slab(stack, 0, n))
             continue
-        pieces = []
+        pieces: list[Slab] = []
         while not pieces:  # a short stack may have nothing beyond the guards of a middle slab
             start = int(rng.integers(0, n - size + 1))
             around = [(0, start - guard), (start + size + guard, n)]

@@ -170,7 +170,7 @@ def _reach(kinds: np.ndarray, values: np.ndarray, value: float) -> None:
 
 def _decide(kinds: np.ndarray, kind: int, least: float = 0) -> None:
     """Make candidates what they are taken for, if they fill the surroundings, and else measured."""
-    count = alike = neighbours = 0
+    count = alike = neighbours = np.intp(0)
     for of in kinds:
         around, joined = of == CANDIDATE, of >= PADDING
         count += np.count_nonzero(around)

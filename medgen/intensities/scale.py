@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -44,6 +46,6 @@ class Scale:
 
     def from_unit(self, unit: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
         """−0.5…0.5 ⇒ physical units, limited to `low … high`."""
-        number = np.dtype(dtype).type
+        number: Callable[[float], Any] = np.dtype(dtype).type
         unit = np.clip(np.asarray(unit, dtype), -0.5, 0.5)
         return (unit + number(0.5)) * number(self.high - self.low) + number(self.low)

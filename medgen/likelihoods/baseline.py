@@ -20,7 +20,7 @@ def logistic_bits_per_dim(target: np.ndarray, center: np.ndarray, levels: int) -
         levels: number of levels.
     """
     bits = []
-    for log_scale in np.arange(LOWEST, np.log(levels), STEP, np.float32):
+    for log_scale in np.arange(LOWEST, np.log(levels), STEP, dtype=np.float32):
         params = np.zeros((*target.shape, 3), np.float32)
         params[..., 2] = log_scale
         log_prob = logistic_mixture.log_prob(params, target, levels=levels, center=center)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 Points = tuple[np.ndarray, ...]  # x, y, z that broadcast against each other
 
 BLUR_MM = 2.0  # width of the transition between two tissues
@@ -75,18 +75,18 @@ def grow_tree(
 ) -> list[Segment]:
     """A vessel that wanders in two steps, then branches in two, shorter and thinner each time."""
     segments = []
-    start, direction = np.asarray(start, float), np.asarray(direction, float)
+    place, heading = np.asarray(start, float), np.asarray(direction, float)
     for taper in (0.95, 0.9):
-        direction = direction / np.linalg.norm(direction) + rng.normal(0, 0.18, 3)
-        end = start + direction / np.linalg.norm(direction) * length * rng.uniform(0.4, 0.6)
-        segments.append(Segment(start, end, (radius, radius * taper)))
-        start, radius = end, radius * taper
+        heading = heading / np.linalg.norm(heading) + rng.normal(0, 0.18, 3)
+        end = place + heading / np.linalg.norm(heading) * length * rng.uniform(0.4, 0.6)
+        segments.append(Segment(place, end, (radius, radius * taper)))
+        place, radius = end, radius * taper
     if generations > 1:
-        fork = np.cross(direction, rng.normal(size=3))
+        fork = np.cross(heading, rng.normal(size=3))
         fork *= rng.uniform(0.5, 0.8) / np.linalg.norm(fork)
         for side in (fork, -fork):
             segments += grow_tree(
-                rng, start, direction + side, length * 0.82, radius * 0.82, generations - 1
+                rng, place, heading + side, length * 0.82, radius * 0.82, generations - 1
             )
     return segments
 
@@ -205,7 +205,9 @@ class Torso:
             lungs = np.maximum(lungs, chest * inside(lung))
         hu = paint(hu, lungs, -860 + 30 * texture - 0.25 * y)
         hu = paint(hu, lungs * vessels(here, self.lung_vessels), 60)
-        walls = [Segment(s.start, s.end, tuple(r + 1.5 for r in s.radii)) for s in self.bronchi]
+        walls = [
+            Segment(s.start, s.end, (s.radii[0] + 1.5, s.radii[1] + 1.5)) for s in self.bronchi
+        ]
         hu = paint(hu, chest * vessels(here, walls), 20)
         hu = paint(hu, chest * vessels(here, self.bronchi), -985)
         heart = ellipsoid(here, self.heart, (52, 44, 50))

@@ -17,7 +17,7 @@ from medgen.volumes.volume import Volume
 
 # What the body of usual size fills: width, depth and the height shown, in mm.
 BODY_MM = {"ct": (365.0, 265.0, 320.0), "mr": (185.0, 225.0, 185.0)}
-BODIES = {"ct": Torso, "mr": Head}
+BODIES: dict[str, type[Torso | Head]] = {"ct": Torso, "mr": Head}
 STORED_RANGE = {"ct": (-1024, 3071), "mr": (0, 32767)}
 
 
@@ -40,16 +40,18 @@ def phantom_volume(
     if not min(spacing) > 0:
         raise GeometryError(f"The spacing must be above 0 mm along each axis, got {spacing}.")
     # Sides are rounded to 1e-9 mm: the same place reached in steps of 3 or of 3 / 7 mm.
-    extent = tuple(round(max(n - 1, 1) * s, 9) for n, s in zip(shape, spacing, strict=True))
+    width, depth, height = (
+        round(max(n - 1, 1) * s, 9) for n, s in zip(shape, spacing, strict=True)
+    )
     origin = tuple(-(n - 1) * s / 2 for n, s in zip(shape, spacing, strict=True))
     geometry = Geometry.from_spacing(shape, spacing, origin)
-    phantom = Phantom(modality, extent, seed)
+    phantom = Phantom(modality, (width, depth, height), seed)
     x, y, z = (
         np.round(o + np.arange(n) * s, 9) for o, n, s in zip(origin, shape, spacing, strict=True)
     )
     array = np.empty(shape, np.int16)
-    for k, height in enumerate(z):
-        image = phantom.intensity(x[:, None], y[None, :], height)
+    for k, level in enumerate(z):
+        image = phantom.intensity(x[:, None], y[None, :], level)
         array[:, :, k] = np.clip(np.rint(image), *STORED_RANGE[modality])
     return Volume(array, geometry, modality=modality)
 

@@ -40,7 +40,7 @@ class TrainingScans:
         """What must be the same when a run is resumed: what was told, a digest of each stack."""
         stacks = {slab.stack.name: slab.stack for slab in (*self.training, *self.validation)}
         return {
-            name: hashlib.sha256(np.ascontiguousarray(stack.unit)).hexdigest()[:16]
+            name: hashlib.sha256(np.ascontiguousarray(stack.unit).data).hexdigest()[:16]
             for name, stack in sorted(stacks.items())
         } | dict(self.told)
 
@@ -152,4 +152,5 @@ def _rule_for(volumes: dict[Path, Volume], levels: int) -> IntensityRule:
             f"A model is trained on scans of one modality, CT or MR; got {found}; say what all of "
             "them are with --modality, or leave some out."
         )
-    return IntensityRule(*by_modality, levels)
+    (modality,) = by_modality
+    return IntensityRule(modality, levels)

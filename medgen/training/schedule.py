@@ -54,6 +54,7 @@ class Plan:
         """How much of the run is over after `step` steps and `seconds`, from 0 to 1."""
         if self.steps is not None:
             return step / self.steps
+        assert self.minutes is not None
         return min(1.0, seconds / (60 * self.minutes))
 
     def rate(self, step: int, seconds: float) -> float:

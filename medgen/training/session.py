@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 import keras
@@ -95,7 +97,8 @@ def train(
     step = saved.step
     with _scalars(store, workers) as scalars, ThreadPoolExecutor(1) as pool:
         coming = pool.submit(own_batch, step)
-        sums, since, counted = {}, clock(), 0
+        sums: dict[str, float] = {}
+        since, counted = clock(), 0
         while plan.share_done(step, clock() - began) < 1:
             batch, rate = coming.result(), plan.rate(step, clock() - began)
             step += 1
@@ -146,7 +149,7 @@ def best_of(rows: list[Row]) -> Row:
     return min(rows, key=lambda row: row["loss"])
 
 
-def _scalars(store: Store, workers: Workers):
+def _scalars(store: Store, workers: Workers) -> AbstractContextManager[Report]:
     """A context that gives what writes a row as TensorBoard's, where there is a folder for it."""
     if not isinstance(store, FolderStore) or not workers.is_chief:
         return nullcontext(lambda row: None)
@@ -154,7 +157,7 @@ def _scalars(store: Store, workers: Workers):
 
 
 class _TensorBoard:
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __enter__(self) -> Callable[[Row], None]:
@@ -163,7 +166,12 @@ class _TensorBoard:
         self.writer = SummaryWriter(str(self.folder))
         return self.write
 
-    def __exit__(self, *_) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.writer.close()
 
     def write(self, row: Row) -> None:

@@ -95,7 +95,7 @@ def read_volume(
 
 def with_intercept(scan: Volume, intercept: float) -> Volume:
     """The same stored values, read as `slope * stored + intercept`."""
-    metadata = dict(scan.metadata)
+    metadata = scan.metadata.copy()
     if "padding_value" in metadata:
         metadata["padding_value"] += intercept - scan.intercept
     return replace(scan, intercept=intercept, metadata=metadata)
@@ -118,7 +118,8 @@ def with_modality(scan: Volume, said: str | None = None, name: str = "") -> Volu
         name=name,
         eight_bits=scan.array.dtype.itemsize == 1 and not scan.is_scaled,
     )
-    metadata = {**scan.metadata, "modality_guess": guess}
+    metadata = scan.metadata.copy()
+    metadata["modality_guess"] = guess
     if MODALITIES[guess.taken].absolute and "padding_value" not in metadata:
         padding = guess_padding(physical)
         if padding is not None:
@@ -164,7 +165,7 @@ def encode_volume(volume: Volume, path: Path) -> None:
         WriteError: the format cannot hold the volume.
         OSError: the disk refuses.
     """
-    BY_SUFFIX[suffix_of(path)].write(volume, path)
+    WRITABLE[suffix_of(path)](volume, path)
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:
@@ -196,9 +197,9 @@ def find_scans(paths: Iterable[str | Path], leave_out: Collection[Path] = ()) ->
     Raises:
         ReadError: a path does not exist, or there is no scan in any of them.
     """
-    paths = [Path(path) for path in paths]
+    given = [Path(path) for path in paths]
     found: set[Path] = set()
-    for path in paths:
+    for path in given:
         require_fetched(path)
         if not path.exists():
             raise ReadError(f"{path} does not exist; check the path.")
@@ -207,24 +208,27 @@ def find_scans(paths: Iterable[str | Path], leave_out: Collection[Path] = ()) ->
             found |= {header_of(file) for file in files if is_volume_file(file)}
             others = [file for file in files if not is_volume_file(file)]
             found |= series_folders(file for file in others if file.is_file() and is_dicom(file))
-            found |= {_in_place_of(other) for other in others if is_missing(other)} - {None}
+            found |= {
+                place for other in others if is_missing(other) for place in _in_place_of(other)
+            }
         else:
             found.add(header_of(path))
     if not found:
         raise ReadError(
-            f"No scan in {', '.join(map(str, paths)) or 'no path at all'}; give folders of DICOM "
+            f"No scan in {', '.join(map(str, given)) or 'no path at all'}; give folders of DICOM "
             f"files or files ending in {', '.join(READABLE)}."
         )
     return sorted(found)
 
 
-def _in_place_of(missing: Path) -> Path | None:
-    """The scan, or folder of scans, that a name without content seems to stand for."""
+def _in_place_of(missing: Path) -> Iterator[Path]:
+    """The scan, or folder of scans, that a name without content seems to stand for, if any."""
     if missing.is_dir():
-        return missing
-    if _may_be_slice(missing) and not leads_nowhere(missing):
-        return missing.parent
-    return missing if leads_nowhere(missing) and not missing.suffix else None
+        yield missing
+    elif _may_be_slice(missing) and not leads_nowhere(missing):
+        yield missing.parent
+    elif leads_nowhere(missing) and not missing.suffix:
+        yield missing
 
 
 def _may_be_slice(path: Path) -> bool:

@@ -37,4 +37,4 @@ FORMATS = (
     Format((".mhd",), read_metaimage),
 )
 BY_SUFFIX = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
-WRITABLE = tuple(suffix for suffix, format_ in BY_SUFFIX.items() if format_.write)
+WRITABLE = {suffix: format_.write for suffix, format_ in BY_SUFFIX.items() if format_.write}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import nibabel as nib
@@ -57,8 +58,8 @@ class Geometry:
     def from_spacing(
         cls,
         shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        spacing: Sequence[float],
+        origin: Sequence[float] = (0.0, 0.0, 0.0),
     ) -> Geometry:
         """Axis-aligned RAS geometry with `spacing` and `origin` (centre of voxel 0, 0, 0) in mm."""
         affine = np.diag([*spacing, 1.0])
@@ -68,7 +69,8 @@ class Geometry:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxel centres along each axis, in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        i, j, k = (float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return i, j, k
 
     @property
     def orientation(self) -> str:
@@ -110,7 +112,8 @@ class Geometry:
         affine[:3, axis] *= spacing_mm / self.spacing[axis]
         sizes = list(self.shape)
         sizes[axis] = shape
-        return Geometry(tuple(sizes), affine)
+        i, j, k = sizes
+        return Geometry((i, j, k), affine)
 
     def refine(self, axis: int, factor: int) -> Geometry:
         """Insert `factor - 1` positions between neighbouring slices.
@@ -154,8 +157,6 @@ class Geometry:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Geometry) and self.shape == other.shape and self.close_to(other)
-
-    __hash__ = None
 
     def close_to(
         self, other: Geometry, tolerance_mm: float = 1e-3, tolerance_voxels: float = 0.01

@@ -94,11 +94,11 @@ def read_header(path: Path) -> Header:
         ValueError: it is no MetaImage file.
     """
     lines, end = header_lines(path, lambda line: line.startswith("ElementDataFile"))
-    pairs = [line.partition("=") for line in lines if line]
-    for name, equals, _ in pairs:
+    parts = [line.partition("=") for line in lines if line]
+    for name, equals, _ in parts:
         if not equals or len(name) > LONGEST_NAME:
             raise ValueError(f"its header has an odd line {name[:SHOWN]!r}")
-    pairs = [(name.strip(), value.strip()) for name, _, value in pairs]
+    pairs = [(name.strip(), value.strip()) for name, _, value in parts]
     fields = checked_fields(pairs, FIELDS, "NDims")
     if not {"DimSize", "ElementType", "ElementDataFile"} <= fields.keys():
         raise ValueError("DimSize, ElementType or ElementDataFile is missing in its header")

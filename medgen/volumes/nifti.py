@@ -12,10 +12,10 @@ import gzip
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -24,6 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from medgen.errors import ReadError, WriteError
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.metadata import Metadata
 from medgen.volumes.nifti_fields import (
     MILLIMETRE,
     Extension,
@@ -40,7 +41,10 @@ from medgen.volumes.volume import Volume
 from medgen.volumes.voxels import Stored, read_voxels
 
 SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micrometre
-STORED_AS = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
+STORED_AS: dict[np.dtype, np.dtype] = {
+    np.dtype(bool): np.dtype(np.uint8),
+    np.dtype(np.float16): np.dtype(np.float32),
+}
 LARGEST_NIFTI1_SIDE = 32767
 FOOTER = 20  # bytes of TR, flip angle, TE, TI and FoV behind the voxels of an MGH file
 
@@ -51,6 +55,9 @@ FOOTER = 20  # bytes of TR, flip angle, TE, TI and FoV behind the voxels of an M
 AGREEMENT_DEG = 0.1
 AGREEMENT_SPACING = 1e-3
 AGREEMENT_VOXELS = 0.1  # of the first voxel's centre, in voxels
+
+# A `nibabel.spatialimages.SpatialImage`, whose annotations tell nothing of what lies in its header.
+Image = Any
 
 
 def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
@@ -71,7 +78,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
     require_beside(path)
     try:
         with without_log():
-            image = nib.load(path)
+            image: Image = nib.load(path)
             raw, extensions = raw_header(image)
     except Exception as error:  # nibabel's own kinds, and whatever a damaged header leads to
         raise ReadError(
@@ -83,7 +90,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
         kind = "complex" if dtype.kind == "c" else "colour"
         raise ReadError(f"{path} holds {kind} voxels, not grey values; convert it to one channel.")
     sides = tuple(int(n) for n in image.shape)
-    shape = (*sides, 1)[:3]
+    shape = in_space(sides)
     affine, metadata = affine_and_metadata(path, image, raw, sides)
     geometry = Geometry(shape, affine)
     count = count_volumes(path, sides)
@@ -114,6 +121,11 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
     )
 
 
+def in_space(sides: tuple[int, ...]) -> tuple[int, int, int]:
+    """Sides along the first three axes; `Geometry` refuses an image of fewer than two."""
+    return cast("tuple[int, int, int]", (*sides, 1)[:3])
+
+
 def count_volumes(path: Path, shape: tuple[int, ...]) -> int:
     """Number of volumes behind the third axis."""
     counts = [n for n in shape[3:] if n != 1] or [1]
@@ -129,7 +141,7 @@ def require_beside(path: Path) -> None:
     """Raise `ReadError` if the image of a pair lies outside the header's folder, or is no file."""
     if path.name.lower().endswith((".hdr", ".hdr.gz", ".img", ".img.gz")):
         files = nib.Spm2AnalyzeImage.filespec_to_file_map(path)
-        image, mat = (Path(files[kind].filename) for kind in ("image", "mat"))
+        image, mat = (Path(str(files[kind].filename)) for kind in ("image", "mat"))
         if os.path.lexists(image):
             data_beside(path, image.name)
         if mat.exists() and not mat.is_file():
@@ -148,11 +160,9 @@ def without_log() -> Iterator[None]:
         nibabel_logger.disabled = False
 
 
-def raw_header(
-    image: nib.spatialimages.SpatialImage,
-) -> tuple[np.ndarray, tuple[Extension, ...]]:
+def raw_header(image: Image) -> tuple[np.ndarray, tuple[Extension, ...]]:
     """Header as it stands in the file, before nibabel fills in what is missing or zero."""
-    holder = image.file_map.get("header", image.file_map["image"])
+    holder, voxels = image.file_map.get("header", image.file_map["image"]), image.dataobj
     with holder.get_prepare_fileobj("rb") as file:
         if isinstance(image, nib.MGHImage):
             dtype = image.header.template_dtype
@@ -165,16 +175,16 @@ def raw_header(
         flag = file.read(4)
         if not any(flag[:1]):
             return header.structarr, ()
-        room = max(int(image.dataobj.offset) - file.tell(), 0) if header.is_single else -1
+        room = max(int(voxels.offset) - file.tell(), 0) if header.is_single else -1
         return header.structarr, extensions_in(file.read(room), header.endianness)
 
 
 def affine_and_metadata(
     path: Path,
-    image: nib.spatialimages.SpatialImage,
+    image: Image,
     raw: np.ndarray,
     sides: tuple[int, ...],
-) -> tuple[np.ndarray, dict[str, object]]:
+) -> tuple[np.ndarray, Metadata]:
     """Affine `(4, 4)` in RAS mm, and what else of the header is worth keeping."""
     if isinstance(image, nib.Nifti1Pair):
         return nifti_affine_and_metadata(path, image, raw, sides)
@@ -195,8 +205,8 @@ def affine_and_metadata(
 
 
 def nifti_affine_and_metadata(
-    path: Path, image: nib.Nifti1Pair, raw: np.ndarray, sides: tuple[int, ...]
-) -> tuple[np.ndarray, dict[str, object]]:
+    path: Path, image: Image, raw: np.ndarray, sides: tuple[int, ...]
+) -> tuple[np.ndarray, Metadata]:
     """Affine `(4, 4)` in RAS mm by sform, else qform, and the header fields worth keeping."""
     header = image.header
     sform, qform = (max(int(header[name]), 0) for name in ("sform_code", "qform_code"))
@@ -229,7 +239,7 @@ def nifti_affine_and_metadata(
         units = (units & ~7) | MILLIMETRE
     affine = to_mm @ image.affine
     if sform:
-        geometry = Geometry((*sides, 1)[:3], affine)
+        geometry = Geometry(in_space(sides), affine)
         if qform:
             disagreement = qform_disagreement(geometry, header, to_mm)
         else:
@@ -240,7 +250,7 @@ def nifti_affine_and_metadata(
     kept = kept_fields(header)
     kept |= {"sform_code": sform or qform, "qform_code": qform or sform, "xyzt_units": units}
     version = 2 if isinstance(header, nib.Nifti2Header) else 1
-    metadata: dict[str, object] = {"format": f"NIfTI-{version}", "nifti": kept}
+    metadata: Metadata = {"format": f"NIfTI-{version}", "nifti": kept}
     if notes:
         metadata["notes"] = tuple(notes)
     return affine, metadata
@@ -285,7 +295,7 @@ def place_difference(geometry: Geometry, affine: np.ndarray) -> str | None:
     return ", ".join(parts)
 
 
-def in_mm(sizes: np.ndarray) -> str:
+def in_mm(sizes: Iterable[float]) -> str:
     """Voxel sizes such as `1 x 1 x 3 mm`."""
     return " x ".join(f"{size:.4g}" for size in sizes) + " mm"
 
@@ -329,7 +339,7 @@ def write_nifti(volume: Volume, path: Path) -> None:
             write_bytes(packed, header, extensions, volume.array, dtype)
 
 
-def set_place(header: nib.Nifti1Header, geometry: Geometry, kept: Mapping[str, object]) -> None:
+def set_place(header: nib.Nifti1Header, geometry: Geometry, kept: Mapping[str, Any]) -> None:
     """Set sform and qform to the affine, with the codes of `kept`; a shear leaves the qform out.
 
     Raises:
@@ -349,14 +359,16 @@ def set_place(header: nib.Nifti1Header, geometry: Geometry, kept: Mapping[str, o
     header.set_zooms(geometry.spacing)
     header.set_qform(geometry.affine, kept.get("qform_code", code), strip_shears=True)
     quaternion = np.array([header[f"quatern_{name}"] for name in "bcd"], np.float64)
-    for name, part in zip("bcd", quaternion / max(1, np.linalg.norm(quaternion)), strict=True):
+    for name, part in zip(
+        "bcd", quaternion / max(1.0, float(np.linalg.norm(quaternion))), strict=True
+    ):
         header[f"quatern_{name}"] = part  # a length that rounding made more than 1 is no rotation
     if place_difference(geometry, header.get_qform()):
         header["qform_code"] = 0
 
 
 def write_bytes(
-    file: BinaryIO,
+    file: IO[bytes] | gzip.GzipFile,
     header: nib.Nifti1Header,
     extensions: bytes,
     array: np.ndarray,

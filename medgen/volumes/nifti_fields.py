@@ -10,8 +10,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import nibabel as nib
+from nibabel.freesurfer.mghformat import MGHHeader
+
+from medgen.volumes.metadata import Metadata
 
 # What a writer knows better than the file that was read.
 WRITTEN_ANEW = {
@@ -31,12 +35,12 @@ LONGEST_DESCRIPTION = 79  # characters
 Extension = tuple[int, bytes]  # code, content with its padding
 
 
-def kept_fields(header: nib.Nifti1Header) -> dict[str, object]:
+def kept_fields(header: nib.Nifti1Header) -> dict[str, Any]:
     """Fields of a header, by name, that a writer does not set itself."""
     return {name: header[name].tolist() for name in header if name not in WRITTEN_ANEW}
 
 
-def put_back(kept: Mapping[str, object], header: nib.Nifti1Header) -> None:
+def put_back(kept: Mapping[str, Any], header: nib.Nifti1Header) -> None:
     """Set the fields of `kept` that this kind of header has; of pixdim what lies behind space."""
     for name, value in kept.items():
         if name == "pixdim":
@@ -45,7 +49,7 @@ def put_back(kept: Mapping[str, object], header: nib.Nifti1Header) -> None:
             header[name] = value
 
 
-def at_volume(kept: Mapping[str, object], index: int) -> dict[str, object]:
+def at_volume(kept: Mapping[str, Any], index: int) -> dict[str, Any]:
     """The same fields for one volume of a series in time, which starts later than the first."""
     if kept["xyzt_units"] & TIME not in (SECONDS, MILLISECONDS, MICROSECONDS):
         return dict(kept)
@@ -78,13 +82,11 @@ def extension_block(extensions: Sequence[Extension]) -> bytes:
     return b"".join(parts)
 
 
-def in_finer_scan(
-    metadata: Mapping[str, object], axis: int
-) -> tuple[dict[str, object], tuple[str, ...]]:
+def in_finer_scan(metadata: Metadata, axis: int) -> tuple[Metadata, tuple[str, ...]]:
     """Metadata of a scan with more slices along `axis`, and sentences on what that leaves out.
 
     Args:
-        metadata: of the scan as read, see `medgen.volumes`.
+        metadata: of the scan as read.
         axis: 0, 1 or 2.
     """
     left_out = [*metadata.get("unwritten", ())]
@@ -103,12 +105,14 @@ def in_finer_scan(
                 f"A header extension ({extension_name(code)}, {len(content)} bytes) may describe "
                 "slices as they were and is left out."
             )
+    finer = metadata.copy()
     if fields:
         fields["extensions"] = tuple(e for e in extensions if e[0] in TRUE_ON_ANY_GRID)
-    return {**metadata, **({"nifti": fields} if fields else {})}, tuple(left_out)
+        finer["nifti"] = fields
+    return finer, tuple(left_out)
 
 
-def of_another_quantity(metadata: Mapping[str, object]) -> dict[str, object]:
+def of_another_quantity(metadata: Metadata) -> Metadata:
     """Metadata of a map on a scan's grid: of the header only what tells where it lies."""
     fields = metadata.get("nifti", {})
     place = {name: fields[name] for name in ("sform_code", "qform_code") if name in fields}
@@ -121,7 +125,7 @@ def extension_name(code: int) -> str:
     return f"{known[code]}, code {code}" if code in known and code else f"code {code}"
 
 
-def fields_of_mgh(header: nib.freesurfer.MGHHeader) -> dict[str, object]:
+def fields_of_mgh(header: MGHHeader) -> dict[str, Any]:
     """What an MGH file tells of its acquisition, as fields of a NIfTI header.
 
     The repetition time goes where NIfTI keeps it, in pixdim; all times and the flip angle, for

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -45,6 +46,7 @@ ENCODINGS = {
     "raw": "raw", "gzip": "deflate", "gz": "deflate", "bzip2": "bzip2", "bz2": "bzip2",
     "text": "text", "txt": "text", "ascii": "text", "hex": "hex",
 }  # fmt: skip
+ORDERS: dict[str, Literal["<", ">"]] = {"little": "<", "big": ">"}
 DTYPES = {
     "i1": ("signed char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -183,7 +185,8 @@ def volume_axes(
                 "without a direction in space), not grey values; convert it to one channel."
             )
         several = axis
-    return tuple(np.flatnonzero(placed).tolist()), several
+    i, j, k = np.flatnonzero(placed).tolist()
+    return (i, j, k), several
 
 
 def where_stored(path: Path, fields: dict[str, str], end: int, sizes: tuple[int, ...]) -> Stored:
@@ -203,7 +206,7 @@ def where_stored(path: Path, fields: dict[str, str], end: int, sizes: tuple[int,
     if dtype is None:
         raise ValueError(f"its type is {fields.get('type', 'missing')!r}")
     if dtype.itemsize > 1 and encoding != "text":
-        order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower())
+        order = ORDERS.get(fields.get("endian", "").lower())
         if order is None:
             raise ValueError(f"its endian is {fields.get('endian', 'missing')!r}")
         dtype = dtype.newbyteorder(order)

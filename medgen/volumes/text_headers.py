@@ -17,6 +17,7 @@ import numpy as np
 from medgen.errors import ReadError
 from medgen.volumes.fetched import is_in_annex, require_fetched
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.metadata import Metadata
 from medgen.volumes.reading import choose_volume
 from medgen.volumes.volume import Volume
 from medgen.volumes.voxels import Stored, read_voxels
@@ -66,7 +67,8 @@ class Header:
                 none of them.
             GeometryError: the affine is degenerate.
         """
-        geometry = Geometry([self.sizes[axis] for axis in self.spatial], self.affine)
+        i, j, k = (self.sizes[axis] for axis in self.spatial)
+        geometry = Geometry((i, j, k), self.affine)
         count = 1 if self.several is None else self.sizes[self.several]
         index = choose_volume(path, count, volume)
         array, beyond = read_voxels(path, self.stored)
@@ -74,7 +76,7 @@ class Header:
         if self.several is not None:
             array = array.take([index], self.several)
         array = array.reshape(geometry.shape, order="F")
-        metadata: dict[str, object] = {
+        metadata: Metadata = {
             "format": format_name,
             "files": tuple(sorted({path, self.stored.file})),
         }

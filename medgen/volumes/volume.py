@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from medgen.errors import GeometryError
 from medgen.intensities.guess import UNTOLD, Guess
 from medgen.intensities.modality import MODALITIES, Modality
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.metadata import Metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Volume:
         slope: physical units per stored unit, not 0.
         intercept: physical value of a stored 0.
         modality: a name in `intensities.modality.MODALITIES`.
-        metadata: what a reader knew beyond that; keys are documented in `medgen.volumes`.
+        metadata: what a reader knew beyond that.
 
     Raises:
         GeometryError: the array and the geometry have different shapes.
@@ -39,7 +40,7 @@ class Volume:
     slope: float = 1.0
     intercept: float = 0.0
     modality: str = "unknown"
-    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
+    metadata: Metadata = field(default_factory=Metadata, repr=False)
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array)
@@ -111,7 +112,7 @@ class Volume:
         # Of 64-bit integers numpy says that float64 holds them.
         if not self.is_scaled and own.name not in ("int64", "uint64") and np.can_cast(own, dtype):
             return True
-        slices = np.moveaxis(self.array, 2, 0)
+        slices: Iterable[np.ndarray] = np.moveaxis(self.array, 2, 0)
         if own.kind in "iu" and own.itemsize <= 2:
             slices = [np.arange(int(self.array.min()), int(self.array.max()) + 1)]
         return all(

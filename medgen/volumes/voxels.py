@@ -77,7 +77,7 @@ def read_voxels(path: Path, stored: Stored) -> tuple[np.ndarray, int]:
             raise EOFError(f"{short} {at_most}{most}")
         require_memory(2 * needed, f"Reading {path}")
         array = np.empty(stored.count, stored.dtype)
-        view, filled, beyond = memoryview(array.view(np.uint8)), 0, 0
+        view, filled, beyond = array.view(np.uint8).data, 0, 0
         with open(stored.file, "rb") as file:
             for piece in pieces(file, stored, size - needed):
                 part = piece[: needed - filled]
@@ -126,7 +126,7 @@ def pieces(file: BinaryIO, stored: Stored, last: int) -> Iterator[bytes]:
             raise EOFError(f"there are no {stored.lines} lines before the voxels")
     decoded = DECODERS[stored.encoding]
     if stored.encoding in PACKED:
-        yield from without_first(decoded(file, stored.dtype), stored.skip)
+        yield from without_first(decoded(file, stored.dtype), stored.skip or 0)
         return
     file.seek(last) if stored.skip is None else file.seek(stored.skip, 1)
     yield from decoded(file, stored.dtype)

@@ -42,8 +42,7 @@ def test_a_failure_midway_leaves_things_as_they_were(tmp_path, monkeypatch, fail
         unfinished.write_bytes(b"half a file")
         raise failure
 
-    half = replace(volume_files.BY_SUFFIX[".nii.gz"], write=write_half)
-    monkeypatch.setitem(volume_files.BY_SUFFIX, ".nii.gz", half)
+    monkeypatch.setitem(volume_files.WRITABLE, ".nii.gz", write_half)
     expected = WriteError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_volume(SCAN, path, overwrite=True)

@@ -91,10 +91,13 @@ class Codecs:
 
 def exchange(process: subprocess.Popen[bytes], file: str) -> tuple[dict, bytes]:
     """Send a path, and take in the answer: a line of JSON, and the voxels it tells of."""
-    process.stdin.write(f"{json.dumps(file)}\n".encode())
-    process.stdin.flush()
-    told = json.loads(process.stdout.readline())
-    voxels = process.stdout.read(told.get("bytes", 0))
+    requests, answers = process.stdin, process.stdout
+    assert requests is not None  # as the process was started
+    assert answers is not None
+    requests.write(f"{json.dumps(file)}\n".encode())
+    requests.flush()
+    told = json.loads(answers.readline())
+    voxels = answers.read(told.get("bytes", 0))
     if len(voxels) != told.get("bytes", 0):
         raise ValueError("half an answer")
     return told, voxels

@@ -22,13 +22,13 @@ from medgen.volumes.dicom.frames import pydicom_errors
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 FREE_BYTES = 1 << 26  # of voxels that a file may tell of, however short it is
 LARGEST_RATIO = 1000  # of bytes beyond that to compressed bytes
 JPEG_2000 = b"\xff\x4f\xff\x51"  # start of the stream and of its SIZ segment
 # Second byte of the markers that start a frame, by ITU T.81 and T.87.
 JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def decode(file: Path, codecs: Codecs) -> np.ndarray:
@@ -62,7 +62,7 @@ def decode(file: Path, codecs: Codecs) -> np.ndarray:
         return cell.values(pixel_array(bare, raw=True).reshape(size))
 
 
-def transfer_syntax(dataset: Dataset) -> str:
+def transfer_syntax(dataset: Dataset) -> UID:
     """The one that the file names, or what pydicom took it for where it names none."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -124,11 +124,12 @@ class Cell:
 def bare_dataset(dataset: Dataset, bits: int) -> Dataset:
     """A file of nothing but unsigned pixels of `bits`, which are still to be put in."""
     import pydicom
+    from pydicom.uid import SecondaryCaptureImageStorage
 
     bare = pydicom.Dataset()
     bare.file_meta = pydicom.dataset.FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID = SECONDARY_CAPTURE
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID = SecondaryCaptureImageStorage
     bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID = pydicom.uid.generate_uid()
     bare.SamplesPerPixel, bare.PhotometricInterpretation = 1, "MONOCHROME2"
     bare.NumberOfFrames = int(dataset.get("NumberOfFrames") or 1)

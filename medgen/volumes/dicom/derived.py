@@ -43,7 +43,7 @@ from medgen.volumes.volume import Volume
 
 STACKING_AXIS = 2  # of a volume read from DICOM
 SERIES_NUMBER_OFFSET = 1000
-MODALITIES = {CTImageStorage: "CT", MRImageStorage: "MR"}
+MODALITIES: dict[str, str] = {CTImageStorage: "CT", MRImageStorage: "MR"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def sop_class_of(header: Dataset) -> str:
     """
     given = str(header.get("SOPClassUID") or "")
     classes = {modality: sop_class for sop_class, modality in MODALITIES.items()}
-    sop_class = SINGLE_FRAME_CLASSES.get(given or classes.get(header.get("Modality")))
+    sop_class = SINGLE_FRAME_CLASSES.get(given or classes.get(header.get("Modality"), ""))
     if sop_class is None:
         name = getattr(header.get("SOPClassUID"), "name", "") or "nameless"
         raise WriteError(
@@ -125,7 +125,7 @@ class DerivedSlices:
         numbered = (int(header.get("InstanceNumber") or 0) for header in (self.first, last))
         self.order = order[::-1] if next(numbered) > next(numbered) else order
         digest = hashlib.sha256(derivation.identity.encode())
-        for k in order:
+        for k in range(len(positions)):
             digest.update(self.pixels(k).tobytes())
         self.digest = digest.hexdigest()
 
@@ -210,7 +210,7 @@ class DerivedSlices:
         meta.MediaStorageSOPClassUID = header.SOPClassUID
         meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        return FileDataset(None, header, file_meta=meta, preamble=b"\0" * 128)
+        return FileDataset("", header, file_meta=meta, preamble=b"\0" * 128)
 
     def _identify(self, header: Dataset, k: int, number: int) -> None:
         first = self.first
@@ -238,10 +238,10 @@ class DerivedSlices:
             return
         normal = np.cross(*frames[0].orientation)
         locations = [
-            numbers(own, "SliceLocation") or [frame.position @ normal]
+            numbers(own, "SliceLocation") or [float(frame.position @ normal)]
             for own, frame in zip(headers, frames, strict=True)
         ]
-        location = self.between(k, [np.float64(at[0]) for at in locations])
+        location = self.between(k, [np.array(at[0]) for at in locations])
         header.SliceLocation = DSfloat(float(location), auto_format=True)
 
     def _describe(

@@ -197,14 +197,14 @@ def group_series(images: Images) -> list[Images]:
     """Images by their series, see above; those of no series by their folder."""
     by_series: dict[tuple[str, ...], dict[Path, dict[Path, Identity]]] = {}
     for file, identity in images.items():
-        key = (identity.patient, identity.study, identity.series)
+        key: tuple[str, ...] = (identity.patient, identity.study, identity.series)
         key = key if identity.series else (str(file.parent),)
         by_series.setdefault(key, {}).setdefault(file.parent, {})[file] = identity
     groups = [group for folders in by_series.values() for group in joined([*folders.values()])]
     return [dict(sorted(group.items())) for group in groups]
 
 
-def joined(folders: Sequence[Images]) -> list[Images]:
+def joined(folders: Sequence[Images]) -> Sequence[Images]:
     """The images of folders put together, unless one holds copies, or images at the same places.
 
     Of several that an image's folder could be joined with, the nearest is.
@@ -245,6 +245,7 @@ def series_folders(files: Iterable[Path]) -> set[Path]:
 
 def choose_series(path: Path, groups: Sequence[Images], series: str | None) -> Images:
     """The series asked for, or the only one that belongs to the folder, or else lies below it."""
+    found: Sequence[Images]
     if series is not None:
         found = [group for group in groups if uid_of(group) == series]
     else:

@@ -127,7 +127,7 @@ def frames_of(file: Path, header: Dataset) -> list[Frame]:
                 position=np.array(position),
                 orientation=np.reshape(orientation, (2, 3)),
                 size=(int(header.Rows), int(header.Columns)),
-                pixel_spacing=tuple(pixel_spacing),
+                pixel_spacing=(pixel_spacing[0], pixel_spacing[1]),
                 thickness=next(iter(numbers(measures, "SliceThickness")), None),
                 slope=next(iter(numbers(rescale, "RescaleSlope")), 1.0),
                 intercept=next(iter(numbers(rescale, "RescaleIntercept")), 0.0),

@@ -27,7 +27,7 @@ from pydicom.uid import (
 from pydicom.valuerep import DSfloat
 
 # SOP class of the input to that of the output, which holds single slices.
-SINGLE_FRAME_CLASSES = {
+SINGLE_FRAME_CLASSES: dict[str, str] = {
     CTImageStorage: CTImageStorage,
     EnhancedCTImageStorage: CTImageStorage,
     LegacyConvertedEnhancedCTImageStorage: CTImageStorage,
@@ -60,14 +60,14 @@ MAY_BE_EMPTY = (
     "ReferringPhysicianName", "StudyID", "AccessionNumber", "Manufacturer", "PatientPosition",
     "PositionReferenceIndicator", "SliceThickness",
 )  # fmt: skip
-MAY_BE_EMPTY_IN = {
+MAY_BE_EMPTY_IN: dict[str, tuple[str, ...]] = {
     CTImageStorage: ("KVP", "AcquisitionNumber"),
     MRImageStorage: (
         "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength",
     ),
 }  # fmt: skip
 # The standard's word for what is not known or not of the usual kind, where empty is not allowed.
-IF_UNKNOWN = {
+IF_UNKNOWN: dict[str, dict[str, object]] = {
     CTImageStorage: {"RescaleIntercept": 0, "RescaleSlope": 1},
     MRImageStorage: {"ScanningSequence": "RM", "SequenceVariant": "NONE"},
     SecondaryCaptureImageStorage: {"ConversionType": "WSD"},
@@ -98,7 +98,7 @@ def flat_header(header: Dataset, groups: Mapping[str, Dataset]) -> Dataset:
     for name in FLATTENED_GROUPS:
         for tag in groups[name].keys() if name in groups else ():
             flat[tag] = portable(groups[name], tag)
-    echo = groups.get("MREchoSequence", {}).get("EffectiveEchoTime")
+    echo = groups.get("MREchoSequence", Dataset()).get("EffectiveEchoTime")
     if echo is not None:
         flat.EchoTime = DSfloat(echo, auto_format=True)
     return flat

@@ -14,6 +14,7 @@ from medgen.volumes.dicom.decode import decode, fitting_dtype
 from medgen.volumes.dicom.find import find_series, listed
 from medgen.volumes.dicom.frames import Frame, padding_of, pydicom_errors
 from medgen.volumes.geometry import Geometry
+from medgen.volumes.metadata import Metadata
 from medgen.volumes.reading import choose_volume
 from medgen.volumes.volume import Volume
 
@@ -49,13 +50,13 @@ def read_dicom(
     require_memory(2 * voxels * bits // 8, f"Reading {path}")
     array, slope, intercept = stored_values(frames)
 
-    metadata: dict[str, object] = {
+    metadata: Metadata = {
         "format": "DICOM", "modality_tag": tag, "files": tuple(found.headers),
     }  # fmt: skip
     notes = []
-    thicknesses = {frame.thickness for frame in frames}
-    if len(thicknesses) == 1 and None not in thicknesses:
-        metadata["slice_thickness_mm"] = frames[0].thickness
+    thickness = frames[0].thickness
+    if thickness is not None and {frame.thickness for frame in frames} == {thickness}:
+        metadata["slice_thickness_mm"] = thickness
     if len(frames) > 2:
         metadata["position_deviation_mm"] = found.deviation_mm
     if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
