@@ -114,12 +114,12 @@ def measure(contender: Contender, batch: int, size: int, positions: int) -> dict
     cached = CachedSampler(net, contender.draw, jit_compile=contender.jit_compile)
 
     small = net.condition(contender.inputs(4, 12, 16))
-    numbers = uniforms(1, tf.range(4, dtype=tf.int64), (12, 16, contender.numbers))
+    numbers = uniforms(1, range(4), (12, 16, contender.numbers))
     raster = RasterSampler(net, contender.draw)
     same = np.mean(raster(small, numbers).numpy() == cached(small, numbers).numpy())
 
     inputs = contender.inputs(batch, size, size)
-    numbers = uniforms(1, tf.range(batch, dtype=tf.int64), (size, size, contender.numbers))
+    numbers = uniforms(1, range(batch), (size, size, contender.numbers))
     condition = tf.function(lambda: net.condition(inputs))
     conditioning = condition()
     values = inputs[contender.target]

@@ -15,7 +15,26 @@ from medgen.bundles.families import FAMILIES
 from medgen.intensities.modality import MODALITIES
 
 ROOT = Path(medgen.__file__).parent
-HEAVY = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}
+TENSORFLOW = {"tensorflow", "tensorflow_probability", "tf_keras"}
+HEAVY = TENSORFLOW | {"keras", "jax"}
+# The only files that name TensorFlow or JAX; everything else runs on any backend of Keras.
+KNOW_A_BACKEND = {
+    "medgen.backends",
+    "medgen.families.pixelminer.serve",
+    "medgen.families.two_stage.serve",
+    "medgen.families.vqvae.serve",
+    "medgen.likelihoods.tfp",
+    "medgen.sampling.staged",
+    "medgen.serving.export",
+    "medgen.serving.graph",
+    "medgen.serving.outside",
+    "medgen.serving.rest",
+    "medgen.serving.batches",
+    "medgen.serving.signatures",
+    "medgen.training.step",
+    "medgen.training.step_tensorflow",
+    "medgen.training.workers",
+}
 
 
 def module_name(path: Path) -> str:
@@ -96,7 +115,7 @@ def test_the_walk_sees_what_is_known():
     assert "medgen.bundles.bundle" not in imports("medgen.interpolation", inside=False)
     assert "keras" in loads("medgen.bundles.bundle")
     assert "medgen.errors" in loads("medgen.examples.stacks")
-    assert heavy(loads("medgen.families.two_stage.fill")) >= {"tensorflow", "keras"}
+    assert heavy(loads("medgen.families.two_stage.serve")) >= {"tensorflow", "keras"}
 
 
 # What each part imports of the others, apart from `errors`: from the ground up.
@@ -108,6 +127,7 @@ MAY_IMPORT = {
     "likelihoods": set(),
     "layers": set(),
     "memory": set(),
+    "backends": set(),
     "processes": set(),
     "volumes": {"storage", "intensities", "memory"},
     "phantoms": {"volumes"},
@@ -115,7 +135,7 @@ MAY_IMPORT = {
     "examples": {"volumes", "intensities"},
     "evaluation": {"volumes", "intensities", "storage", "processes"},
     "bundles": {"storage", "recipes", "intensities"},
-    "sampling": {"likelihoods", "nets", "examples"},
+    "sampling": {"backends", "layers", "likelihoods", "nets", "examples"},
     "interpolation": {"volumes", "intensities", "bundles"},
     "jobs": {
         "interpolation",
@@ -127,7 +147,7 @@ MAY_IMPORT = {
         "processes",
     },
     "training": {"examples", "volumes", "intensities", "storage", "recipes"},
-    "doctor": {"sampling", "layers", "bundles"},
+    "doctor": {"backends", "sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "intensities", "storage"},
 }
 
@@ -176,6 +196,11 @@ def test_every_backend_of_keras_runs(name):
     for module in modules(name):
         assert heavy(imports(module)) <= {"keras"}, module
         assert heavy(loads(module)) <= {"keras"}, module
+
+
+def test_only_a_few_files_know_a_backend():
+    knowing = {module for module in SOURCES if heavy(imports(module)) - {"keras"}}
+    assert knowing == KNOW_A_BACKEND
 
 
 def test_no_kind_of_scan_is_asked_for_by_name():

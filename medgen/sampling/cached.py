@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from functools import partial
 
-from medgen.sampling.draw import Draw
+from keras import ops
+
+from medgen.backends import Tensor, compiled, scan
+from medgen.sampling.protocols import AutoregressiveNet, Draw, embedded_channels
 
 
 class CachedSampler:
@@ -17,86 +20,64 @@ class CachedSampler:
     cache the same way, feature by feature).
 
     Args:
-        net: with `embed(values, conditioning)`, `stack` (a `layers.stack.CausalStack`) and
-            `head(features, conditioning)`.
-        draw: from outputs `(b, p)`, uniforms `(b, m)` and conditioning `(b, s)` to values `(b,)`.
-        dtype: of the values.
-        jit_compile: whether XLA compiles the loop.
+        net: what to draw from.
+        draw: to int32 values.
+        jit_compile: whether XLA compiles the loop under TensorFlow.
 
     References:
         Ramachandran et al., Fast Generation for Convolutional Autoregressive Models, ICLR 2017
         workshop.
     """
 
-    def __init__(self, net, draw: Draw, dtype: tf.DType = tf.int32, jit_compile: bool = False):
-        self.net, self.draw, self.dtype = net, draw, dtype
-        self._sample = tf.function(self._rows, jit_compile=jit_compile, reduce_retracing=True)
+    def __init__(self, net: AutoregressiveNet, draw: Draw, jit_compile: bool = False):
+        self.net, self.draw = net, draw
+        self._values, self._values_and_outputs = (
+            compiled(partial(self._rows, keep_outputs=keep), net, jit_compile=jit_compile)
+            for keep in (False, True)
+        )
 
-    def __call__(self, conditioning: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    def __call__(self, conditioning: Tensor, uniforms: Tensor) -> Tensor:
         """Values `(b, h, w)` for conditioning `(b, h, w, s)` and uniforms `(b, h, w, m)`."""
-        values, _ = self._sample(conditioning, uniforms, keep_outputs=False)
+        (values,) = self._values(conditioning, uniforms)
         return values
 
-    def with_outputs(
-        self, conditioning: tf.Tensor, uniforms: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def with_outputs(self, conditioning: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         """The same values, and the net's outputs `(b, h, w, p)` that they were drawn from."""
-        return self._sample(conditioning, uniforms, keep_outputs=True)
+        values, outputs = self._values_and_outputs(conditioning, uniforms)
+        return values, outputs
 
     def _rows(self, conditioning, uniforms, keep_outputs):
         stack, dtype = self.net.stack, conditioning.dtype
-        shape = tf.shape(conditioning)
-        batch, height, width = shape[0], shape[1], shape[2]
+        batch, _, width, _ = ops.shape(conditioning)
         # Rows first, so that a row is one contiguous piece.
-        conditioning = tf.transpose(conditioning, (1, 0, 2, 3))  # (h, b, w, s)
-        uniforms = tf.transpose(uniforms, (1, 2, 0, 3))  # (h, w, b, m)
+        conditioning = ops.transpose(conditioning, (1, 0, 2, 3))  # (h, b, w, s)
+        uniforms = ops.transpose(uniforms, (1, 2, 0, 3))  # (h, w, b, m)
 
         halos = [stack.first.halo, *[block.halo for block in stack.blocks]]
-        channels = [self._channels(conditioning), *[stack.config["filters"]] * len(stack.blocks)]
+        channels = [embedded_channels(self.net, conditioning)]
+        channels += [stack.config["filters"]] * len(stack.blocks)
         # What lies above the map: zeros, as the padding of the full pass has it.
         above = [
-            tf.zeros((batch, halo, width, c), dtype)
+            ops.zeros((batch, halo, width, c), dtype)
             for halo, c in zip(halos, channels, strict=True)
         ]
 
-        def one_row(row, above, drawn):
-            known = conditioning[row]  # (b, w, s)
+        def one_row(above, here):
+            known, numbers = here  # (b, w, s), (w, b, m)
             verticals, injected = self._vertical(above, known)
-            columns, embedded = self._columns(
-                injected, known, uniforms[row], channels[0], keep_outputs
-            )
+            *drawn, embedded = self._columns(injected, known, numbers, channels[0], keep_outputs)
+            embedded = ops.transpose(embedded, (1, 0, 2))[:, None]  # (b, 1, w, c)
             above = [
-                tf.concat([old[:, 1:], new], axis=1)
+                ops.concatenate([old[:, 1:], new], axis=1)
                 for old, new in zip(above, [embedded, *verticals], strict=True)
             ]
-            return row + 1, above, _written(drawn, row, columns)
+            return above, drawn
 
-        _, _, drawn = tf.while_loop(
-            lambda row, *_: row < height,
-            one_row,
-            (0, above, self._arrays(height, dtype, keep_outputs)),
-            shape_invariants=(
-                tf.TensorShape([]),
-                [
-                    tf.TensorShape([None, halo, None, c])
-                    for halo, c in zip(halos, channels, strict=True)
-                ],
-                [tf.TensorShape(None) for _ in range(1 + keep_outputs)],
-            ),
-        )
-        values = tf.transpose(drawn[0].stack(), (2, 0, 1))  # (h, w, b) -> (b, h, w)
-        outputs = tf.transpose(drawn[1].stack(), (2, 0, 1, 3)) if keep_outputs else None
-        return values, outputs
-
-    def _arrays(self, size, dtype, keep_outputs) -> list[tf.TensorArray]:
-        """Where values and, if wanted, outputs are collected along rows or columns."""
-        values = tf.TensorArray(self.dtype, size=size)
-        return [values, tf.TensorArray(dtype, size=size)] if keep_outputs else [values]
-
-    def _channels(self, conditioning) -> int:
-        """Length of an embedded value."""
-        value = tf.zeros((1,), self.dtype)
-        return self.net.embed(value, tf.zeros_like(conditioning[:1, 0, 0])).shape[-1]
+        kept = ["int32", dtype] if keep_outputs else ["int32"]
+        _, drawn = scan(one_row, above, (conditioning, uniforms), kept)
+        # (h, w, b, ...) -> (b, h, w, ...)
+        orders = (2, 0, 1), (2, 0, 1, 3)
+        return [ops.transpose(x, order) for x, order in zip(drawn, orders, strict=False)]
 
     def _vertical(self, above, known):
         """One row through the vertical stack.
@@ -114,54 +95,39 @@ class CachedSampler:
         inputs, injected = [], []
         for block, rows in zip(stack.blocks, above[1:], strict=True):
             inputs.append(vertical)
-            vertical, added = block.rows(tf.concat([rows, vertical], axis=1), known[:, None])
+            rows = ops.concatenate([rows, vertical], axis=1)
+            vertical, added = block.rows(rows, known[:, None])
             injected.append(added[:, 0])
-        return inputs, tf.transpose(tf.stack(injected), (2, 0, 1, 3))
+        return inputs, ops.transpose(ops.stack(injected), (2, 0, 1, 3))
 
     def _columns(self, injected, known, uniforms, channels, keep_outputs):
         """One row through the horizontal stack, drawing as it goes.
 
         Returns:
-            Values `(w, b)`, in a list with the outputs `(w, b, p)` if wanted, and the values'
-            embedding `(b, 1, w, channels)`.
+            Values `(w, b)`, the outputs `(w, b, p)` if wanted, and the values' embedding
+            `(w, b, channels)`.
         """
-        stack = self.net.stack
-        known = tf.transpose(known, (1, 0, 2))  # (w, b, s)
-        width, batch = tf.shape(known)[0], tf.shape(known)[1]
-        left = [tf.zeros((batch, stack.first.halo, channels), known.dtype)] + [
-            tf.zeros((batch, block.halo, stack.config["filters"]), known.dtype)
-            for block in stack.blocks
+        stack, dtype = self.net.stack, known.dtype
+        known = ops.transpose(known, (1, 0, 2))  # (w, b, s)
+        batch = ops.shape(known)[1]
+        left = [ops.zeros((batch, stack.first.halo, channels), dtype)] + [
+            ops.zeros((batch, block.halo, stack.config["filters"]), dtype) for block in stack.blocks
         ]
 
-        def one_column(column, left, drawn, embedded):
-            added, here = injected[column], known[column]
+        def one_column(left, there):
+            added, here, numbers = there
             features = stack.first.step(left[0])
             kept = []
             for i, block in enumerate(stack.blocks):
-                columns = tf.concat([left[i + 1], features[:, None]], axis=1)
+                columns = ops.concatenate([left[i + 1], features[:, None]], axis=1)
                 kept.append(columns[:, 1:])
                 features = block.step(columns, added[i])
             outputs = self.net.head(features, here)
-            value = self.draw(outputs, uniforms[column], here)
+            value = self.draw(outputs, numbers, here)
             x = self.net.embed(value, here)
-            left = [tf.concat([left[0][:, 1:], x[:, None]], axis=1), *kept]
-            drawn = _written(drawn, column, [value, outputs])
-            return column + 1, left, drawn, embedded.write(column, x)
+            left = [ops.concatenate([left[0][:, 1:], x[:, None]], axis=1), *kept]
+            return left, [value, outputs, x] if keep_outputs else [value, x]
 
-        _, _, drawn, embedded = tf.while_loop(
-            lambda column, *_: column < width,
-            one_column,
-            (
-                0,
-                left,
-                self._arrays(width, known.dtype, keep_outputs),
-                tf.TensorArray(known.dtype, size=width),
-            ),
-        )
-        embedded = tf.transpose(embedded.stack(), (1, 0, 2))[:, None]
-        return [array.stack() for array in drawn], embedded
-
-
-def _written(arrays: list[tf.TensorArray], index, tensors) -> list[tf.TensorArray]:
-    """Each of `arrays` with its tensor at `index`; there may be more tensors than arrays."""
-    return [array.write(index, x) for array, x in zip(arrays, tensors, strict=False)]
+        kinds = ["int32", dtype, dtype] if keep_outputs else ["int32", dtype]
+        _, collected = scan(one_column, left, (injected, known, uniforms), kinds)
+        return collected

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import tensorflow as tf
+from keras import ops
 
+from medgen.backends import Tensor
 from medgen.errors import MedgenError
 from medgen.likelihoods import categorical, logistic_mixture
-
-Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+from medgen.sampling.protocols import Draw
 
 # Stands for a temperature of 0 where it divides.
 LOWEST_TEMPERATURE = 1e-6
@@ -42,12 +42,12 @@ def categorical_draw(
     if top_p is not None and not 0 < top_p <= 1:
         raise MedgenError(f"top-p must be above 0 and at most 1, got {top_p}.")
 
-    def draw(logits: tf.Tensor, uniform: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
+    def draw(logits: Tensor, uniform: Tensor, conditioning: Tensor) -> Tensor:
         if temperature == 0:
-            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+            return ops.cast(ops.argmax(logits, axis=-1), "int32")
         logits = logits / temperature
         if top_k is not None and top_k < logits.shape[-1]:
-            logits = _at_least(logits, tf.math.top_k(logits, top_k).values[:, -1:])
+            logits = _at_least(logits, ops.top_k(logits, top_k)[0][:, -1:])
         if top_p is not None:
             logits = _at_least(logits, _nucleus_edge(logits, top_p))
         return categorical.sample(logits, uniform[:, 0])
@@ -56,7 +56,7 @@ def categorical_draw(
 
 
 def logistic_mixture_draw(
-    levels: int, center: Callable[[tf.Tensor], tf.Tensor], temperature: float = 1.0
+    levels: int, center: Callable[[Tensor], Tensor], temperature: float = 1.0
 ) -> Draw:
     """Draws a grey level from a discretised mixture of logistics.
 
@@ -74,27 +74,28 @@ def logistic_mixture_draw(
     if temperature < 0:
         raise MedgenError(f"The temperature must be 0 or more, got {temperature}.")
 
-    def draw(params: tf.Tensor, uniform: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
+    def draw(params: Tensor, uniform: Tensor, conditioning: Tensor) -> Tensor:
         if temperature != 1:
             params = logistic_mixture.temper(params, max(temperature, LOWEST_TEMPERATURE))
         if temperature == 0:
-            uniform = tf.fill(tf.shape(uniform), 0.5)  # the middle of the component
+            uniform = ops.full_like(uniform, 0.5)  # the middle of the component
         return logistic_mixture.sample(params, uniform, levels=levels, center=center(conditioning))
 
     return draw
 
 
-def _at_least(logits: tf.Tensor, smallest: tf.Tensor) -> tf.Tensor:
+def _at_least(logits: Tensor, smallest: Tensor) -> Tensor:
     """Exclude codes of lower logits than `smallest` `(b, 1)`."""
-    return tf.where(logits < smallest, tf.constant(float("-inf"), logits.dtype), logits)
+    return ops.where(logits < smallest, float("-inf"), logits)
 
 
-def _nucleus_edge(logits: tf.Tensor, top_p: float) -> tf.Tensor:
+def _nucleus_edge(logits: Tensor, top_p: float) -> Tensor:
     """Lowest logit `(b, 1)` among the most likely codes that together reach `top_p`."""
-    ordered = tf.sort(logits, axis=-1, direction="DESCENDING")
-    before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)
-    inside = tf.where(before < top_p, ordered, ordered[:, :1])
-    return tf.reduce_min(inside, axis=-1, keepdims=True)
+    ordered = ops.flip(ops.sort(logits, axis=-1), axis=-1)
+    reached = ops.cumsum(ops.softmax(ordered), axis=-1)
+    before = ops.pad(reached[:, :-1], [[0, 0], [1, 0]])
+    inside = ops.where(before < top_p, ordered, ordered[:, :1])
+    return ops.min(inside, axis=-1, keepdims=True)
 
 
 def keep_known(draw: Draw) -> Draw:
@@ -106,8 +107,8 @@ def keep_known(draw: Draw) -> Draw:
         others.
     """
 
-    def kept(outputs: tf.Tensor, numbers: tf.Tensor, conditioning: tf.Tensor) -> tf.Tensor:
+    def kept(outputs: Tensor, numbers: Tensor, conditioning: Tensor) -> Tensor:
         value, known = draw(outputs, numbers[..., :-1], conditioning), numbers[..., -1]
-        return tf.where(known < 0, value, tf.cast(known, value.dtype))
+        return ops.where(known < 0, value, ops.cast(known, value.dtype))
 
     return kept

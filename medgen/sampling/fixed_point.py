@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from keras import ops
 
-from medgen.sampling.draw import Draw
+from medgen.backends import Tensor, compiled
+from medgen.sampling.protocols import AutoregressiveNet, Draw
 
 
 class FixedPointSampler:
@@ -18,22 +19,21 @@ class FixedPointSampler:
     GPUs (Song et al. 2021, algorithm 1).
 
     Args:
-        net: with `embed(values, conditioning)`, `stack` and `head(features, conditioning)`.
-        draw: from outputs `(b, p)`, uniforms `(b, m)` and conditioning `(b, s)` to values `(b,)`.
-        dtype: of the values.
+        net: what to draw from.
+        draw: to int32 values.
 
     References:
         Song et al., Accelerating Feedforward Computation via Parallel Nonlinear Equation Solving,
         ICML 2021.
     """
 
-    def __init__(self, net, draw: Draw, dtype: tf.DType = tf.int32):
-        self.net, self.draw, self.dtype = net, draw, dtype
-        self._sample = tf.function(self._iterate, reduce_retracing=True)
+    def __init__(self, net: AutoregressiveNet, draw: Draw):
+        self.net, self.draw = net, draw
+        self._sample = compiled(self._iterate, net)
 
     def __call__(
-        self, conditioning: tf.Tensor, uniforms: tf.Tensor, start: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        self, conditioning: Tensor, uniforms: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Draw maps from a first guess.
 
         Args:
@@ -44,27 +44,27 @@ class FixedPointSampler:
         Returns:
             Values `(b, h, w)`, and the number of passes, int32, of which the last changed nothing.
         """
-        values, _, passes = self._sample(conditioning, uniforms, tf.cast(start, self.dtype))
+        values, _, passes = self._sample(conditioning, uniforms, ops.cast(start, "int32"))
         return values, passes
 
     def with_outputs(
-        self, conditioning: tf.Tensor, uniforms: tf.Tensor, start: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        self, conditioning: Tensor, uniforms: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The same values, and the net's outputs `(b, h, w, p)` that they were drawn from."""
-        values, outputs, _ = self._sample(conditioning, uniforms, tf.cast(start, self.dtype))
+        values, outputs, _ = self._sample(conditioning, uniforms, ops.cast(start, "int32"))
         return values, outputs
 
     def _iterate(self, conditioning, uniforms, start):
-        shape = tf.shape(start)
+        shape = ops.shape(start)
 
         def one_pass(passes, values, outputs=None, changing=None):
             embedded = self.net.embed(values, conditioning)
             outputs = self.net.head(self.net.stack(embedded, conditioning), conditioning)
             drawn = self.draw(*(_flat(x) for x in (outputs, uniforms, conditioning)))
-            drawn = tf.reshape(drawn, shape)
-            return passes + 1, drawn, outputs, tf.reduce_any(drawn != values)
+            drawn = ops.reshape(drawn, shape)
+            return passes + 1, drawn, outputs, ops.any(drawn != values)
 
-        passes, values, outputs, _ = tf.while_loop(
+        passes, values, outputs, _ = ops.while_loop(
             lambda passes, values, outputs, changing: changing,
             one_pass,
             one_pass(0, start),
@@ -74,6 +74,6 @@ class FixedPointSampler:
         return values, outputs, passes
 
 
-def _flat(maps: tf.Tensor) -> tf.Tensor:
+def _flat(maps: Tensor) -> Tensor:
     """Maps `(b, h, w, c)` as `(b * h * w, c)`."""
-    return tf.reshape(maps, (-1, maps.shape[-1]))
+    return ops.reshape(maps, (-1, maps.shape[-1]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from keras import ops
 
-from medgen.sampling.draw import Draw
+from medgen.backends import Tensor, compiled
+from medgen.sampling.protocols import AutoregressiveNet, Draw
 
 
 class RasterSampler:
@@ -13,25 +14,23 @@ class RasterSampler:
     Slow (`h · w` full passes), and kept as the oracle for `CachedSampler`.
 
     Args:
-        net: with `embed(values, conditioning)`, `stack` and `head(features, conditioning)`.
-        draw: from outputs `(b, p)`, uniforms `(b, m)` and conditioning `(b, s)` to values `(b,)`.
-        dtype: of the values.
+        net: what to draw from.
+        draw: to int32 values.
         positions: stop after so many, leaving the rest 0; None draws whole maps. All positions cost
             the same, so a few tell the time of all.
     """
 
-    def __init__(self, net, draw: Draw, dtype: tf.DType = tf.int32, positions: int | None = None):
-        self.net, self.draw, self.dtype, self.positions = net, draw, dtype, positions
-        self._sample = tf.function(self._loop, reduce_retracing=True)
+    def __init__(self, net: AutoregressiveNet, draw: Draw, positions: int | None = None):
+        self.net, self.draw, self.positions = net, draw, positions
+        self._sample = compiled(self._loop, net)
 
-    def __call__(self, conditioning: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    def __call__(self, conditioning: Tensor, uniforms: Tensor) -> Tensor:
         """Values `(b, h, w)` for conditioning `(b, h, w, s)` and uniforms `(b, h, w, m)`."""
         return self._sample(conditioning, uniforms)
 
     def _loop(self, conditioning, uniforms):
-        shape = tf.shape(conditioning)
-        height, width = shape[1], shape[2]
-        values = tf.zeros(shape[:3], self.dtype)
+        batch, height, width, _ = ops.shape(conditioning)
+        values = ops.zeros((batch, height, width), "int32")
         end = height * width if self.positions is None else self.positions
 
         def step(position, values):
@@ -41,13 +40,8 @@ class RasterSampler:
             value = self.draw(
                 outputs[:, row, column], uniforms[:, row, column], conditioning[:, row, column]
             )
-            here = tf.reshape(tf.range(height * width) == position, (1, height, width))
-            return position + 1, tf.where(here, value[:, None, None], values)
+            here = ops.reshape(ops.arange(height * width) == position, (1, height, width))
+            return position + 1, ops.where(here, value[:, None, None], values)
 
-        _, values = tf.while_loop(
-            lambda position, _: position < end,
-            step,
-            (0, values),
-            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None, None])),
-        )
+        _, values = ops.while_loop(lambda position, _: position < end, step, (0, values))
         return values

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import tensorflow as tf
 
 from medgen.sampling.slices import Drawn, SliceSampler
 from medgen.sampling.uncertainty import Uncertainty
@@ -23,14 +22,14 @@ class RowSampler:
     def __init__(self, sampler: SliceSampler):
         self.sampler = sampler
 
-    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
+    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: np.ndarray) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
         return self.fill(inputs, [uniforms]).levels[0]
 
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
-        uniforms: Iterable[tf.Tensor],
+        uniforms: Iterable[np.ndarray],
         uncertainty: bool = False,
     ) -> Drawn:
         """As `slices.SliceSampler.fill`, with no row depending on another."""
@@ -49,4 +48,4 @@ class RowSampler:
 
 def _apart(maps):
     """`(b, h, w, ...)` as `(b * h, 1, w, ...)`."""
-    return tf.reshape(maps, (-1, 1, *maps.shape[2:])).numpy()
+    return np.reshape(maps, (-1, 1, *maps.shape[2:]))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from medgen.backends import Tensor
 from medgen.errors import MedgenError
 from medgen.examples.bands import UNKNOWN
 from medgen.nets.pixelminer_lean import PixelMiner
@@ -80,14 +81,14 @@ class SliceSampler:
             self._fixed_point = FixedPointSampler(net, self._draw)
             self._wavefront = WavefrontSampler(net, self._draw)
 
-    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
+    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: np.ndarray) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
         return self.fill(inputs, [uniforms]).levels[0]
 
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
-        uniforms: Iterable[tf.Tensor],
+        uniforms: Iterable[np.ndarray],
         uncertainty: bool = False,
     ) -> Drawn:
         """Draw slices, several times if wanted, reading the acquired ones once.
@@ -106,14 +107,14 @@ class SliceSampler:
             self._slices(
                 known,
                 prediction,
-                tf.concat([numbers, given.astype(np.float32)], axis=-1),
+                np.concatenate([numbers, given.astype(np.float32)], axis=-1),
                 keep_outputs=uncertainty and i == 0,
             )
             for i, numbers in enumerate(uniforms)
         ]
         return Drawn(
-            np.stack([levels.numpy() for levels, _ in drawn]),
-            self.net.center(known).numpy(),
+            np.stack([ops.convert_to_numpy(levels) for levels, _ in drawn]),
+            ops.convert_to_numpy(self.net.center(known)),
             self._measure(drawn[0][1], prediction) if uncertainty else None,
         )
 
@@ -123,14 +124,14 @@ class SliceSampler:
         for one in _singly(inputs):
             features, params, linear = self.net.read(one)
             parts.append((self.net.conditioning(features, params, linear), params, linear))
-        return [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
+        return [ops.concatenate(part, axis=0) for part in zip(*parts, strict=True)]
 
     def _slices(self, known, prediction, uniforms, keep_outputs):
         """Levels `(b, h, w)`, and parameters and centers that they were drawn from, if wanted."""
         params, linear = prediction
         if self.decode == "mean":
-            mean, given = tf.cast(self.net.center(known), tf.float32), uniforms[..., -1]
-            return tf.where(given < 0, mean, given), prediction
+            mean, given = ops.cast(self.net.center(known), "float32"), uniforms[..., -1]
+            return ops.where(given < 0, mean, given), prediction
         if not self.net.autoregressive:
             return self._draw(params, uniforms, linear[..., None]), prediction
         if self.method == "cached":
@@ -144,27 +145,27 @@ class SliceSampler:
             self._alone(*(x[i : i + 1] for x in (known, uniforms, linear)))
             for i in range(len(known))
         ]
-        levels, params = (tf.concat(part, axis=0) for part in zip(*slices, strict=True))
+        levels, params = (ops.concatenate(part, axis=0) for part in zip(*slices, strict=True))
         return levels, (params, self.net.center(known))
 
     def _alone(self, known, uniforms, linear):
         """Levels of one slice, and the parameters that they were drawn from."""
         if self.method == "wavefront":
             return self._wavefront.with_outputs(known, uniforms)
-        return self._fixed_point.with_outputs(known, uniforms, tf.round(linear))
+        return self._fixed_point.with_outputs(known, uniforms, ops.round(linear))
 
 
 def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mean level `(b, h, w)` float32 of the prediction: every pixel on its own, in one pass."""
-    slices = [net.center(net.condition(one))[0].numpy() for one in _singly(inputs)]
-    return np.stack(slices).astype(np.float32)
+    slices = [net.center(net.condition(one))[0] for one in _singly(inputs)]
+    return np.stack([ops.convert_to_numpy(x) for x in slices]).astype(np.float32)
 
 
-def _filled_up(maps: tf.Tensor) -> tf.Tensor:
+def _filled_up(maps: Tensor) -> Tensor:
     """`(b, h, w, c)` with empty maps behind, up to a multiple of `ALIKE`."""
     _, rows, columns, _ = maps.shape
     missing = -len(maps) % ALIKE if rows * columns <= LARGEST_ALIKE else 0
-    return tf.pad(maps, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else maps
+    return ops.pad(maps, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else maps
 
 
 def _singly(inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from medgen.backends import compiled, scan
 from medgen.likelihoods import logistic_mixture
 
 # What the prediction gives to levels outside the interval, half of it on either side. A net is too
@@ -66,7 +67,7 @@ class UncertaintyMeasure:
         def deviation_and_entropy(params, center):
             over = {"levels": levels, "center": center}
             variance = logistic_mixture.variance(params, **over)
-            return tf.sqrt(variance), logistic_mixture.entropy(params, **over) / math.log(2)
+            return ops.sqrt(variance), logistic_mixture.entropy(params, **over) / math.log(2)
 
         def interval(params, center):
             return tuple(
@@ -74,8 +75,8 @@ class UncertaintyMeasure:
                 for p in (OUTSIDE / 2, 1 - OUTSIDE / 2)
             )
 
-        self._deviation_and_entropy = _by_rows(deviation_and_entropy, tf.float32, jit_compile)
-        self._interval = _by_rows(interval, tf.int32, jit_compile)
+        self._deviation_and_entropy = _by_rows(deviation_and_entropy, "float32", jit_compile)
+        self._interval = _by_rows(interval, "int32", jit_compile)
 
     def __call__(self, drawn_from, prediction) -> Uncertainty:
         """Measure pixels.
@@ -86,21 +87,18 @@ class UncertaintyMeasure:
             prediction: likewise, of those given the acquired slices alone.
         """
         maps = (*self._deviation_and_entropy(*drawn_from), *self._interval(*prediction))
-        return Uncertainty(*(x.numpy().astype(np.float32) for x in maps))
+        return Uncertainty(*(ops.convert_to_numpy(x).astype(np.float32) for x in maps))
 
 
-def _by_rows(measures, dtype: tf.DType, jit_compile: bool):
+def _by_rows(measures, dtype: str, jit_compile: bool):
     """`measures` of parameters `(b, h, w, 3k)` and centers `(b, h, w)`, two maps each."""
 
     def over_rows(params, center):
-        params, center = tf.cast(params, tf.float32), tf.cast(center, tf.float32)
-        shape = tf.shape(center)
-        params = tf.reshape(params, (-1, shape[2], params.shape[-1]))
-        maps = tf.map_fn(
-            lambda row: measures(*row),
-            (params, tf.reshape(center, (-1, shape[2]))),
-            fn_output_signature=(dtype, dtype),
-        )
-        return [tf.reshape(x, shape) for x in maps]
+        params, center = ops.cast(params, "float32"), ops.cast(center, "float32")
+        batch, rows, columns = ops.shape(center)
+        params = ops.reshape(params, (batch * rows, columns, params.shape[-1]))
+        center = ops.reshape(center, (batch * rows, columns))
+        _, maps = scan(lambda _, row: ((), measures(*row)), (), (params, center), (dtype, dtype))
+        return [ops.reshape(x, (batch, rows, columns)) for x in maps]
 
-    return tf.function(over_rows, jit_compile=jit_compile, reduce_retracing=True)
+    return compiled(over_rows, jit_compile=jit_compile)

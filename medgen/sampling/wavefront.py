@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from functools import partial
 
-from medgen.sampling.draw import Draw
+from keras import ops
+
+from medgen.backends import Tensor, compiled, scan
+from medgen.sampling.protocols import AutoregressiveNet, Draw, embedded_channels
 
 # Numbers in the longest vector register of today's processors.
 REGISTER = 16
@@ -29,23 +32,23 @@ class WavefrontSampler:
     and rows of the products fill whole vector registers, so that no remainder is rounded otherwise.
 
     Args:
-        net: with `embed(values, conditioning)`, `stack` (a `layers.stack.CausalStack`) and
-            `head(features, conditioning)`.
-        draw: from outputs `(b, p)`, uniforms `(b, m)` and conditioning `(b, s)` to values `(b,)`.
-        dtype: of the values.
+        net: what to draw from.
+        draw: to int32 values.
     """
 
-    def __init__(self, net, draw: Draw, dtype: tf.DType = tf.int32):
-        self.net, self.draw, self.dtype = net, draw, dtype
+    def __init__(self, net: AutoregressiveNet, draw: Draw):
+        self.net, self.draw = net, draw
         blocks = net.stack.blocks
         # Columns that the first layer and each block's vertical stack are ahead of the pixel.
         self.leads = [len(blocks) - i for i in range(len(blocks) + 1)]
         self.reach = net.stack.first.halo + self.leads[0] + 1
-        self._sample = tf.function(self._waves, autograph=False, reduce_retracing=True)
+        self._values, self._values_and_outputs = (
+            compiled(partial(self._waves, keep_outputs=keep), net) for keep in (False, True)
+        )
 
     def __call__(
-        self, conditioning: tf.Tensor, uniforms: tf.Tensor, sizes: tf.Tensor | None = None
-    ) -> tf.Tensor:
+        self, conditioning: Tensor, uniforms: Tensor, sizes: Tensor | None = None
+    ) -> Tensor:
         """Draw maps.
 
         Args:
@@ -56,163 +59,165 @@ class WavefrontSampler:
         Returns:
             Values `(b, h, w)`; what lies beyond a map's size means nothing.
         """
-        (values,) = self._sample(conditioning, uniforms, _or_all(sizes, conditioning), False)
+        (values,) = self._values(conditioning, uniforms, _or_all(sizes, conditioning))
         return values
 
     def with_outputs(
-        self, conditioning: tf.Tensor, uniforms: tf.Tensor, sizes: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        self, conditioning: Tensor, uniforms: Tensor, sizes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same values, and the net's outputs `(b, h, w, p)` that they were drawn from."""
-        return self._sample(conditioning, uniforms, _or_all(sizes, conditioning), True)
+        sizes = _or_all(sizes, conditioning)
+        values, outputs = self._values_and_outputs(conditioning, uniforms, sizes)
+        return values, outputs
 
     def _waves(self, conditioning, uniforms, sizes, keep_outputs):
+        leads, dtype = self.leads, conditioning.dtype
+        batch, height, width, _ = ops.shape(conditioning)
+        slots, cycle = self._slots(batch, height, width)
+        steps = leads[0] + self.reach * (height - 1) + width
+        places, real = self._schedule(slots, cycle, steps, sizes, (height, width))
+        real = ops.cast(ops.reshape(real, (-1, slots * batch, 1)), dtype)
+
+        def at(maps, places):
+            """Of maps `(b, h, w, c)` those numbers `(steps, n * b, c)` that are in work."""
+            channels = maps.shape[-1]
+            maps = ops.reshape(maps, (batch, height * width, channels))
+            maps = ops.take(ops.transpose(maps, (1, 0, 2)), places, axis=0)
+            return ops.reshape(maps, (-1, slots * batch, channels))
+
+        entries = (
+            at(conditioning, places[leads[0] :]),
+            at(uniforms, places[:steps]),
+            [real[lead : lead + steps] for lead in leads],
+        )
+        # Slots and batch are one axis; a slot sees those above it by turning that axis.
+        turns = [n * batch for n in range(1, self.net.stack.first.halo + 1)]
+        _, drawn = scan(
+            lambda kept, entry: self._wave(turns, kept, entry, keep_outputs),
+            self._nothing_kept(slots * batch, conditioning),
+            entries,
+            ["int32", dtype] if keep_outputs else ["int32"],
+        )
+        rows, columns = ops.arange(height)[:, None], ops.arange(width)
+        where = (leads[0] + self.reach * rows + columns) * slots + rows % cycle  # (h, w)
+        drawn = [ops.reshape(x, (-1, batch, *x.shape[2:])) for x in drawn]  # (steps * n, b, ...)
+        maps = [ops.take(x, where, axis=0) for x in drawn]  # (h, w, b, ...)
+        orders = (2, 0, 1), (2, 0, 1, 3)
+        return [ops.transpose(x, order) for x, order in zip(maps, orders, strict=False)]
+
+    def _wave(self, turns, kept, entry, keep_outputs):
+        """One pixel of each slot.
+
+        Args:
+            turns: by how much to turn slots, so that each sees the one above it, the second, ...
+            kept: from the last wave, see `_nothing_kept`.
+            entry: conditioning `(n, s)` of the pixels that the first layer is at, numbers `(n, m)`
+                of those drawn, and by lead whether there is a pixel `(n, 1)`.
+            keep_outputs: whether they are wanted beside the values.
+
+        Returns:
+            What the next wave is to be given, values `(n,)` and outputs `(n, p)`.
+        """
         net, reach, leads = self.net, self.reach, self.leads
         first, blocks = net.stack.first, net.stack.blocks
-        filters, dtype = net.stack.config["filters"], conditioning.dtype
-        shape = tf.shape(conditioning)
-        batch, height, width = shape[0], shape[1], shape[2]
-        slots, cycle = self._slots(batch, height, width)
-        slot = tf.range(slots)
-        # Pixels first, so that a wave is one gather: (h * w, b, ...).
-        known, numbers = (
-            tf.transpose(tf.reshape(x, (batch, height * width, x.shape[-1])), (1, 0, 2))
-            for x in (conditioning, uniforms)
-        )
-        channels = self._channels(conditioning)
+        newest, numbers, masks = entry
+        known, embedded, verticals, queues, left = kept
+        known = _shifted(known, newest)
 
-        # Of each slot's pixel at each time, from the first lead on: its flat position, and whether
-        # it is one of the map's.
-        steps = leads[0] + reach * (height - 1) + width
-        since = tf.range(-leads[0], steps)[:, None] - reach * slot  # (times, n)
-        turn = since // (reach * cycle)
-        row, column = slot + cycle * turn, since - turn * reach * cycle
+        above = [
+            _at(ops.roll(embedded, turn, axis=0), -i * reach, first.kernel_size)
+            for i, turn in enumerate(turns)
+        ]
+        vertical = first.pixel(ops.stack(above[::-1], axis=1))
+        added, kept_verticals, kept_queues = [], [], []
+        for i, block in enumerate(blocks):
+            around = _shifted(verticals[i], vertical * masks[i])
+            kept_verticals.append(around)
+            upper = _at(ops.roll(around, turns[0], axis=0), -reach, block.kernel_size)
+            patch = ops.stack([upper, _at(around, 0, block.kernel_size)], axis=1)
+            vertical, new = block.pixel(patch, known[:, leads[i + 1]])
+            queue = ops.concatenate([queues[i], new[:, None]], axis=1)
+            added.append(queue[:, 0])
+            kept_queues.append(queue[:, 1:])
+
+        here, mask = known[:, 0], masks[-1]
+        features = first.step(_at(embedded, 0, first.halo))
+        kept_left = []
+        for i, block in enumerate(blocks):
+            kept_left.append(features * mask)
+            features = block.step(ops.stack([left[i], kept_left[i]], axis=1), added[i])
+        outputs = net.head(features, here)
+        value = self.draw(outputs, numbers, here)
+        embedded = _shifted(embedded, net.embed(value, here) * mask)
+        kept = (known, embedded, kept_verticals, kept_queues, kept_left)
+        return kept, [value, outputs] if keep_outputs else [value]
+
+    def _schedule(self, slots, cycle, steps, sizes, shape):
+        """Of each slot's pixel at each time, from the first lead on.
+
+        Returns:
+            Its place in the flat map, `(times, n)`, and whether it is one of each map's,
+            `(times, n, b)`.
+        """
+        (height, width), turn = shape, self.reach * cycle
+        slot = ops.arange(slots)
+        since = ops.arange(-self.leads[0], steps)[:, None] - self.reach * slot  # (times, n)
+        row, column = slot + cycle * (since // turn), since % turn
         real = (row >= 0) & (row < height) & (column < width)
-        places = tf.where(real, row * width + column, 0)
         inside = (row[..., None] < sizes[:, 0]) & (column[..., None] < sizes[:, 1])
-        real = tf.cast(real[..., None] & inside, dtype)[..., None]  # (times, n, b, 1)
+        return ops.where(real, row * width + column, 0), real[..., None] & inside
 
-        # Shapes outside the loop, where they cost nothing.
-        of_features = tf.stack([slots, batch, filters])
-        of_added = tf.stack([slots, batch, 1, 2 * filters])
-        of_embedded = tf.stack([slots, batch, channels])
+    def _nothing_kept(self, count, conditioning):
+        """What the first wave is given: all that is kept of `count` slots, in zeros.
 
-        def wave(step, known_ahead, embedded, verticals, queues, left, drawn):
-            masks = tf.unstack(real[step : step + leads[0] + 1], leads[0] + 1)[::-1]
-            known_ahead = _shifted(known_ahead, tf.gather(known, places[step + leads[0]]))
+        Conditioning of the pixels that the stacks are at, embedded values, inputs of the blocks'
+        vertical stacks, what these add to the horizontal ones later, inputs of those.
+        """
+        first, blocks = self.net.stack.first, self.net.stack.blocks
+        filters, reach, leads = self.net.stack.config["filters"], self.reach, self.leads
 
-            above = tf.stack(
-                [_at(tf.roll(embedded, d, 0), -(d - 1) * reach, first.kernel_size)
-                 for d in range(first.halo, 0, -1)], axis=2,
-            )  # fmt: skip
-            vertical = first.pixel(_flat(above))
-            added, kept_verticals, kept_queues = [], [], []
-            for i, block in enumerate(blocks):
-                vertical = tf.reshape(vertical, of_features) * masks[i]
-                around = _shifted(verticals[i], vertical)
-                kept_verticals.append(around)
-                size = block.kernel_size
-                patch = tf.stack(
-                    [_at(tf.roll(around, 1, 0), -reach, size), _at(around, 0, size)], axis=2
-                )
-                here = known_ahead[:, :, leads[i + 1]]
-                vertical, new = block.pixel(_flat(patch), _flat(here))
-                queue = tf.concat([queues[i], tf.reshape(new, of_added)], axis=2)
-                added.append(_flat(queue[:, :, 0]))
-                kept_queues.append(queue[:, :, 1:])
+        def zeros(*shape):
+            return ops.zeros((count, *shape), conditioning.dtype)
 
-            here, mask = _flat(known_ahead[:, :, 0]), masks[-1]
-            features = first.step(_flat(_at(embedded, 0, first.halo)))
-            kept_left = []
-            for i, block in enumerate(blocks):
-                features = tf.reshape(features, of_features) * mask
-                columns = tf.stack([left[i], features], axis=2)
-                kept_left.append(features)
-                features = block.step(_flat(columns), added[i])
-            drawn_from = net.head(features, here)
-            value = self.draw(drawn_from, _flat(tf.gather(numbers, places[step])), here)
-            x = tf.reshape(net.embed(value, here), of_embedded) * mask
-            return (
-                step + 1,
-                known_ahead,
-                _shifted(embedded, x),
-                kept_verticals,
-                kept_queues,
-                kept_left,
-                [
-                    array.write(step, tf.reshape(new, (slots, batch, *new.shape[1:])))
-                    for array, new in zip(drawn, (value, drawn_from), strict=False)
-                ],
-            )
-
-        def zeros(length, depth):
-            return tf.zeros((slots, batch, length, depth), dtype)
-
-        start = (
-            0,
+        channels = embedded_channels(self.net, conditioning)
+        return (
             zeros(leads[0] + 1, conditioning.shape[-1]),
             zeros(first.kernel_size + (first.halo - 1) * reach, channels),
             [zeros(block.kernel_size + reach, filters) for block in blocks],
             [zeros(lead, 2 * filters) for lead in leads[1:]],
-            [tf.zeros((slots, batch, filters), dtype) for _ in blocks],
-            [
-                tf.TensorArray(kind, size=steps)
-                for kind in ((self.dtype, dtype) if keep_outputs else (self.dtype,))
-            ],
+            [zeros(filters) for _ in blocks],
         )
-        *_, drawn = tf.while_loop(
-            lambda step, *_: step < steps, wave, start, shape_invariants=_free(start)
-        )
-        rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-        where = tf.stack([leads[0] + reach * rows + columns, rows % cycle], axis=-1)
-        maps = [tf.gather_nd(array.stack(), where) for array in drawn]  # (h, w, b, ...)
-        return [tf.transpose(x, to) for x, to in zip(maps, ((2, 0, 1), (2, 0, 1, 3)), strict=False)]
 
     def _slots(self, batch, height, width):
         """How many slots there are, and after how many rows it is a slot's turn again."""
         cycle = (width + 2 * (self.reach - 1)) // self.reach  # idle for at least reach - 1 columns
         # A low map leaves slots unused; those that lie above its first row have to stay empty.
-        slots = tf.minimum(cycle, height + self.net.stack.first.halo)
-        together = tf.minimum(tf.bitwise.bitwise_and(batch, -batch), REGISTER)
+        slots = _smaller(cycle, height + self.net.stack.first.halo)
+        together = (batch | REGISTER) & -(batch | REGISTER)  # the largest power of 2 in both
         multiple = REGISTER // together
         slots = -(-slots // multiple) * multiple
-        return slots, tf.maximum(cycle, slots)
-
-    def _channels(self, conditioning) -> int:
-        """Length of an embedded value."""
-        value = tf.zeros((1,), self.dtype)
-        return self.net.embed(value, tf.zeros_like(conditioning[:1, 0, 0])).shape[-1]
+        return slots, cycle + slots - _smaller(cycle, slots)
 
 
 def _or_all(sizes, conditioning):
     """`sizes`, or those of whole maps."""
     if sizes is not None:
         return sizes
-    shape = tf.shape(conditioning)
-    return tf.tile(shape[None, 1:3], [shape[0], 1])
+    batch, height, width, _ = ops.shape(conditioning)
+    return ops.tile(ops.stack([height, width])[None], (batch, 1))
+
+
+def _smaller(a, b):
+    """The smaller of two sizes: numbers, or tensors where a graph takes maps of any."""
+    return (a + b - abs(a - b)) // 2
 
 
 def _shifted(window, newest):
-    """`window` `(n, b, l, c)` without its oldest entry and with `newest` `(n, b, c)` at the end."""
-    return tf.concat([window[:, :, 1:], newest[:, :, None]], axis=2)
-
-
-def _flat(x):
-    """`(n, b, ...)` as `(n * b, ...)`."""
-    return tf.reshape(x, (-1, *x.shape[2:]))
+    """`window` `(n, l, c)` without its oldest entry and with `newest` `(n, c)` at the end."""
+    return ops.concatenate([window[:, 1:], newest[:, None]], axis=1)
 
 
 def _at(window, behind: int, count: int):
     """The `count` entries of `window` that end `behind` (0 or negative) its end."""
-    length = window.shape[2]
-    return window[:, :, length + behind - count : length + behind]
-
-
-def _free(start):
-    """Shapes of loop variables with slots and batch left open."""
-
-    def shape(x):
-        if isinstance(x, tf.TensorArray):
-            return tf.TensorShape(None)
-        return tf.TensorShape([None, None, *x.shape[2:]]) if tf.is_tensor(x) else tf.TensorShape([])
-
-    return tf.nest.map_structure(shape, start)
+    length = window.shape[1]
+    return window[:, length + behind - count : length + behind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from medgen.errors import MedgenError
 from medgen.examples.bands import UNKNOWN
@@ -64,14 +64,14 @@ class WindowSampler:
         draw = logistic_mixture_draw(net.levels, net.center, temperature)
         self._staged = StagedSampler(net, keep_known(draw))
 
-    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: tf.Tensor) -> np.ndarray:
+    def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: np.ndarray) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
         return self.fill(inputs, [uniforms]).levels[0]
 
     def fill(
         self,
         inputs: Mapping[str, np.ndarray],
-        uniforms: Iterable[tf.Tensor],
+        uniforms: Iterable[np.ndarray],
         uncertainty: bool = False,
     ) -> Drawn:
         """Draw slices, several times if wanted; as `slices.SliceSampler.fill`.
@@ -123,7 +123,7 @@ class WindowSampler:
         given = {key: inputs[key][of] for key in ("position", "gap_mm")}
         given["context"] = np.stack([inputs["context"][p] for p in pieces])
         numbers = np.concatenate([numbers, known[..., None].astype(np.float32)], axis=-1)
-        return self._staged(self.net.condition(given), tf.constant(numbers)).numpy()
+        return ops.convert_to_numpy(self._staged(self.net.condition(given), numbers))
 
 
 def waves(shape: tuple[int, int], side: int) -> list[list[Window]]:

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from medgen.intensities.rule import MR_PERCENTILES
 
+PHILOX = 1
+
 
 @dataclass(frozen=True, eq=False)
 class GraphScale:
@@ -137,3 +139,27 @@ def each(values: tf.Tensor, count: tf.Tensor, name: str) -> tf.Tensor:
     return tf.broadcast_to(
         require(values, fits, f"{name} must be one number or one a slice"), [count]
     )
+
+
+def uniforms(seed: int | tf.Tensor, slices: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """`sampling.randomness.uniforms`, bit for bit, with and without XLA.
+
+    Args:
+        seed: non-negative int, or int64 scalar.
+        slices: `(b,)` int64, which slice each map is for.
+        shape: rows, columns, and numbers a position.
+
+    Returns:
+        `(b, rows, columns, numbers)` float32.
+    """
+    key = tf.bitcast(tf.convert_to_tensor(seed, tf.int64)[None], tf.uint64)
+
+    def one(index: tf.Tensor) -> tf.Tensor:
+        counter = tf.bitcast(tf.stack([tf.zeros_like(index), index]), tf.uint64)
+        bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=shape, key=key, counter=counter, alg=PHILOX, dtype=tf.uint32
+        )
+        bits = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.float32)
+        return (bits + 0.5) * 2.0**-23
+
+    return tf.map_fn(one, tf.cast(slices, tf.int64), fn_output_signature=tf.float32)

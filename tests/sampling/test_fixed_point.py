@@ -24,7 +24,7 @@ def randomised(model, scale: float = 1.0):
 
 
 def numbers(count: int) -> tf.Tensor:
-    return uniforms(5, tf.range(BATCH, dtype=tf.int64), (HEIGHT, WIDTH, count))
+    return uniforms(5, range(BATCH), (HEIGHT, WIDTH, count))
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def inputs(batch: int = 3, height: int = 5, width: int = 6) -> dict[str, np.ndar
 
 
 def numbers(batch: int = 3, height: int = 5, width: int = 6) -> tf.Tensor:
-    return uniforms(5, tf.range(batch, dtype=tf.int64), (height, width, 2))
+    return uniforms(5, range(batch), (height, width, 2))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])

@@ -41,7 +41,7 @@ def inputs(batch: int, height: int, width: int) -> dict[str, np.ndarray]:
 
 
 def numbers(batch: int, height: int, width: int) -> tf.Tensor:
-    return uniforms(5, tf.range(batch, dtype=tf.int64), (height, width, 2))
+    return uniforms(5, range(batch), (height, width, 2))
 
 
 def check(model: PixelMinerPaper, batch: int, height: int, width: int) -> np.ndarray:

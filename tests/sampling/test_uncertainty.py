@@ -38,7 +38,7 @@ def inputs() -> dict[str, np.ndarray]:
 
 
 def numbers(seed: int = 5) -> tf.Tensor:
-    return uniforms(seed, tf.range(2, dtype=tf.int64), (4, 5, 2))
+    return uniforms(seed, range(2), (4, 5, 2))
 
 
 def probabilities(params, center) -> np.ndarray:

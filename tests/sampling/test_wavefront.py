@@ -34,7 +34,7 @@ def prior() -> PixelCNN:
 def test_equal_to_cached_code_for_code(prior, batch, height, width):
     rng = np.random.default_rng(4)
     conditioning = tf.constant(rng.normal(size=(batch, height, width, 4)))
-    numbers = uniforms(5, tf.range(batch, dtype=tf.int64), (height, width, 1))
+    numbers = uniforms(5, range(batch), (height, width, 1))
     draw = categorical_draw()
     codes, outputs = CachedSampler(prior, draw).with_outputs(conditioning, numbers)
     got, got_outputs = WavefrontSampler(prior, draw).with_outputs(conditioning, numbers)
@@ -48,7 +48,7 @@ def test_a_map_is_the_same_alone_and_among_others(prior):
     sizes = [(9, 5), (3, 16), (13, 1), (1, 1), (8, 16)]
     rng = np.random.default_rng(7)
     conditioning = rng.normal(size=(len(sizes), 13, 16, 4))
-    numbers = uniforms(2, tf.range(len(sizes), dtype=tf.int64), (13, 16, 1)).numpy()
+    numbers = uniforms(2, range(len(sizes)), (13, 16, 1))
     sampler = WavefrontSampler(prior, categorical_draw())
     together, outputs = sampler.with_outputs(
         tf.constant(conditioning), tf.constant(numbers), tf.constant(sizes)
@@ -84,7 +84,7 @@ def test_equal_levels_of_a_pixelminer():
         "gap_mm": np.array([3.0, 5.0]),
     }
     conditioning = net.condition(inputs)
-    numbers = uniforms(1, tf.range(2, dtype=tf.int64), (8, 23, 2))
+    numbers = uniforms(1, range(2), (8, 23, 2))
     draw = logistic_mixture_draw(64, net.center)
     levels = CachedSampler(net, draw)(conditioning, numbers)
     np.testing.assert_array_equal(WavefrontSampler(net, draw)(conditioning, numbers), levels)

@@ -36,7 +36,7 @@ def inputs(batch: int, height: int, width: int) -> dict[str, np.ndarray]:
 
 
 def numbers(batch: int, height: int, width: int) -> tf.Tensor:
-    return uniforms(5, tf.range(batch, dtype=tf.int64), (height, width, 2))
+    return uniforms(5, range(batch), (height, width, 2))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 20), (21, 16), (24, 32), (9, 3)])

@@ -101,7 +101,7 @@ def test_shapes_do_not_retrace(bundles):
         for columns in (1, 17, 40):
             answer(served.serve, request(2, (rows, columns)))
     assert served.serve.experimental_get_tracing_count() == 1
-    assert served.sampler._sample.experimental_get_tracing_count() == 1
+    assert served.sampler._values_and_outputs.experimental_get_tracing_count() == 1
 
 
 def test_no_positions_are_refused(bundles):

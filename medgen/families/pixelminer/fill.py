@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError
@@ -160,7 +159,7 @@ class LevelInterpolator(Interpolator):
             return Drawn(np.zeros((samples, *shape), np.int32), nothing, measured)
         context = self.context
         inputs = inputs_between(levels, positions, gap_mm, [box] * len(positions), context)
-        places = tf.constant(np.rint(positions * PLACES), tf.int64)
+        places = np.rint(positions * PLACES).astype(np.int64)
         numbers = (
             uniforms(self.seed + k, places, (rows, cols, 2))[(slice(None), *box)]
             for k in range(samples)

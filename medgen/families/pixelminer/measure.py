@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
 from medgen.examples.bands import around_bands
@@ -84,7 +83,7 @@ def measure_samples(
     """
     count, rows, cols = windows["target"].shape
     twice = {key: np.concatenate([values, values]) for key, values in windows.items()}
-    numbers = uniforms(seed, tf.range(2 * count, dtype=tf.int64), (rows, cols, 2))
+    numbers = uniforms(seed, range(2 * count), (rows, cols, 2))
     unit = rule.level_width
     target = windows["target"]
     drawn = sampler(twice, numbers).reshape(2, count, rows, cols)

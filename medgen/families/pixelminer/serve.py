@@ -8,9 +8,8 @@ from medgen.bundles.bundle import Bundle
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.sampling.draw import LOWEST_TEMPERATURE
-from medgen.sampling.randomness import uniforms
 from medgen.sampling.wavefront import WavefrontSampler
-from medgen.serving.graph import occupied
+from medgen.serving.graph import occupied, uniforms
 from medgen.serving.signatures import IMAGE, ServedModel, Wanted
 
 # Pixels whose standard deviations are computed at a time, as the quadrature takes much memory.

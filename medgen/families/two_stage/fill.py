@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, GeometryError
@@ -130,7 +130,7 @@ class TwoStage(Interpolator):
         """
         prior = self.bundle.nets["prior"]
         # A slice a pass, so that rounding in the convolutions does not depend on the other slices.
-        conditioning = tf.concat(
+        conditioning = ops.concatenate(
             [
                 prior.condition(
                     {
@@ -144,7 +144,8 @@ class TwoStage(Interpolator):
             ],
             axis=0,
         )
-        places = tf.constant(np.rint(positions * PLACES), tf.int64)
+        places = np.rint(positions * PLACES).astype(np.int64)
         shape = (*codes.shape[1:], 1)
         numbers = (uniforms(self.seed + k, places, shape) for k in range(samples))
-        return np.stack([self._sampler(conditioning, one).numpy() for one in numbers])
+        drawn = [self._sampler(conditioning, one) for one in numbers]
+        return np.stack([ops.convert_to_numpy(codes) for codes in drawn])

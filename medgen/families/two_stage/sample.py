@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, MedgenError
@@ -61,6 +61,6 @@ def sample_slices(
         }
     )
     sampler = CachedSampler(bundle.nets["prior"], categorical_draw(temperature, top_k, top_p))
-    numbers = uniforms(seed, tf.range(count, dtype=tf.int64), (*shape, 1))
-    codes = sampler(tf.repeat(conditioning, count, axis=0), numbers).numpy()
+    numbers = uniforms(seed, range(count), (*shape, 1))
+    codes = ops.convert_to_numpy(sampler(ops.repeat(conditioning, count, axis=0), numbers))
     return np.stack([np.clip(model.decode_slice(code, size), -0.5, 0.5) for code in codes])

@@ -10,7 +10,7 @@ from medgen.bundles.bundle import Bundle
 from medgen.families.vqvae.serve import CODES_OF_ONE, ServedCodes
 from medgen.likelihoods import categorical
 from medgen.sampling.cached import CachedSampler
-from medgen.sampling.randomness import uniforms
+from medgen.serving.graph import uniforms
 from medgen.serving.signatures import AT_ONCE, IMAGE
 
 # Standard deviation of a logistic distribution of scale 1.

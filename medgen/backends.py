@@ -1,0 +1,126 @@
+"""What each backend of Keras has its own way of: compiling, loops that collect, gradients.
+
+All else is written in `keras.ops`. TensorFlow and JAX are imported when they are the backend;
+others (PyTorch, NumPy) run the same step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops, tree
+
+# A tensor of whichever backend.
+Tensor = Any
+
+
+def compiled(
+    function: Callable, net: keras.Model | None = None, *, jit_compile: bool = False
+) -> Callable:
+    """`function` of tensors as one graph, of maps of any size.
+
+    Args:
+        function: of tensors alone.
+        net: whose weights it reads, as they are at each call: JAX would keep those of the first.
+        jit_compile: whether XLA compiles it under TensorFlow. JAX knows no other way.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            return tf.function(
+                function, jit_compile=jit_compile, autograph=False, reduce_retracing=True
+            )
+        case "jax":
+            return _compiled_by_jax(function, [] if net is None else net.variables)
+        case _:
+            return function
+
+
+def scan(
+    step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, dtypes: Any
+) -> tuple[Any, Any]:
+    """Go through `xs` entry by entry, handing something on and collecting.
+
+    As `jax.lax.scan`; `keras.ops.scan` wants what is collected to look like what is handed on.
+
+    Args:
+        step: from what is handed on and an entry to what is handed on and what is collected.
+        carry: what the first step is handed, nested tensors whose shapes stay.
+        xs: nested tensors with the same first axis, along which they are gone through.
+        dtypes: of what is collected, in the same structure.
+
+    Returns:
+        What the last step hands on, and all that was collected, stacked along a first axis.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            return _scan_by_tensorflow(step, carry, xs, dtypes)
+        case "jax":
+            import jax
+
+            return jax.lax.scan(step, carry, xs)
+        case _:
+            collected = []
+            for i in range(len(tree.flatten(xs)[0])):
+                carry, y = step(carry, _entry(xs, i))
+                collected.append(y)
+            return carry, tree.map_structure(lambda *parts: ops.stack(parts), *collected)
+
+
+def gradients(function: Callable[..., Tensor], at: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of a scalar `function` with respect to each of its arguments.
+
+    Args:
+        function: of tensors.
+        at: its arguments.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                tape.watch(at)
+                value = function(*at)
+            return tape.gradient(value, at)
+        case "jax":
+            import jax
+
+            return list(jax.grad(function, tuple(range(len(at))))(*at))
+        case name:
+            raise NotImplementedError(f"Gradients under {name}.")
+
+
+def _compiled_by_jax(function: Callable, variables: Sequence[keras.Variable]) -> Callable:
+    import jax
+
+    @jax.jit
+    def pure(values, *tensors):
+        with keras.StatelessScope(zip(variables, values, strict=True)):
+            return function(*tensors)
+
+    return lambda *tensors: pure([variable.value for variable in variables], *tensors)
+
+
+def _scan_by_tensorflow(step: Callable, carry: Any, xs: Any, dtypes: Any) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    xs = tree.map_structure(tf.convert_to_tensor, xs)
+    length = tf.shape(tree.flatten(xs)[0])[0]
+
+    def one(i, carry, arrays):
+        following, collected = step(carry, _entry(xs, i))
+        for new, old in zip(tree.flatten(following), tree.flatten(carry), strict=True):
+            new.set_shape(old.shape)  # which size may be known of one and not of the other
+        written = zip(arrays, tree.flatten(collected), strict=True)
+        return i + 1, following, [array.write(i, y) for array, y in written]
+
+    arrays = [tf.TensorArray(dtype, size=length) for dtype in tree.flatten(dtypes)]
+    _, carry, arrays = tf.while_loop(lambda i, *_: i < length, one, (0, carry, arrays))
+    return carry, tree.pack_sequence_as(dtypes, [array.stack() for array in arrays])
+
+
+def _entry(xs: Any, i: Any) -> Any:
+    return tree.map_structure(lambda x: x[i], xs)
