@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from medgen.backends import Tensor
+from medgen.backends import gradients as gradients_of
 from medgen.doctor.findings import Inputs
 
 Place = tuple[int, int]
@@ -29,7 +31,7 @@ def in_double(net: keras.Model) -> keras.Model:
 
 def gradients(
     net: keras.Model,
-    known: tf.Tensor,
+    known: Tensor,
     values: np.ndarray,
     places: Sequence[Place],
     directions: np.ndarray,
@@ -54,19 +56,19 @@ def gradients(
         `(len(places), n, h, w, s)`; and to the embedded values of the last copy, `(h, w, c)`.
     """
     count = len(places) * len(directions)
-    known = tf.repeat(known, count + 1, axis=0)
-    embedded = net.embed(tf.repeat(values, count + 1, axis=0), known)
-    indices = [
-        (i * len(directions) + j, *place)
-        for i, place in enumerate(places)
-        for j in range(len(directions))
-    ]
-    with tf.GradientTape() as tape:
-        tape.watch([embedded, known])
+    known = ops.repeat(known, count + 1, axis=0)
+    embedded = net.embed(np.repeat(values, count + 1, axis=0), known)
+    # Of each copy the sum of its outputs at its place, along its direction.
+    weights = np.zeros((count + 1, *values.shape[1:], directions.shape[-1]))
+    for i, place in enumerate(places):
+        for j, direction in enumerate(directions):
+            weights[i * len(directions) + j, *place] = direction
+
+    def asked(embedded, known):
         outputs = net.head(net.stack(embedded, known, training=training), known)
-        asked = tf.gather_nd(outputs, indices) * np.tile(directions, (len(places), 1))
-        total = tf.reduce_sum(asked)
-    by_value, by_known = (x.numpy() for x in tape.gradient(total, [embedded, known]))
+        return ops.sum(outputs * ops.convert_to_tensor(weights, outputs.dtype))
+
+    by_value, by_known = map(ops.convert_to_numpy, gradients_of(asked, [embedded, known]))
     shape = (len(places), len(directions))
     return (
         by_value[:-1].reshape(*shape, *by_value.shape[1:]),
@@ -99,7 +101,7 @@ def reach(where: np.ndarray, place: Place) -> tuple[int, int, int, int]:
 
 
 def changed_by(
-    keys: Sequence[str], read: Callable[[Inputs], tf.Tensor], inputs: Inputs, place: Place
+    keys: Sequence[str], read: Callable[[Inputs], Tensor], inputs: Inputs, place: Place
 ) -> np.ndarray:
     """Where `read(inputs)` changes when some of its maps do at one place.
 
@@ -116,5 +118,5 @@ def changed_by(
     for key in keys:
         value = other[key][:, *place]
         other[key][:, *place] = np.where(value > 0, value - 1, value + 1)  # stays on the scale
-    before, after = (np.asarray(read(given)) for given in (inputs, other))
+    before, after = (ops.convert_to_numpy(read(given)) for given in (inputs, other))
     return np.abs(after - before).max((0, -1)) > 0

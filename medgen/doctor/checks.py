@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from medgen.bundles.bundle import Bundle
 from medgen.doctor.causality import changed_by, earlier, gradients, near, reach
@@ -138,9 +138,9 @@ def check_causality(subject: Subject) -> Finding:
 def check_samplers(subject: Subject) -> Finding:
     """The fast sampler draws what the slow reference draws, number for number."""
     conditioning = subject.net.condition(subject.example(*DRAWN))
-    random = uniforms(SEED, tf.constant([1], tf.int64), (*DRAWN, subject.numbers))
+    random = uniforms(SEED, [1], (*DRAWN, subject.numbers))
     expected, drawn = (
-        np.asarray(kind(subject.net, subject.draw)(conditioning, random))
+        ops.convert_to_numpy(kind(subject.net, subject.draw)(conditioning, random))
         for kind in (RasterSampler, subject.fast)
     )
     different = np.count_nonzero(drawn != expected)
@@ -151,10 +151,10 @@ def check_samplers(subject: Subject) -> Finding:
 
 
 def _furthest_from_1(likelihood: Likelihood) -> float:
-    values = tf.range(likelihood.values)  # all of them at each position
-    params = tf.repeat(likelihood.params[..., None, :], likelihood.values, axis=-2)
-    log_prob = likelihood.log_prob(params, tf.broadcast_to(values, params.shape[:-1]))
-    total = np.exp(np.asarray(log_prob, np.float64)).sum(-1)
+    values = ops.arange(likelihood.values)  # all of them at each position
+    params = ops.repeat(likelihood.params[..., None, :], likelihood.values, axis=-2)
+    log_prob = likelihood.log_prob(params, ops.broadcast_to(values, params.shape[:-1]))
+    total = np.exp(ops.convert_to_numpy(log_prob).astype(np.float64)).sum(-1)
     return float(np.abs(total - 1).max())
 
 
