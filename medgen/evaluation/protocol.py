@@ -341,6 +341,7 @@ def recreated(
 
 def stack_of(volume: Volume, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Physical values `(n, rows, cols)` with padding as air, and where that is."""
+    volume.require_one_channel("An evaluation")
     values = np.ascontiguousarray(np.moveaxis(volume.physical(), axis, 0))
     padding = find_outside(
         values, volume.kind, declared=volume.metadata.get("padding_value")

@@ -34,8 +34,8 @@ def random_window(
 
 
 def fit_to(image: np.ndarray, crop: int) -> np.ndarray:
-    """Extend an image smaller than the crop by repeating its edges."""
-    pads = [(0, max(0, crop - n)) for n in image.shape]
+    """Extend an image `(rows, cols, ...)` smaller than the crop by repeating its edges."""
+    pads = [(0, max(0, crop - n)) for n in image.shape[:2]] + [(0, 0)] * (image.ndim - 2)
     return np.pad(image, pads, mode="edge")
 
 
@@ -50,19 +50,21 @@ def image_batch(slabs: Sequence[Slab], *, crop: int, size: int, seed: int, step:
         step: of the run.
 
     Returns:
-        `(size, crop, crop, 1)` float32 in −0.5…0.5.
+        `(size, crop, crop, c)` float32 in −0.5…0.5, of `c` channels.
     """
     rng = np.random.default_rng([seed, 0x1A6E, step])
-    batch = np.empty((size, crop, crop, 1), np.float32)
+    channels = len(slabs[0].stack.channels) or 1
+    batch = np.empty((size, crop, crop, channels), np.float32)
     for i in range(size):
         for _ in range(ATTEMPTS):
             slab = choose_slab(rng, slabs)
             image = slab.stack.unit[rng.integers(slab.start, slab.stop)]
-            image = fit_to(image[random_window(rng, image.shape, crop)], crop)
+            image = fit_to(image[random_window(rng, image.shape[:2], crop)], crop)
             if image.std() > FLAT:
                 break
         image = np.rot90(image, int(rng.integers(4)))
-        batch[i, ..., 0] = image.T if rng.integers(2) else image
+        image = image.swapaxes(0, 1) if rng.integers(2) else image
+        batch[i] = image.reshape(crop, crop, channels)
     return batch
 
 

@@ -25,11 +25,15 @@ SMALLEST_TURNED = 64
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Slices of one scan, `unit` `(n, rows, cols)` in −0.5…0.5, and the spacing of each axis."""
+    """Slices of one scan, and the spacing of each axis.
+
+    `unit` is `(n, rows, cols)` in −0.5…0.5, `(n, rows, cols, c)` where `channels` names several.
+    """
 
     name: str
     unit: np.ndarray = field(repr=False)
     spacing_mm: tuple[float, float, float]
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,20 @@ def stack_of(volume: Volume, rule: IntensityRule, name: str, image_size: int | N
     if image_size is not None:
         volume = axial_square(volume, image_size)
     axis = 2 if image_size is not None else volume.geometry.slice_axis
-    physical = volume.physical()
-    unit = rule.scale_for(physical).to_unit(np.moveaxis(physical, axis, 0))
+    unit = np.moveaxis(to_unit(volume, rule), axis, 0)
     spacing = list(volume.spacing)
     distance = spacing.pop(axis)
     down, across = spacing
-    return Stack(name, unit, (distance, down, across))
+    return Stack(name, unit, (distance, down, across), volume.channels)
+
+
+def to_unit(volume: Volume, rule: IntensityRule) -> np.ndarray:
+    """Voxels in −0.5…0.5, float32 of the array's shape; each channel on a scale of its own."""
+    physical = volume.physical()
+    if not volume.channels:
+        return rule.scale_for(physical).to_unit(physical)
+    channels = np.moveaxis(physical, -1, 0)
+    return np.stack([rule.scale_for(values).to_unit(values) for values in channels], axis=-1)
 
 
 def axial_square(volume: Volume, size: int) -> Volume:
@@ -105,7 +117,11 @@ def axial_square(volume: Volume, size: int) -> Volume:
 
     The shorter side of the field is first extended to a square with the lowest value; pixels are
     then averaged down (anti-aliased, linear). The centre of the field stays where it was.
+
+    Raises:
+        GeometryError: several channels.
     """
+    volume.require_one_channel("A model of one image size")
     to_ras = nib.orientations.io_orientation(volume.geometry.affine)
     array = nib.orientations.apply_orientation(volume.physical(), to_ras)
     affine = volume.geometry.affine @ nib.orientations.inv_ornt_aff(to_ras, volume.shape)

@@ -15,7 +15,7 @@ from medgen.interpolation.contract import UNCERTAINTY, Filling, Interpolator, Pr
 from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.nifti_fields import in_finer_scan, of_another_quantity
-from medgen.volumes.volume import Volume
+from medgen.volumes.volume import Volume, joined_channels
 
 # What may be asked for the slices of a label map: numbers between two labels name others.
 FOR_LABELS = ("shape", "nearest")
@@ -61,7 +61,8 @@ def interpolate_volume(
     Synthetic slices of a label map hold labels of their neighbours, exactly as these store them.
 
     Args:
-        volume: the scan; at least 2 slices along the axis, no NaN or infinite voxel.
+        volume: the scan; at least 2 slices along the axis, no NaN or infinite voxel. Of several
+            channels each is filled in by itself.
         interpolator: where the synthetic slices come from.
         factor: int >= 2. New spacing = old spacing / `factor`; `(n - 1) * factor + 1` slices.
         spacing_mm: new distance between slices, below the old one; the first slice stays, the last
@@ -109,13 +110,12 @@ def insert(
         IntensityError: see `interpolate_volume`.
         BundleError: likewise, or the interpolator has no other samples, or no uncertainty.
     """
+    progress = progress or (lambda done, total: None)
     interpolator.require(samples=samples, uncertainty=uncertainty)
     require_suited(interpolator, volume)
-    fill = partial(
-        interpolator.fill,
-        positions=plan.positions[plan.synthetic],
-        progress=progress or (lambda done, total: None),
-    )
+    if volume.channels:
+        return _insert_channels(volume, interpolator, plan, progress, samples, uncertainty)
+    fill = partial(interpolator.fill, positions=plan.positions[plan.synthetic], progress=progress)
     targets = np.flatnonzero(plan.synthetic)
     if volume.kind.is_categorical:
         return Samples((_insert_labels(volume, fill, plan, targets),))
@@ -133,6 +133,40 @@ def insert(
     return Samples(
         tuple(sample.volume() for sample in finer),
         {name: map_.volume() for name, map_ in maps.items()},
+    )
+
+
+def _insert_channels(
+    volume: Volume,
+    interpolator: Interpolator,
+    plan: SlicePlan,
+    progress: Progress,
+    samples: int,
+    uncertainty: bool,
+) -> Samples:
+    count = len(volume.channels)
+    by_channel = [
+        insert(
+            channel,
+            interpolator,
+            plan,
+            samples=samples,
+            uncertainty=uncertainty,
+            progress=lambda done, total, c=c: progress(c * total + done, count * total),
+        )
+        for c, channel in enumerate(volume.split_channels())
+    ]
+    return Samples(
+        tuple(
+            joined_channels(volumes, volume.channels)
+            for volumes in zip(*(finer.volumes for finer in by_channel), strict=True)
+        ),
+        {
+            name: joined_channels(
+                [finer.uncertainty[name] for finer in by_channel], volume.channels
+            )
+            for name in by_channel[0].uncertainty
+        },
     )
 
 

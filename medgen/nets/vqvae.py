@@ -32,9 +32,10 @@ class VQVAE(keras.Model):
         commitment_cost: see `VectorQuantizer`.
         decay: see `VectorQuantizer`.
         seed: of the revival draws.
+        channels: values a pixel.
 
     Input shape:
-        `(b, h, w, 1)`, intensities in −0.5…0.5.
+        `(b, h, w, channels)`, intensities in −0.5…0.5.
 
     Output shape:
         As the input.
@@ -55,6 +56,7 @@ class VQVAE(keras.Model):
         commitment_cost: float = 0.25,
         decay: float = 0.99,
         seed: int = 0,
+        channels: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,6 +69,7 @@ class VQVAE(keras.Model):
             "commitment_cost": commitment_cost,
             "decay": decay,
             "seed": seed,
+            "channels": channels,
         }
         self.compression = compression
         stages = int(math.log2(compression))
@@ -108,7 +111,7 @@ class VQVAE(keras.Model):
                 layers.Conv2DTranspose(
                     max(8, widths[0] // 2), 4, strides=2, padding="same", activation="silu"
                 ),
-                layers.Conv2D(1, 3, padding="same", dtype="float32"),
+                layers.Conv2D(channels, 3, padding="same", dtype="float32"),
             ],
             name="decoder",
         )
@@ -117,7 +120,7 @@ class VQVAE(keras.Model):
         self.commitment = keras.metrics.Mean(name="commitment")
 
     def build(self, input_shape=None):
-        self.encoder.build((None, None, None, 1))
+        self.encoder.build((None, None, None, self.config["channels"]))
         self.quantizer.build((None, None, None, self.quantizer.embedding_dim))
         self.decoder.build((None, None, None, self.quantizer.embedding_dim))
         self.built = True
@@ -127,11 +130,11 @@ class VQVAE(keras.Model):
         return self.encoder(self._pad(images), training=training)
 
     def encode(self, images):
-        """Codes `(b, ⌈h/f⌉, ⌈w/f⌉)` int32 of `images` `(b, h, w, 1)`."""
+        """Codes `(b, ⌈h/f⌉, ⌈w/f⌉)` int32 of `images` `(b, h, w, channels)`."""
         return self.quantizer.encode(self.latents(images))
 
     def decode(self, codes):
-        """Images `(b, h·f, w·f, 1)` of `codes` `(b, h, w)`; crop to the original size if padded."""
+        """Images `(b, h·f, w·f, channels)` of `codes` `(b, h, w)`; crop to the size if padded."""
         return self.decoder(self.quantizer.decode(codes))
 
     def call(self, images, training=False):

@@ -36,6 +36,19 @@ class TrainingScans:
     validation: tuple[Slab, ...]
     told: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the values of a voxel are, empty where there is but one."""
+        return self.training[0].stack.channels
+
+    def require_one_channel(self, what: str) -> None:
+        """Raise `TrainingError` if there are several channels, which `what` does not take."""
+        if self.channels:
+            raise TrainingError(
+                f"{what} is trained on one value a voxel, got {len(self.channels)} "
+                f"({', '.join(self.channels)}); give scans of one channel."
+            )
+
     def identity(self) -> dict[str, object]:
         """What must be the same when a run is resumed: what was told, a digest of each stack."""
         stacks = {slab.stack.name: slab.stack for slab in (*self.training, *self.validation)}
@@ -131,7 +144,7 @@ def _stack(volume: Volume, rule: IntensityRule, name: str, image_size: int | Non
         stack = stack_of(volume, rule, name, image_size)
     except IntensityError as error:
         raise TrainingError(f"{name}: {error}") from error
-    rows, cols = stack.unit.shape[1:]
+    rows, cols = stack.unit.shape[1:3]
     if min(rows, cols) < SMALLEST_SIDE:
         raise TrainingError(
             f"{name} has slices of {rows} x {cols} pixels along its coarsest axis, and training "

@@ -163,8 +163,10 @@ def encode_volume(volume: Volume, path: Path) -> None:
 
     Raises:
         WriteError: the format cannot hold the volume.
+        GeometryError: it has several channels.
         OSError: the disk refuses.
     """
+    volume.require_one_channel("A file")
     WRITABLE[suffix_of(path)](volume, path)
 
 

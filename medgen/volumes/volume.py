@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -18,21 +18,24 @@ from medgen.volumes.metadata import Metadata
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One three-dimensional scan.
+    """One three-dimensional scan, of one value a voxel or of several.
 
     The array holds the numbers as the file stores them, so that an acquired slice can leave medgen
     exactly as it came; `physical` gives HU (CT) or the scanner's units (MR).
 
     Args:
-        array: `(i, j, k)`, any real dtype in native byte order; made read-only.
-        geometry: the grid, of the same shape.
+        array: `(i, j, k)`, or `(i, j, k, c)` with `channels`; any real dtype in native byte order;
+            made read-only.
+        geometry: the grid, of shape `(i, j, k)`.
         slope: physical units per stored unit, not 0.
         intercept: physical value of a stored 0.
         modality: a name in `intensities.modality.MODALITIES`.
         metadata: what a reader knew beyond that.
+        channels: what the values of a voxel are, such as `red`, `green`, `blue` or `water`, `fat`;
+            empty where there is but one. Scale and modality are the same for all.
 
     Raises:
-        GeometryError: the array and the geometry have different shapes.
+        GeometryError: the array has another shape than geometry and channels.
     """
 
     array: np.ndarray = field(repr=False)
@@ -41,12 +44,15 @@ class Volume:
     intercept: float = 0.0
     modality: str = "unknown"
     metadata: Metadata = field(default_factory=Metadata, repr=False)
+    channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array)
-        if array.shape != self.geometry.shape:
+        expected = (*self.geometry.shape, *([len(self.channels)] if self.channels else []))
+        if array.shape != expected:
             raise GeometryError(
-                f"The array's shape {array.shape} must be the geometry's {self.geometry.shape}."
+                f"The array's shape {array.shape} must be the geometry's {self.geometry.shape}"
+                f"{f' and {len(self.channels)} channels' if self.channels else ''}."
             )
         if self.modality not in MODALITIES:
             raise ValueError(f"modality must be one of {tuple(MODALITIES)}, got {self.modality!r}")
@@ -121,10 +127,10 @@ class Volume:
         )
 
     def physical(self) -> np.ndarray:
-        """Voxel values in physical units, `physical_dtype` `(i, j, k)`."""
+        """Voxel values in physical units, `physical_dtype`, of the array's shape."""
         values = np.empty_like(self.array, self.physical_dtype)
         for k in range(self.shape[2]):  # through float64, but not all of it at once
-            values[..., k] = self.physical_of(self.array[..., k])
+            values[:, :, k] = self.physical_of(self.array[:, :, k])
         return values
 
     def physical_of(self, stored: np.ndarray) -> np.ndarray:
@@ -155,6 +161,28 @@ class Volume:
         whole = np.clip(values, limits.min, highest).astype(dtype)
         return np.where(values > highest, dtype.type(limits.max), whole)
 
+    def split_channels(self) -> tuple[Volume, ...]:
+        """The scan as one volume for each channel; itself where there is but one."""
+        if not self.channels:
+            return (self,)
+        return tuple(
+            replace(self, array=self.array[..., c], channels=()) for c in range(len(self.channels))
+        )
+
+    def require_one_channel(self, what: str) -> None:
+        """Raise `GeometryError` if there are several channels, which `what` does not take."""
+        if self.channels:
+            raise GeometryError(
+                f"{what} takes one value a voxel and the scan has {len(self.channels)} "
+                f"({', '.join(self.channels)}); give its channels one by one (split_channels)."
+            )
+
     def with_array(self, array: np.ndarray, geometry: Geometry) -> Volume:
         """The same scan with other stored voxels on another grid."""
         return replace(self, array=array, geometry=geometry)
+
+
+def joined_channels(volumes: Sequence[Volume], channels: tuple[str, ...]) -> Volume:
+    """The reverse of `split_channels`, from volumes on one grid that are stored alike."""
+    array = np.stack([volume.array for volume in volumes], axis=-1)
+    return replace(volumes[0], array=array, channels=channels)

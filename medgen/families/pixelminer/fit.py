@@ -108,6 +108,7 @@ class PixelMinerTask:
         start: Bundle | None = None,
     ):
         keras.utils.set_random_seed(seed)
+        scans.require_one_channel("A PixelMiner")
         self.scans, self.recipe, self.seed = scans, recipe, seed
         self.family = next(f for f in FAMILIES if f.stages["pixelminer"] is type(recipe))
         nets = self.family.build({"pixelminer": recipe}, scans.rule.levels, seed)

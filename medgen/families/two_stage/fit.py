@@ -87,6 +87,7 @@ class PriorTask:
 
     def __init__(self, scans: TrainingScans, first_stage: Bundle, recipe: PriorRecipe, seed: int):
         keras.utils.set_random_seed(seed)
+        scans.require_one_channel("A prior")
         self.first_stage, self.codes = first_stage, codes_of(first_stage)
         self.recipe, self.seed = recipe, seed
         self._training, validation = (

@@ -43,6 +43,10 @@ class VQVAEFamily(Family):
         """See `Family.served`."""
         from medgen.families.vqvae.serve import ServedCodes
 
+        if bundle.recipes["vqvae"].channels > 1:
+            raise BundleError(
+                f"{bundle.name} has several channels and cannot be exported; export a model of one."
+            )
         return ServedCodes(bundle)
 
 

@@ -17,6 +17,7 @@ def vqvae_from(recipe: VQVAERecipe, seed: int = 0) -> VQVAE:
         recipe.commitment_cost,
         recipe.decay,
         seed=seed,
+        channels=recipe.channels,
         name="vqvae",
     )
     model.build()

@@ -27,13 +27,14 @@ class Codes:
     vqvae: VQVAE
 
     def encode_slice(self, unit: np.ndarray) -> np.ndarray:
-        """Codes `(h, w)` int32 of one slice `(rows, cols)` in the unit range."""
-        return keras.ops.convert_to_numpy(self.vqvae.encode(unit[None, ..., None]))[0]
+        """Codes `(h, w)` int32 of one slice `(rows, cols)` or `(rows, cols, c)`, unit range."""
+        image = unit.reshape(1, *unit.shape[:2], self.recipe.channels)
+        return keras.ops.convert_to_numpy(self.vqvae.encode(image))[0]
 
-    def decode_slice(self, codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Slice of `shape` in the unit range, float32, from codes `(h, w)`."""
+    def decode_slice(self, codes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Slice of `shape`, as `encode_slice` takes it, float32, from codes `(h, w)`."""
         image = keras.ops.convert_to_numpy(self.vqvae.decode(codes[None]))
-        return image[0, : shape[0], : shape[1], 0]
+        return image[0, : shape[0], : shape[1]].reshape(shape)
 
 
 def digest(net: keras.Model) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -86,13 +87,14 @@ class VQVAETask:
 
     def __init__(self, scans: TrainingScans, recipe: VQVAERecipe, seed: int):
         keras.utils.set_random_seed(seed)
+        recipe = replace(recipe, channels=len(scans.channels) or 1)
         self.scans, self.recipe, self.seed = scans, recipe, seed
         self.net = vqvae_from(recipe, seed)
         self.identity = {"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()}
         self._images = validation_images(scans.validation)
 
     def batch(self, step: int) -> np.ndarray:
-        """Crops `(b, crop, crop, 1)`."""
+        """Crops `(b, crop, crop, c)`."""
         return image_batch(
             self.scans.training,
             crop=self.recipe.crop,
@@ -150,22 +152,25 @@ def start_codebook(quantizer: VectorQuantizer, latents: Callable[[int], object],
 
 
 def validation_images(slabs: Sequence[Slab]) -> list[np.ndarray]:
-    """Up to `VALIDATION_SLICES` whole slices `(1, rows, cols, 1)`, evenly spread over all slabs."""
+    """Up to `VALIDATION_SLICES` whole slices `(1, rows, cols, c)`, evenly spread over all slabs."""
     everything = [(slab.stack, i) for slab in slabs for i in range(slab.start, slab.stop)]
     count = min(VALIDATION_SLICES, len(everything))
     chosen = np.linspace(0, len(everything) - 1, count).round().astype(int)
-    return [everything[k][0].unit[everything[k][1]][None, ..., None] for k in chosen]
+    slices = (everything[k][0].unit[everything[k][1]] for k in chosen)
+    return [image.reshape(1, *image.shape[:2], -1) for image in slices]
 
 
 def measure_reconstruction(model: VQVAE, images: Sequence[np.ndarray]) -> dict[str, float]:
-    """Mean nats per pixel, SSIM and PSNR over `images` `(1, rows, cols, 1)` in the unit range."""
+    """Mean nats per pixel, SSIM and PSNR over `images` `(1, rows, cols, c)` in the unit range."""
     totals = np.zeros(3)
     for image in images:
         output = model(image, training=False)
         loss = model.compute_loss(x=image, y_pred=output, training=False)
-        test = np.clip(keras.ops.convert_to_numpy(output), -0.5, 0.5)[0, ..., 0]
-        true = image[0, ..., 0]
-        db = min(psnr(true, test, data_range=1.0), HIGHEST_PSNR_DB)
-        totals += float(loss), box_ssim(true, test, data_range=1.0), db
+        tests = np.moveaxis(np.clip(keras.ops.convert_to_numpy(output), -0.5, 0.5)[0], -1, 0)
+        trues = np.moveaxis(image[0], -1, 0)
+        pairs = list(zip(trues, tests, strict=True))
+        db = [min(psnr(true, test, data_range=1.0), HIGHEST_PSNR_DB) for true, test in pairs]
+        ssim = [box_ssim(true, test, data_range=1.0) for true, test in pairs]
+        totals += float(loss), np.mean(ssim), np.mean(db)
     model.reset_metrics()
     return dict(zip(("loss", "ssim", "psnr_db"), map(float, totals / len(images)), strict=True))

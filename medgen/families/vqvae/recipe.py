@@ -14,7 +14,8 @@ class VQVAERecipe(Recipe):
 
     `image_size` not None: slices are the axial ones, each brought to `image_size` x `image_size`
     pixels over its whole field of view; None: slices along the coarsest axis at full resolution, in
-    crops of `crop` pixels.
+    crops of `crop` pixels. `channels` is how many values a pixel has; training takes it from the
+    scans.
     """
 
     filters: int = 96
@@ -25,6 +26,7 @@ class VQVAERecipe(Recipe):
     commitment_cost: float = 0.25
     decay: float = 0.99
     image_size: int | None = None
+    channels: int = 1
     crop: int = 64
     batch_size: int = 16
     steps: int = 6000

@@ -55,6 +55,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         IntensityError: a scan of another modality, or NaN or infinite voxels.
     """
     bundle.rule.require(volume.modality, volume.guess)
+    volume.require_one_channel("A reconstruction with its likeness")
     model = codes_of(bundle)
     size = model.recipe.image_size
     if size is not None:
