@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FAMILIES = {
     "vqvae": "medgen.families.vqvae:FAMILY",
     "two-stage": "medgen.families.two_stage:FAMILY",
+    "vqvae-conditional": "medgen.families.conditional:FIRST_STAGE",
+    "two-stage-conditional": "medgen.families.conditional:FAMILY",
     "pixelminer": "medgen.families.pixelminer:FAMILY",
     "pixelminer-paper": "medgen.families.pixelminer_published:FAMILY",
 }

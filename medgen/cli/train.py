@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,11 +15,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from medgen.cli.scan import check_folder, intercept_option, modality_option, trained_model
 from medgen.errors import TrainingError
+from medgen.families.conditional.recipe import (
+    CONDITIONAL_PRIOR_RECIPES,
+    CONDITIONAL_RECIPES,
+    ConditionalRecipe,
+)
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.two_stage.recipe import PRIOR_RECIPES
 from medgen.families.vqvae.recipe import VQVAE_RECIPES
 from medgen.recipes import Recipe, named_recipe
 
+FIRST_STAGE_RECIPES = VQVAE_RECIPES | CONDITIONAL_RECIPES
 # Distance between training and validation slices of one scan.
 GUARD_MM = 10.0
 
@@ -117,7 +124,12 @@ def _finish(bundle, scans, command: str, options: dict[str, object], workers=Non
 
 
 @click.command("train-vqvae", short_help="Train the first stage: slices to codes and back.")
-@training_options(VQVAE_RECIPES)
+@click.option(
+    "--start",
+    metavar="NAME|BUNDLE",
+    help="PixelMiner whose prediction a conditional recipe builds on.",
+)
+@training_options(FIRST_STAGE_RECIPES)
 def train_vqvae(**options) -> None:
     """Train a VQ-VAE on the slices of DATA, files and folders of scans of one modality."""
     output = options["output"]
@@ -127,23 +139,32 @@ def train_vqvae(**options) -> None:
             "train-pixelminer."
         )
     _check_output(output)
-    recipe = _tell(VQVAE_RECIPES, options)
+    recipe = _tell(FIRST_STAGE_RECIPES, options)
+    conditional = isinstance(recipe, ConditionalRecipe)
+    if conditional != (options["start"] is not None):
+        raise TrainingError(
+            "A conditional recipe builds on the prediction of a PixelMiner, and no other does; "
+            "give --start and --recipe conditional together."
+        )
 
+    from medgen.families.conditional.fit import fit_conditional_vqvae
     from medgen.families.vqvae.fit import LOW_USAGE, fit_vqvae
     from medgen.training.gather import gather_scans
 
+    start = trained_model(options["start"])[1] if conditional else None
     scans = gather_scans(
         options["data"],
         options["validation"],
-        rule=None,
-        image_size=recipe.image_size,
+        rule=start.rule if conditional else None,
+        image_size=None if conditional else recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
         modality=options["modality"],
         intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
-        bundle = fit_vqvae(
+        fit = partial(fit_conditional_vqvae, start=start) if conditional else fit_vqvae
+        bundle = fit(
             scans,
             recipe,
             output,
@@ -171,29 +192,32 @@ def train_prior(**options) -> None:
     """Train a conditional PixelCNN on the codes of DATA and write a two-stage model."""
     output = options["output"]
     _check_output(output)
-    recipe = _tell(PRIOR_RECIPES, options)
 
     from medgen.training.workers import join_workers
 
     workers = join_workers()
 
+    from medgen.families.conditional.fit_prior import fit_conditional_prior
     from medgen.families.two_stage.fit import fit_prior
     from medgen.families.vqvae.codes import codes_of
     from medgen.training.gather import gather_scans
 
     _, first_stage = trained_model(options["vqvae"])
+    conditional = isinstance(first_stage.recipes.get("vqvae"), ConditionalRecipe)
+    recipe = _tell(CONDITIONAL_PRIOR_RECIPES if conditional else PRIOR_RECIPES, options)
     scans = gather_scans(
         options["data"],
         options["validation"],
         rule=first_stage.rule,
-        image_size=codes_of(first_stage).recipe.image_size,
+        image_size=None if conditional else codes_of(first_stage).recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
         modality=options["modality"],
         intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
-        bundle = fit_prior(
+        fit = fit_conditional_prior if conditional else fit_prior
+        bundle = fit(
             scans, first_stage, recipe, output, seed=options["seed"], minutes=options["minutes"],
             resume=options["resume"], workers=workers, **shown,
         )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Slices by way of codes: drawn from the prior, and decoded beside the acquired slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from keras import ops
+
+from medgen.nets.conditional_prior import ConditionalPrior
+from medgen.nets.conditional_vqvae import COMPRESSION, ConditionalVQVAE
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.draw import categorical_draw
+from medgen.sampling.slices import Drawn, _filled_up, _singly
+from medgen.sampling.uncertainty import UncertaintyMeasure
+
+
+class CodeSampler:
+    """Draws slices as codes and decodes these; as `sampling.slices.SliceSampler`.
+
+    A code is drawn by the number that belongs to the first of its pixels.
+
+    Args:
+        vqvae: first stage.
+        prior: second.
+        temperature: see `categorical_draw`.
+        top_k: likewise.
+        top_p: likewise.
+        decode: `sample`, or `mean` for the prediction, for which nothing is drawn.
+        jit_compile: whether XLA compiles the loop over codes.
+
+    Raises:
+        MedgenError: temperature, top_k or top_p out of range.
+    """
+
+    def __init__(
+        self,
+        vqvae: ConditionalVQVAE,
+        prior: ConditionalPrior,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        decode: str = "sample",
+        jit_compile: bool = True,
+    ):
+        self.vqvae, self.prior, self.decode = vqvae, prior, decode
+        draw = categorical_draw(temperature, top_k, top_p)
+        self._codes = CachedSampler(prior, draw, jit_compile=jit_compile)
+        self._measure = UncertaintyMeasure(vqvae.levels, jit_compile)
+
+    def fill(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        uniforms: Iterable[np.ndarray],
+        uncertainty: bool = False,
+    ) -> Drawn:
+        """Draw slices, several times if wanted, reading the acquired ones once.
+
+        Args:
+            inputs: of the first stage; `target` is not looked at.
+            uniforms: `(b, h, w, 2)` for each time.
+            uncertainty: whether to measure it: that of the prediction, which alone is meant to
+                hold the truth as often as it says, see `Uncertainty`.
+        """
+        predictor = self.vqvae.predictor
+        known, params, linear = [], [], []
+        for one in _singly(inputs):
+            read = predictor.read(one)
+            known.append(predictor.conditioning(*read))
+            if uncertainty:
+                params.append(read[1])
+                linear.append(read[2])
+        prediction = np.concatenate([_array(predictor.center(one)) for one in known])
+        if self.decode == "mean":
+            levels = [prediction for _ in uniforms]
+        else:
+            levels = self._drawn(known, inputs, uniforms)
+        measured = None
+        if uncertainty:
+            whole = ops.concatenate(params), ops.concatenate(linear)
+            measured = self._measure(whole, whole)
+        return Drawn(np.stack(levels).astype(np.float32), prediction.astype(np.float32), measured)
+
+    def _drawn(
+        self,
+        known: list[object],
+        inputs: Mapping[str, np.ndarray],
+        uniforms: Iterable[np.ndarray],
+    ) -> list[np.ndarray]:
+        """Levels `(b, h, w)` of the slices, each time they are drawn."""
+        conditioning = ops.concatenate(
+            [
+                self.prior.condition(
+                    {
+                        "surroundings": self.vqvae.surroundings(one)[-1],
+                        "position": place["position"],
+                        "gap_mm": place["gap_mm"],
+                    }
+                )
+                for one, place in zip(known, _singly(inputs), strict=True)
+            ]
+        )
+        drawn = []
+        for numbers in uniforms:
+            first = ops.convert_to_tensor(numbers[:, ::COMPRESSION, ::COMPRESSION, :1])
+            codes = self._codes(_filled_up(conditioning), _filled_up(first))[: len(known)]
+            slices = [self._decoded(codes[i : i + 1], one) for i, one in enumerate(known)]
+            drawn.append(np.concatenate(slices))
+        return drawn
+
+    def _decoded(self, codes: object, known: object) -> np.ndarray:
+        """Levels `(1, h, w)` of one slice: the means of its pixels."""
+        rows, columns = known.shape[1:3]
+        mixture = self.vqvae.decode(codes, self.vqvae.surroundings(known))
+        return _array(self.vqvae.mean(mixture[:, :rows, :columns], known))
+
+
+def _array(values: object) -> np.ndarray:
+    return ops.convert_to_numpy(values)

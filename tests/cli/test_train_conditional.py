@@ -1,0 +1,71 @@
+"""`medgen train-vqvae --recipe conditional` and `train-prior` to `interpolate`, on a phantom."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from medgen.cli import main
+from medgen.phantoms.phantom import phantom_volume
+from medgen.volumes import read_volume, write_volume
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def succeeds(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def recipe(path, **fields):
+    path.write_text(json.dumps({"batch_size": 2, "validate_every": 2, **fields}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "phantom.nii.gz"
+    write_volume(phantom_volume("ct", (24, 26, 20), (8.0, 8.0, 9.0), seed=1), path)
+    return path
+
+
+@pytest.mark.slow
+def test_two_commands_after_a_pixelminer_make_a_model(scan, tmp_path):
+    small = {"filters": 4, "conditioner_filters": 4, "conditioner_blocks": 1, "blocks": 1}
+    pixels = recipe(tmp_path / "pixels.json", context=1, crop=16, **small)
+    succeeds("train-pixelminer", scan, "-o", tmp_path / "start", "--recipe", pixels, "--steps", 2)
+    codes = {"filters": 6, "num_embeddings": 16, "embedding_dim": 4, "crop": 16}
+    first = recipe(tmp_path / "first.json", **{"from": "conditional"}, **codes)
+    shown = succeeds("train-vqvae", scan, "-o", tmp_path / "vqvae", "--recipe", first,
+                     "--start", tmp_path / "start", "--steps", 2)  # fmt: skip
+    assert "residual_bits_per_dim" in shown
+    second = recipe(tmp_path / "second.json", **small)
+    shown = succeeds("train-prior", scan, "-o", tmp_path / "model", "--recipe", second,
+                     "--vqvae", tmp_path / "vqvae", "--steps", 2)  # fmt: skip
+    assert "elbo_bits_per_dim" in shown
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert card.startswith(
+        "# VQ-VAE conditioned on the acquired slices, with PixelCNN prior for CT"
+    )
+    assert "ok" in succeeds("doctor", tmp_path / "model")
+
+    out = tmp_path / "finer.nii.gz"
+    succeeds("interpolate", scan, "-o", out, "--model", tmp_path / "model")
+    before = read_volume(scan).array
+    np.testing.assert_array_equal(read_volume(out).array[:, :, ::2], before)
+    for arguments in (("export",), ("reconstruct", scan)):
+        model = ["--model"] if "reconstruct" in arguments else []
+        refused = run(*arguments, *model, tmp_path / "model", "-o", tmp_path / "no.nii.gz")
+        assert refused.exit_code == 1
+        assert "Error: model is a" in refused.output
+
+
+def test_a_conditional_recipe_and_a_start_come_together(scan, tmp_path):
+    for options in (["--recipe", "conditional"], ["--start", "ct-pixelminer"]):
+        refused = run("train-vqvae", scan, "-o", tmp_path / "x", *options)
+        assert refused.exit_code == 1
+        assert "give --start and --recipe conditional together" in refused.output
