@@ -33,6 +33,10 @@ class ReadError(MedgenError):
     """A file cannot be read as one volume."""
 
 
+class SeveralVolumesError(ReadError):
+    """A file holds several volumes, and nothing says which of them is meant."""
+
+
 class WriteError(MedgenError):
     """A volume cannot be written as asked."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import intercept_option, modality_option
+from medgen.cli.scan import intercept_option, modality_option, volume_option
 from medgen.errors import MedgenError, printable
 
 
@@ -105,12 +105,13 @@ class Method(click.ParamType):
     metavar="N",
     help="Processes that score slices. [default: one for each core]",
 )
+@volume_option
 @modality_option
 @intercept_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 def evaluate(
     scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
-    bin_count, msmfe, seed, jobs, modality, intercept, overwrite,
+    bin_count, msmfe, seed, jobs, volume, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
 
@@ -134,6 +135,7 @@ def evaluate(
         binning=Binning(bin_width or 25.0, bin_count) if bin_width or bin_count else None,
         mapped=msmfe,
         thickness_mm=thickness_mm,
+        volume=volume,
         modality=modality,
         intercept=intercept,
         seed=seed,

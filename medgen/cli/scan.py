@@ -15,6 +15,14 @@ from medgen.intensities.modality import NAMED
 if TYPE_CHECKING:
     from medgen.bundles.bundle import Bundle
 
+volume_option = click.option(
+    "--volume",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which volume of a 4-D file, from 0.",
+)
+
+
 modality_option = click.option(
     "--modality",
     type=click.Choice(NAMED),
@@ -34,10 +42,7 @@ intercept_option = click.option(
 def reading_options(command: Callable) -> Callable:
     """`--volume`, `--series`, `--modality` and `--intercept`."""
     options = [
-        click.option(
-            "--volume", type=click.IntRange(0), metavar="N",
-            help="Which volume of a 4-D file, from 0.",
-        ),
+        volume_option,
         click.option(
             "--series", metavar="UID", help="Which series of a folder of DICOM files."
         ),

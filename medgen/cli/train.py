@@ -13,7 +13,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from medgen.cli.scan import check_folder, intercept_option, modality_option, trained_model
+from medgen.cli.scan import (
+    check_folder,
+    intercept_option,
+    modality_option,
+    trained_model,
+    volume_option,
+)
 from medgen.errors import TrainingError
 from medgen.families.conditional.recipe import (
     CONDITIONAL_PRIOR_RECIPES,
@@ -55,6 +61,7 @@ def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callabl
         click.option("--batch-size", type=click.IntRange(1), help="Crops a step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+        volume_option,
         modality_option,
         intercept_option,
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
@@ -159,6 +166,7 @@ def train_vqvae(**options) -> None:
         image_size=None if conditional else recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
+        volume=options["volume"],
         modality=options["modality"],
         intercept=options["intercept"],
     )
@@ -212,6 +220,7 @@ def train_prior(**options) -> None:
         image_size=None if conditional else codes_of(first_stage).recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
+        volume=options["volume"],
         modality=options["modality"],
         intercept=options["intercept"],
     )
@@ -255,6 +264,7 @@ def train_pixelminer(**options) -> None:
         image_size=None,
         guard_mm=GUARD_MM,
         seed=options["seed"],
+        volume=options["volume"],
         modality=options["modality"],
         intercept=options["intercept"],
     )

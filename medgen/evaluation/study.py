@@ -12,7 +12,7 @@ from medgen.evaluation.protocol import Progress, Recreate, ScanResult, evaluate_
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
 from medgen.processes import workers
-from medgen.volumes import Volume, read_volume
+from medgen.volumes import Volume, read_among, read_volume
 
 # Grey levels for texture where units mean nothing.
 LEVELS = Binning(count=64)
@@ -29,6 +29,7 @@ class Settings:
         binning: grey levels for texture, None for 25 HU in CT and 64 levels otherwise.
         mapped: whether to compare maps of texture features too (MSMFE).
         thickness_mm: of the slices, None for what the files say.
+        volume: which one of those files that hold several, see `read_among`.
         modality: what the user says the scans are, see `read_volume`.
         intercept: instead of the files', likewise.
         seed: of the methods' and the bootstrap's random choices.
@@ -40,9 +41,20 @@ class Settings:
     binning: Binning | None = None
     mapped: bool = False
     thickness_mm: float | None = None
+    volume: int | None = None
     modality: str | None = None
     intercept: float | None = None
     seed: int = 0
+
+    def read(self, path: Path) -> Volume:
+        """The scan at `path`.
+
+        Raises:
+            MedgenError: see `read_among`.
+        """
+        return read_among(
+            path, volume=self.volume, modality=self.modality, intercept=self.intercept
+        )
 
 
 @dataclass(frozen=True)
@@ -85,9 +97,7 @@ def run_study(
     modalities: dict[str, str] = {}
     for name, path in zip(names, paths, strict=True):
         try:
-            modalities[name] = read_volume(
-                path, modality=settings.modality, intercept=settings.intercept
-            ).modality
+            modalities[name] = settings.read(path).modality
         except MedgenError as error:
             failures[name] = str(error)
     if len(set(modalities.values())) > 1:
@@ -157,7 +167,7 @@ def _evaluate(
     executor: Executor | None,
     progress: Progress,
 ) -> ScanResult:
-    scan = read_volume(path, modality=settings.modality, intercept=settings.intercept)
+    scan = settings.read(path)
     plan = plan_scan(
         scan.geometry,
         factor=settings.factor,

@@ -14,7 +14,7 @@ from medgen.errors import IntensityError, TrainingError
 from medgen.examples.stacks import Slab, Stack, split, stack_of
 from medgen.intensities.modality import MODALITIES, UNKNOWN
 from medgen.intensities.rule import IntensityRule
-from medgen.volumes import Volume, find_scans, read_volume
+from medgen.volumes import Volume, find_scans, read_among
 
 # The window of SSIM, which every validation measures.
 SMALLEST_SIDE = 7
@@ -80,6 +80,7 @@ def gather_scans(
     image_size: int | None,
     guard_mm: float,
     seed: int,
+    volume: int | None = None,
     modality: str | None = None,
     intercept: float | None = None,
 ) -> TrainingScans:
@@ -93,13 +94,14 @@ def gather_scans(
         image_size: see `families.vqvae.recipe.VQVAERecipe`.
         guard_mm: distance kept between training and validation slices of one scan.
         seed: of the split.
+        volume: which one of those files that hold several, from 0, see `read_among`.
         modality: what the user says all scans are, see `read_volume`.
         intercept: instead of the files', likewise.
 
     Raises:
         TrainingError: no scans, scans of both modalities or of another than the model's, too few
             or too small slices, voxels that are not finite.
-        ReadError: a file that cannot be read.
+        ReadError: a file that cannot be read, or holds several volumes while `volume` is None.
     """
     validation_paths = find_scans(validation) if validation else []
     aside = {path.resolve() for path in validation_paths}
@@ -109,7 +111,7 @@ def gather_scans(
     if not paths:
         raise TrainingError("There are no scans to train on besides those set aside to validate.")
     volumes = {
-        path: read_volume(path, modality=modality, intercept=intercept)
+        path: read_among(path, volume=volume, modality=modality, intercept=intercept)
         for path in (*paths, *validation_paths)
     }
     rule = rule or _rule_for(volumes, levels)
@@ -133,7 +135,7 @@ def gather_scans(
         )
     else:
         training, held_out = split(stacks(paths), guard_mm=guard_mm, seed=seed)
-    told = {"--modality": modality, "--intercept": intercept}
+    told = {"--volume": volume, "--modality": modality, "--intercept": intercept}
     told = {option: value for option, value in told.items() if value is not None}
     return TrainingScans(rule, tuple(training), tuple(held_out), told)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medgen.errors import GeometryError, ReadError, WriteError, printable
+from medgen.errors import GeometryError, ReadError, SeveralVolumesError, WriteError, printable
 from medgen.intensities.guess import guess_modality
 from medgen.intensities.modality import MODALITIES
 from medgen.intensities.padding import guess_padding
@@ -55,6 +55,7 @@ def read_volume(
         Volume with the voxels as stored, in native byte order.
 
     Raises:
+        SeveralVolumesError: a file holds several, and `volume` is None.
         ReadError: the path cannot be read as one volume.
         GeometryError: positions do not make a regular grid.
     """
@@ -91,6 +92,33 @@ def read_volume(
         if intercept is not None:
             scan = with_intercept(scan, intercept)
         return with_modality(scan, modality, "" if reads_dicom else path.name)
+
+
+def read_among(
+    path: str | Path,
+    *,
+    volume: int | None = None,
+    modality: str | None = None,
+    intercept: float | None = None,
+) -> Volume:
+    """Read one of many scans, of which some files may hold several volumes and some one.
+
+    Args:
+        path: see `read_volume`.
+        volume: which one where a file holds several, from 0; a file of one is read as it is.
+        modality: see `read_volume`.
+        intercept: likewise.
+
+    Raises:
+        SeveralVolumesError, ReadError, GeometryError: see `read_volume`.
+    """
+    told = {"modality": modality, "intercept": intercept}
+    try:
+        return read_volume(path, **told)
+    except SeveralVolumesError:
+        if volume is None:
+            raise
+    return read_volume(path, volume=volume, **told)
 
 
 def with_intercept(scan: Volume, intercept: float) -> Volume:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from medgen.errors import ReadError, quoted
+from medgen.errors import ReadError, SeveralVolumesError, quoted
 
 
 def choose_volume(path: Path, count: int, volume: int | None) -> int:
     """Index among the `count` volumes of a file: the one asked for, or the only one there is.
 
     Raises:
-        ReadError: there are several and `volume` is None, or there is no such volume.
+        SeveralVolumesError: there are several and `volume` is None.
+        ReadError: there is no such volume.
     """
     if volume is None and count > 1:
-        raise ReadError(
+        raise SeveralVolumesError(
             f"{path} holds {count} volumes; choose one with --volume N, N from 0 to {count - 1}."
         )
     if volume is not None and not 0 <= volume < count:
