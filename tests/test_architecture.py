@@ -139,6 +139,7 @@ MAY_IMPORT = {
     "interpolation": {"volumes", "intensities", "bundles"},
     "jobs": {
         "interpolation",
+        "evaluation",
         "bundles",
         "volumes",
         "intensities",

@@ -131,6 +131,12 @@ class Temperature(click.ParamType):
     help="Where the finer label map goes, with OUT_SEG.json beside it.",
 )
 @click.option(
+    "--check/--no-check",
+    default=None,
+    help="See first how well the model replaces acquired slices that are left out, and say so "
+    "where linear interpolation does better. By default where that takes little beside the work.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on from the slices that a killed run left, if it was the same.",
@@ -169,6 +175,7 @@ def interpolate(
     mask: Path | None,
     labels: Path | None,
     labels_out: Path | None,
+    check: bool | None,
     resume: bool,
     jobs: int,
     scheduler: str | None,
@@ -221,6 +228,7 @@ def interpolate(
         mask=mask,
         labels=labels,
         labels_out=labels_out,
+        check=check,
         resume=resume,
         overwrite=overwrite,
     )

@@ -85,6 +85,13 @@ class Interpolator:
         """
         raise NotImplementedError
 
+    def prediction(self) -> Interpolator | None:
+        """The same model's best guess of a slice, without chance; None where it makes none.
+
+        It is quick beside drawing.
+        """
+        return None
+
     def require(self, *, samples: int, uncertainty: bool) -> None:
         """Refuse what `fill` cannot give.
 

@@ -52,6 +52,8 @@ class Job:
         labels: label map on the scan's grid, to be made finer with it, by shape; None for none.
         labels_out: where that goes.
         sidecar: what JSON files say of the scan, to go on into the provenance; None for nothing.
+        check: whether to look first how well the model replaces acquired slices that are left out
+            (see `check_scan`); None where that takes little beside the work.
         resume: go on from the slices that a killed run of the same job left.
         overwrite: replace what is to be written if it exists.
     """
@@ -75,6 +77,7 @@ class Job:
     labels: Path | None = None
     labels_out: Path | None = None
     sidecar: Sidecar | None = None
+    check: bool | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -168,7 +171,7 @@ class Job:
         """Everything chosen that a finer scan depends on but scan and model, by name."""
         others = {
             "scan", "output", "model", "samples", "uncertainty", "mask", "labels", "labels_out",
-            "sidecar", "resume", "overwrite",
+            "sidecar", "check", "resume", "overwrite",
         }  # fmt: skip
         chosen: dict[str, object] = {}
         for f in fields(self):

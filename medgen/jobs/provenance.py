@@ -61,7 +61,7 @@ def provenance(
 
 def identity(facts: Mapping[str, object]) -> str:
     """The part of `provenance` that does not depend on where files lie, as text."""
-    kept = {name: value for name, value in facts.items() if name != "output"}
+    kept = {name: value for name, value in facts.items() if name not in ("output", "check")}
     return json.dumps(kept | {"input": facts["input"]["sha256"]}, sort_keys=True)
 
 

@@ -15,6 +15,7 @@ from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.insert import Samples, insert
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.plan import SlicePlan, plan_slices
+from medgen.jobs.check import WORTH_A_CHECK, Check, check_scan
 from medgen.jobs.job import Job
 from medgen.jobs.keeping import KeepingInterpolator, Partial
 from medgen.jobs.provenance import (
@@ -111,9 +112,15 @@ def run_job(
             note(sentence)
         series = _source_series(job, opened) if writes_series(job.output) else None
         told = _facts(job, opened)
+        _require_memory(job, opened)
+        check = _check(job, opened)
+        if check is not None and check.note is not None and note:
+            note(check.note)
         drawn, partial = _fill(job, opened, told, progress)
         for part in opened.sources:
             part.require_unchanged()
+        if check is not None:
+            told |= {output: told[output] | {"check": check.facts} for output in job.outputs}
         _write(job, opened, series, drawn, told, claims)
         if partial is not None:
             partial.remove()
@@ -123,7 +130,7 @@ def run_job(
         before=opened.scan.geometry,
         after=opened.plan.geometry,
         labels=job.labels_out,
-        notes=opened.notes,
+        notes=(*opened.notes, *([check.note] if check and check.note else [])),
     )
 
 
@@ -205,6 +212,26 @@ def _facts(job: Job, opened: _Opened) -> dict[Path, dict[str, object]]:
     return facts
 
 
+def _require_memory(job: Job, opened: _Opened) -> None:
+    needed = bytes_needed(
+        opened.scan,
+        opened.plan,
+        opened.method,
+        writing_bytes=writing_bytes(job.output),
+        **job.drawn_as,
+    )
+    require_memory(needed, f"Making {opened.plan.geometry.summary} of {job.scan}")
+
+
+def _check(job: Job, opened: _Opened) -> Check | None:
+    """How a model does on the scan, where that was asked for or takes little beside the work."""
+    learnt = model_folder(job.model) is not None and not job.fill_gaps
+    cheap = opened.plan.synthetic.sum() >= WORTH_A_CHECK and opened.method.prediction() is not None
+    if not learnt or job.check is False or not (job.check or cheap):
+        return None
+    return check_scan(opened.scan, opened.method, opened.plan.axis)
+
+
 def _fill(
     job: Job,
     opened: _Opened,
@@ -213,10 +240,6 @@ def _fill(
 ) -> tuple[Samples, Partial | None]:
     """The finer scans, and where their slices are kept until they are written."""
     scan, plan, method = opened.scan, opened.plan, opened.method
-    needed = bytes_needed(
-        scan, plan, method, writing_bytes=writing_bytes(job.output), **job.drawn_as
-    )
-    require_memory(needed, f"Making {plan.geometry.summary} of {job.scan}")
     partial = None
     if model_folder(job.model) is not None:  # classical methods are done before a slice is kept
         partial = Partial.beside(job.output, identity(told[job.outputs[0]] | job.drawn_as))

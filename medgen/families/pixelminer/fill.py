@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -98,6 +98,12 @@ class LevelInterpolator(Interpolator):
     def draws(self) -> bool:
         """Whether it draws its slices: the mean does not vary."""
         return self.decode != "mean"
+
+    def prediction(self) -> Interpolator | None:
+        """See `Interpolator`."""
+        if not self.tells_uncertainty:
+            return None
+        return replace(self, decode="mean", temperature=1.0)
 
     def fill(
         self,
