@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -35,10 +35,10 @@ class Temperature(click.ParamType):
     name = "temperature"
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | str:
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | Literal["auto"]:
         """Parse what the user gave."""
-        return value if value == "auto" else click.FloatRange(0).convert(value, param, ctx)
+        return "auto" if value == "auto" else click.FloatRange(0).convert(value, param, ctx)
 
 
 @click.command(short_help="Insert synthetic slices between those of a scan.")
@@ -165,7 +165,7 @@ def interpolate(
     slice_axis: str,
     fill_gaps: bool,
     seed: int,
-    temperature: float | str | None,
+    temperature: float | Literal["auto"] | None,
     top_k: int | None,
     top_p: float | None,
     decode: str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from medgen.bundles.released import folder_named
 from medgen.interpolation.classical import CLASSICAL
@@ -27,7 +28,7 @@ __all__ = [
 METHODS: dict[str, Interpolator] = {**CLASSICAL, ShapeBased.name: ShapeBased()}
 
 
-def interpolator_named(name: str, *, seed: int = 0, **options: object) -> Interpolator:
+def interpolator_named(name: str, *, seed: int = 0, **options: Any) -> Interpolator:
     """The interpolator a user means by `name`.
 
     Args:
@@ -49,7 +50,7 @@ def interpolator_named(name: str, *, seed: int = 0, **options: object) -> Interp
     if name in METHODS:
         sampling.taken_by(f"The classical method {name!r} samples nothing and", ())
         return METHODS[name]
-    folder = model_folder(name)
+    folder = folder_named(name, *METHODS)
     # TensorFlow is loaded for trained models only.
     from medgen.bundles.bundle import load_bundle
 

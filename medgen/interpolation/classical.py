@@ -56,7 +56,7 @@ class ItkInterpolator(Deterministic):
         for done, position in enumerate(positions, start=1):
             plane = sitk.Resample(
                 image,
-                size=(cols, rows, 1),
+                size=(cols, rows, 1),  # type: ignore[arg-type]  # SimpleITK says int
                 interpolator=self.code,
                 outputOrigin=(0.0, 0.0, float(position)),
                 outputPixelType=PIXELS[stack.array.dtype.name],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from medgen.errors import BundleError
 from medgen.volumes.volume import Volume
 
 # Stands for a temperature: slices are drawn and given the texture of their neighbours.
-AUTO = "auto"
+AUTO: Final = "auto"
+Temperature = float | Literal["auto"]
 # Names of the maps: standard deviation, entropy, and the ends of a 90 % interval.
 UNCERTAINTY = ("std", "entropy", "low", "high")
 
@@ -37,24 +39,40 @@ class Interpolator:
     """Anything that can fill in slices: the base of classical methods and of trained models.
 
     What a model needs beyond the scan (seed, temperature) it gets when it is made, so that all are
-    treated alike.
-
-    Attributes:
-        name: how users know it.
-        draws: whether it draws slices at random, and so could draw others.
-        tells_uncertainty: whether it can measure how sure it is of a voxel.
-        temperature: of its sampling, `AUTO` among others; None where there is none.
-        bytes_per_voxel: upper bound of the memory that `fill` takes for each voxel of a float32
-            stack, beside the stack.
-        bytes_per_pixel: likewise for each pixel of the slices in one gap.
+    treated alike. What it tells of itself is only read: a class may have it, or work it out.
     """
 
-    name: str
-    draws: bool = False
-    tells_uncertainty: bool = False
-    temperature: float | str | None = None
-    bytes_per_voxel: int = 10  # levels or codes of the stack, and finding the scale
-    bytes_per_pixel: int = 0
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str:
+            """How users know it."""
+
+        @property
+        def draws(self) -> bool:
+            """Whether it draws slices at random, and so could draw others."""
+
+        @property
+        def tells_uncertainty(self) -> bool:
+            """Whether it can measure how sure it is of a voxel."""
+
+        @property
+        def temperature(self) -> Temperature | None:
+            """Of its sampling; None where there is none."""
+
+        @property
+        def bytes_per_voxel(self) -> int:
+            """Upper bound of what `fill` takes for a voxel of a float32 stack, beside the stack."""
+
+        @property
+        def bytes_per_pixel(self) -> int:
+            """Likewise for each pixel of the slices in one gap."""
+
+    else:
+        draws = tells_uncertainty = False
+        temperature = None
+        bytes_per_voxel = 10  # levels or codes of the stack, and finding the scale
+        bytes_per_pixel = 0
 
     def fill(
         self,

@@ -67,11 +67,14 @@ class AcrossGaps(Around):
         filled: dict[int, Filling] = {}
         done = 0
         for among, wanted, which in self.stacks(stack, positions):
-            before = done + len(filled)
+
+            def told(n: int, _: int, before: int = done + len(filled)) -> None:
+                progress(before + n, len(positions))
+
             fillings = self.interpolator.fill(
                 among,
                 wanted,
-                lambda n, _, before=before: progress(before + n, len(positions)),
+                told,
                 samples=samples,
                 uncertainty=uncertainty,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -116,7 +116,7 @@ def insert(
     if volume.channels:
         return _insert_channels(volume, interpolator, plan, progress, samples, uncertainty)
     fill = partial(interpolator.fill, positions=plan.positions[plan.synthetic], progress=progress)
-    targets = np.flatnonzero(plan.synthetic)
+    targets = np.flatnonzero(plan.synthetic).tolist()
     if volume.kind.is_categorical:
         return Samples((_insert_labels(volume, fill, plan, targets),))
     stack, outside = stack_slices(volume, plan.axis)
@@ -127,9 +127,10 @@ def insert(
         for sample, image in zip(finer, filling.images, strict=True):
             _require_finite(image, interpolator.name, target)
             sample.insert(target, image)
+        measured = filling.uncertainty or {}
         for name, map_ in maps.items():
-            _require_finite(filling.uncertainty[name], interpolator.name, target)
-            map_.insert(target, filling.uncertainty[name])
+            _require_finite(measured[name], interpolator.name, target)
+            map_.insert(target, measured[name])
     return Samples(
         tuple(sample.volume() for sample in finer),
         {name: map_.volume() for name, map_ in maps.items()},
@@ -184,7 +185,7 @@ def _insert_labels(
     volume: Volume,
     fill: Callable[[Volume], Iterator[Filling]],
     plan: SlicePlan,
-    targets: np.ndarray,
+    targets: Sequence[int],
 ) -> Volume:
     acquired = np.moveaxis(volume.array, plan.axis, 0)
     labels = np.unique(np.concatenate([np.unique(image) for image in acquired]))

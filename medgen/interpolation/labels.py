@@ -231,7 +231,8 @@ def _signed_distance(inside: np.ndarray, spacing_mm: tuple[float, float]) -> np.
 
 
 def _grown(box: Box, margin: int, shape: tuple[int, int]) -> Box:
-    return tuple(
+    rows, columns = (
         slice(max(0, side.start - margin), min(length, side.stop + margin))
         for side, length in zip(box, shape, strict=True)
     )
+    return rows, columns

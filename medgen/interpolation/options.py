@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from medgen.errors import BundleError
-from medgen.interpolation.contract import AUTO
+from medgen.interpolation.contract import AUTO, Temperature
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class SamplingOptions:
         sampler: `cached`, `fixed-point` or `wavefront`, see `sampling.slices.SliceSampler`.
     """
 
-    temperature: float | str | None = None
+    temperature: Temperature | None = None
     top_k: int | None = None
     top_p: float | None = None
     decode: str | None = None
     sampler: str | None = None
 
     # How each is read from text.
-    READ: ClassVar[Mapping[str, Callable[[str], object]]] = {
+    READ: ClassVar[Mapping[str, Callable[[str], Any]]] = {
         "temperature": lambda text: text if text == AUTO else float(text),
         "top_k": int,
         "top_p": float,
@@ -39,11 +39,11 @@ class SamplingOptions:
     }
 
     @property
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, Any]:
         """Those that are not left to the model, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def taken_by(self, who: str, names: Collection[str]) -> dict[str, object]:
+    def taken_by(self, who: str, names: Collection[str]) -> dict[str, Any]:
         """Those given, if all of them are among `names`.
 
         Raises:
@@ -57,9 +57,7 @@ class SamplingOptions:
         return self.given
 
 
-def with_temperature(
-    name: str, options: Mapping[str, object], default: float | str
-) -> dict[str, object]:
+def with_temperature(name: str, options: Mapping[str, Any], default: Temperature) -> dict[str, Any]:
     """Options of a model that can also give its mean, which is left as it is or matched.
 
     Args:

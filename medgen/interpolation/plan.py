@@ -66,6 +66,7 @@ def plan_slices(
     if factor is not None:
         finer = geometry.refine(axis, factor)
         return SlicePlan(axis, finer, np.arange(finer.shape[axis]) / factor)
+    assert spacing_mm is not None
     finer = geometry.respace(axis, spacing_mm)
     steps = np.arange(finer.shape[axis])
     return SlicePlan(axis, finer, steps * (spacing_mm / geometry.spacing[axis]))

@@ -80,9 +80,17 @@ class Name:
         stem, dot, extension = name.partition(".")
         *entities, suffix = stem.split("_")
         matches = [re.fullmatch(r"([a-z]+)-([A-Za-z0-9+]+)", entity) for entity in entities]
-        if not (dot and re.fullmatch("[A-Za-z0-9]+", suffix) and all(matches)):
+        parts = tuple((match[1], match[2]) for match in matches if match)
+        if not (dot and re.fullmatch("[A-Za-z0-9]+", suffix) and len(parts) == len(matches)):
             return None
-        return cls(tuple(match.groups() for match in matches), suffix, dot + extension)
+        return cls(parts, suffix, dot + extension)
+
+    @classmethod
+    def of(cls, scan: Path) -> Name:
+        """The parts of the name of a scan, of which `DataSet.why_not` says that it is one."""
+        name = cls.parse(scan.name)
+        assert name is not None
+        return name
 
     def __str__(self) -> str:
         entities = "".join(f"{key}-{value}_" for key, value in self.entities)
@@ -151,7 +159,7 @@ class DataSet:
 
     def is_label_map(self, scan: Path) -> bool:
         """Whether a scan holds labels instead of an image."""
-        return Name.parse(scan.name).suffix in LABEL_MAPS
+        return Name.of(scan).suffix in LABEL_MAPS
 
     def sidecar_of(self, scan: Path) -> Sidecar:
         """The JSON files about a scan, by the inheritance principle.
@@ -159,7 +167,7 @@ class DataSet:
         Those in any folder from the root to the scan's count whose entities the scan has; those
         nearer to it, and with more entities, are over the others.
         """
-        name, place = Name.parse(scan.name), scan.relative_to(self.root)
+        name, place = Name.of(scan), scan.relative_to(self.root)
         files = []
         for depth in range(len(place.parts)):
             folder = self.root.joinpath(*place.parts[:depth])

@@ -21,10 +21,11 @@ def is_done(job: Job, source: Source | None = None) -> bool:
     Raises:
         MedgenError: there are outputs, but the scan or the model cannot be read.
     """
-    told = [read_provenance(output) if output.exists() else None for output in job.outputs]
-    if None in told or not all(path.exists() for path in job.beside):
+    found = [read_provenance(output) for output in job.outputs if output.exists()]
+    told = [facts for facts in found if facts is not None]
+    if len(told) < len(job.outputs) or not all(path.exists() for path in job.beside):
         return False
-    folder = model_folder(job.model)
+    folder = model_folder(job.chosen_model)
     parts = None if folder is None else model_checksum(folder)
     for k, facts in enumerate(told):
         if not all(isinstance(facts.get(name), dict) for name in ("options", "model", "input")):

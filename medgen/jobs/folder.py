@@ -86,9 +86,10 @@ def survey(folder: Path, output: Path, options: Job) -> Survey:
         BundleError: there is no such model.
     """
     folder, output = folder.absolute(), output.absolute()
-    model = options.model and model_folder(options.model)
-    if model is not None and Path(options.model).is_dir():
-        options = replace(options, model=str(model.absolute()))
+    if options.model is not None:
+        model = model_folder(options.model)
+        if model is not None and Path(options.model).is_dir():
+            options = replace(options, model=str(model.absolute()))
     options = replace(options, resume=True)
     data_set = DataSet.at(folder)
     left_out = {output, *([folder / name for name in NOT_RAW] if data_set else [])}
@@ -127,7 +128,7 @@ def _place(scan: Path, folder: Path, output: Path) -> Path:
 
 def _of_data_set(job: Job, data_set: DataSet) -> list[Job]:
     """A job for each sample, with the name and the sidecar of BIDS."""
-    name = Name.parse(job.scan.name)
+    name = Name.of(job.scan)
     label = resolution_label(job.factor, job.spacing_mm)
     job = replace(job, sidecar=data_set.sidecar_of(job.scan))
     if data_set.is_label_map(job.scan):
@@ -227,8 +228,11 @@ def work_through(
             write_derivative(found.data_set, output.absolute(), [FAILURES])
         for result in found.settled:
             settle(result)
-        cluster = scheduler is not None
-        for result in run_on_cluster(found.jobs, scheduler) if cluster else workers.run(found.jobs):
+        if scheduler is None:
+            came = workers.run(found.jobs)
+        else:
+            came = run_on_cluster(found.jobs, scheduler)
+        for result in came:
             settle(result)
     write_failures(results, output)
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TypedDict
 
 from medgen.bundles.released import default_model
 from medgen.errors import GeometryError, WriteError
@@ -23,6 +24,13 @@ from medgen.volumes.dicom.write import require_series_writable
 from medgen.volumes.files import require_writable, suffix_of
 
 NIFTI = (".nii", ".nii.gz")
+
+
+class DrawnAs(TypedDict):
+    """How often each slice is drawn, and whether its uncertainty is measured."""
+
+    samples: int
+    uncertainty: bool
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,8 @@ class Job:
         return tuple(_with_ending(self.output, str(k + 1)) for k in range(self.samples))
 
     @property
-    def drawn_as(self) -> dict[str, int | bool]:
-        """How often each slice is drawn, and whether its uncertainty is measured."""
+    def drawn_as(self) -> DrawnAs:
+        """What is asked of an interpolator."""
         return {"samples": self.samples, "uncertainty": self.uncertainty is not None}
 
     @property
@@ -154,7 +162,9 @@ class Job:
     @property
     def segmentation(self) -> Segmentation | None:
         """The label map that is to be made finer, too."""
-        return None if self.labels is None else Segmentation(self.labels, self.labels_out)
+        if self.labels is None or self.labels_out is None:
+            return None
+        return Segmentation(self.labels, self.labels_out)
 
     @property
     def told_of(self) -> tuple[Path, ...]:
@@ -194,6 +204,12 @@ class Job:
         default = ShapeBased if by_shape else default_model(scan.modality, scan.guess)
         return replace(self, model=default.name)
 
+    @property
+    def chosen_model(self) -> str:
+        """`model`, of a job that has one."""
+        assert self.model is not None
+        return self.model
+
     def source(self) -> Source:
         """The scan, not read yet."""
         return Source(
@@ -207,7 +223,7 @@ class Job:
 
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
-        return interpolator_named(self.model, seed=self.seed, **self.sampling.given)
+        return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)
 
 
 def _with_ending(path: Path, ending: str) -> Path:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Partial:
             make_folder(self.folder)
             write_text(self.identity, self.folder / IDENTITY, overwrite=True)
         with staging(file, advice=ROOM) as folder:
-            np.savez(folder / file.name, **arrays)
+            np.savez(folder / file.name, **dict[str, Any](arrays))
             move(folder / file.name, file, overwrite=True)
 
     def load(self, number: int) -> dict[str, np.ndarray]:

@@ -7,15 +7,53 @@ import os
 from collections.abc import Mapping
 from mimetypes import MimeTypes
 from pathlib import Path
+from typing import Any, TypedDict
 
 import medgen
 from medgen.errors import ReadError, WriteError
 from medgen.interpolation.plan import SlicePlan
-from medgen.jobs.source import Source
+from medgen.jobs.source import Input, Source
 from medgen.storage import checksum, is_free, json_fields, move, occupied, write_text, writing
 from medgen.volumes.files import READABLE, suffix_of
 
 FILE_TYPES = MimeTypes()  # those that Python knows, whatever the machine does
+
+
+class Model(TypedDict):
+    """Name of a model or method, and a checksum of its files, None for a method that has none."""
+
+    name: str
+    sha256: str | None
+
+
+class Provenance(TypedDict):
+    """Everything that tells a finer scan from others, in values that JSON can hold.
+
+    Of the scan it says where it was and what its bytes were; nothing of its headers.
+
+    Attributes:
+        medgen: version.
+        output: name of the finer scan.
+        input: the scan.
+        model: what filled in its slices.
+        options: all others, by name.
+        slice_axis: 0, 1 or 2.
+        shape: of the finer scan.
+        affine: likewise; RAS, mm.
+        synthetic_slices: indices along the axis from 0.
+        positions: of every slice, in units of acquired slices.
+    """
+
+    medgen: str
+    output: str
+    input: Input
+    model: Model
+    options: dict[str, object]
+    slice_axis: int
+    shape: list[int]
+    affine: list[list[float]]
+    synthetic_slices: list[int]
+    positions: list[float]
 
 
 def provenance(
@@ -26,10 +64,8 @@ def provenance(
     model_folder: Path | None,
     options: Mapping[str, object],
     plan: SlicePlan,
-) -> dict[str, object]:
-    """Everything that tells a finer scan from others, in values that JSON can hold.
-
-    Of the scan it says where it was and what its bytes were; nothing of its headers.
+) -> Provenance:
+    """Provenance of a finer scan.
 
     Args:
         source: the scan.
@@ -38,18 +74,15 @@ def provenance(
         model_folder: its files, None for a method that has none.
         options: all others, by name.
         plan: its slices.
-
-    Returns:
-        A dict in this order: `medgen` (version), `output` (name), `input` (`path`, number of
-        `files`, `sha256`), `model` (`name`, `sha256` or None), `options`, `slice_axis`, `shape`,
-        `affine` (RAS, mm), `synthetic_slices` (indices along the axis from 0) and `positions` (of
-        every slice, in units of acquired slices).
     """
     return {
         "medgen": medgen.__version__,
         "output": output.name,
         "input": source.facts,
-        "model": {"name": model, "sha256": model_folder and model_checksum(model_folder)},
+        "model": {
+            "name": model,
+            "sha256": None if model_folder is None else model_checksum(model_folder),
+        },
         "options": dict(options),
         "slice_axis": plan.axis,
         "shape": list(plan.geometry.shape),
@@ -59,7 +92,7 @@ def provenance(
     }
 
 
-def identity(facts: Mapping[str, object]) -> str:
+def identity(facts: Mapping[str, Any]) -> str:
     """The part of `provenance` that does not depend on where files lie, as text."""
     kept = {name: value for name, value in facts.items() if name not in ("output", "check")}
     return json.dumps(kept | {"input": facts["input"]["sha256"]}, sort_keys=True)
@@ -86,7 +119,7 @@ def writes_series(output: Path) -> bool:
     return output.is_dir() or not (known or FILE_TYPES.guess_type(f"name{suffix}")[0])
 
 
-def read_provenance(output: Path) -> dict[str, object] | None:
+def read_provenance(output: Path) -> dict[str, Any] | None:
     """The provenance beside `output`, None if there is none."""
     try:
         facts = json_fields(provenance_path(output))

@@ -10,7 +10,7 @@ from pathlib import Path
 from medgen.errors import GeometryError, IntensityError, WriteError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation import model_folder
-from medgen.interpolation.contract import AUTO, Interpolator, Progress
+from medgen.interpolation.contract import AUTO, Interpolator, Progress, Temperature
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.insert import Samples, insert
 from medgen.interpolation.needs import bytes_needed, writing_bytes
@@ -19,6 +19,7 @@ from medgen.jobs.check import WORTH_A_CHECK, Check, check_scan
 from medgen.jobs.job import Job
 from medgen.jobs.keeping import KeepingInterpolator, Partial
 from medgen.jobs.provenance import (
+    Provenance,
     identity,
     provenance,
     put_in_place,
@@ -97,19 +98,17 @@ def run_job(
     """
     job.require_consistent()
     job.require_writable()
+    say = note or (lambda sentence: None)
     with ExitStack() as stack:
         # In one order, so that two runs do not wait for each other.
-        claims = {
-            path: stack.enter_context(claim(path, tell=note or (lambda sentence: None)))
-            for path in sorted(job.written)
-        }
+        claims = {path: stack.enter_context(claim(path, tell=say)) for path in sorted(job.written)}
         job.require_writable()  # as what another run made may be there by now
         for output in job.told_of:
             if is_free(output):  # a killed run may have left the provenance alone
                 remove_provenance(output)
         opened = _open(job, source or job.source(), interpolator or job.load_interpolator())
-        for sentence in opened.notes if note else ():
-            note(sentence)
+        for sentence in opened.notes:
+            say(sentence)
         series = _source_series(job, opened) if writes_series(job.output) else None
         told = _facts(job, opened)
         _require_memory(job, opened)
@@ -143,7 +142,7 @@ class _Opened:
         method: what fills in slices, by the places of `scan`.
         temperature: as provenance tells it: that of the job, or what its default stands for.
         plan: of the finer scan.
-        labels: the finer label map and its provenance, if there is one to make.
+        labels: the finer label map and its provenance, by its place, if there is one to make.
         fields: of the provenance of finer scans, from the scan's sidecars.
         sources: of the scan and, if there is one, of the label map.
         notes: see `Outcome`.
@@ -151,9 +150,9 @@ class _Opened:
 
     scan: Volume
     method: Interpolator
-    temperature: float | str | None
+    temperature: Temperature | None
     plan: SlicePlan
-    labels: tuple[Volume, dict[str, object]] | None
+    labels: Mapping[Path, tuple[Volume, Provenance]]
     fields: Mapping[str, object]
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
@@ -162,7 +161,7 @@ class _Opened:
 def _open(job: Job, source: Source, method: Interpolator) -> _Opened:
     method.require(**job.drawn_as)
     scan = source.volume
-    if scan.kind is UNKNOWN and model_folder(job.model) is not None:
+    if scan.kind is UNKNOWN and model_folder(job.chosen_model) is not None:
         raise IntensityError(scan.guess.question)
     if job.fill_gaps:
         scan, places, plan = plan_gaps(scan, STACKING_AXIS)
@@ -173,12 +172,13 @@ def _open(job: Job, source: Source, method: Interpolator) -> _Opened:
     notes = [*scan.notes, *left_out]
     if not (scan.is_exact or scan.kind.is_categorical):
         notes.append(BEYOND_FLOATS)
-    sources, labels = [source], None
+    sources, labels = [source], {}
     segmentation = job.segmentation
     if segmentation is not None:
-        labels = segmentation.refined(job.scan, scan.geometry, plan, job.options)
+        finer, facts = segmentation.refined(job.scan, scan.geometry, plan, job.options)
+        labels[segmentation.output] = finer, facts
         sources.append(segmentation.source)
-        notes += [f"{job.labels}: {sentence}" for sentence in labels[0].metadata.get("notes", ())]
+        notes += [f"{job.labels}: {sentence}" for sentence in finer.metadata.get("notes", ())]
     fields = {} if job.sidecar is None else job.sidecar.fields(scan.geometry, plan)
     return _Opened(
         scan=scan,
@@ -192,24 +192,22 @@ def _open(job: Job, source: Source, method: Interpolator) -> _Opened:
     )
 
 
-def _facts(job: Job, opened: _Opened) -> dict[Path, dict[str, object]]:
+def _facts(job: Job, opened: _Opened) -> dict[Path, Provenance]:
     """Provenance of every finer scan and of the label map, by their places."""
     options = job.options | {"temperature": opened.temperature}
     first = provenance(
         source=opened.sources[0],
         output=job.outputs[0],
         model=opened.method.name,
-        model_folder=model_folder(job.model),
+        model_folder=model_folder(job.chosen_model),
         options=options,
         plan=opened.plan,
     )
-    facts = {
-        output: first | {"output": output.name, "options": options | {"seed": job.seed + k}}
+    facts: dict[Path, Provenance] = {
+        output: {**first, "output": output.name, "options": options | {"seed": job.seed + k}}
         for k, output in enumerate(job.outputs)
     }
-    if opened.labels is not None:
-        facts[job.labels_out] = opened.labels[1]
-    return facts
+    return facts | {place: told for place, (_, told) in opened.labels.items()}
 
 
 def _require_memory(job: Job, opened: _Opened) -> None:
@@ -235,14 +233,16 @@ def _check(job: Job, opened: _Opened) -> Check | None:
 def _fill(
     job: Job,
     opened: _Opened,
-    told: Mapping[Path, Mapping[str, object]],
+    told: Mapping[Path, Provenance],
     progress: Progress | None,
 ) -> tuple[Samples, Partial | None]:
     """The finer scans, and where their slices are kept until they are written."""
     scan, plan, method = opened.scan, opened.plan, opened.method
     partial = None
-    if model_folder(job.model) is not None:  # classical methods are done before a slice is kept
-        partial = Partial.beside(job.output, identity(told[job.outputs[0]] | job.drawn_as))
+    if (
+        model_folder(job.chosen_model) is not None
+    ):  # classical methods are done before a slice is kept
+        partial = Partial.beside(job.output, identity({**told[job.outputs[0]], **job.drawn_as}))
         if not (job.resume and partial.is_left()):
             partial.remove()
         method = KeepingInterpolator(method, partial)
@@ -254,15 +254,14 @@ def _write(
     opened: _Opened,
     series: Series | None,
     drawn: Samples,
-    told: Mapping[Path, Mapping[str, object]],
+    told: Mapping[Path, Provenance],
     claims: Mapping[Path, Path],
 ) -> None:
     """Write everything, and then put it in its place."""
     volumes = {path: drawn.uncertainty[name] for name, path in job.maps.items()}
     if job.mask is not None:
         volumes[job.mask] = opened.plan.mask()
-    if opened.labels is not None:
-        volumes[job.labels_out] = opened.labels[0]
+    volumes |= {place: finer for place, (finer, _) in opened.labels.items()}
     volumes |= zip(job.outputs, drawn.volumes, strict=True)
     new = {path: folder / f"unfinished{suffix_of(path)}" for path, folder in claims.items()}
     for path, volume in volumes.items():
@@ -276,7 +275,8 @@ def _write(
         with writing(path):
             move(new[path], path, overwrite=job.overwrite)
     for path in job.told_of:
-        facts = opened.fields | told[path] if path in job.outputs else told[path]
+        fields = opened.fields if path in job.outputs else {}
+        facts = {**fields, **told[path]}
         put_in_place(new[path], path, facts, overwrite=job.overwrite)
 
 
@@ -317,7 +317,7 @@ def _source_series(job: Job, opened: _Opened) -> Series:
 
 
 def _write_series(
-    folder: Path, source: Series, after: Volume, plan: SlicePlan, facts: dict[str, object]
+    folder: Path, source: Series, after: Volume, plan: SlicePlan, facts: Provenance
 ) -> None:
     named = [
         f"{name} {value}"

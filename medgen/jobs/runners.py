@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -128,7 +128,7 @@ class Processes(AbstractContextManager):
 
         A process that ends (crashed, killed, or out of memory) fails its own scan alone.
         """
-        waiting, suspects = deque(jobs), deque()
+        waiting, suspects = deque(jobs), deque[Job]()
         while waiting:
             ended = yield from self._until_one_ends(waiting, self.count)
             if self.count == 1:
@@ -139,7 +139,9 @@ class Processes(AbstractContextManager):
         while suspects:
             yield from map(_ended, (yield from self._until_one_ends(suspects, 1)))
 
-    def _until_one_ends(self, waiting: deque[Job], count: int) -> Iterator[Result]:
+    def _until_one_ends(
+        self, waiting: deque[Job], count: int
+    ) -> Generator[Result, None, list[Job]]:
         """Do jobs until none waits, or a process has ended; returns those then at work."""
         running: dict[Future, Job] = {}
         try:

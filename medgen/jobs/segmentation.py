@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from medgen.interpolation.insert import insert
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.needs import bytes_needed, writing_bytes
 from medgen.interpolation.plan import SlicePlan
-from medgen.jobs.provenance import provenance, read_provenance
+from medgen.jobs.provenance import Provenance, provenance, read_provenance
 from medgen.jobs.source import Source
 from medgen.memory import require_memory
 from medgen.volumes import Geometry, Volume
@@ -42,7 +42,7 @@ class Segmentation:
 
     def refined(
         self, scan: Path, grid: Geometry, plan: SlicePlan, options: Mapping[str, object]
-    ) -> tuple[Volume, dict[str, object]]:
+    ) -> tuple[Volume, Provenance]:
         """The label map with the slices of a plan, by shape, and its provenance.
 
         Args:
@@ -94,14 +94,18 @@ class Segmentation:
 
 def _difference(own: Geometry, other: Geometry) -> tuple[str, str] | None:
     """What one grid has and the other has instead, in words; None if they are one."""
+
+    def both(tell: Callable[[Geometry], str]) -> tuple[str, str]:
+        return tell(own), tell(other)
+
     if own.shape != other.shape:
-        return tuple(" x ".join(map(str, grid.shape)) + " voxels" for grid in (own, other))
+        return both(lambda grid: " x ".join(map(str, grid.shape)) + " voxels")
     distance = own.distance_mm(other.affine)
     if distance <= ALIKE * min(other.spacing):
         return None
     if own.orientation != other.orientation:
-        return tuple(f"axes that run {grid.orientation}" for grid in (own, other))
-    sizes = [" x ".join(f"{mm:.4g}" for mm in grid.spacing) + " mm" for grid in (own, other)]
+        return both(lambda grid: f"axes that run {grid.orientation}")
+    sizes = both(lambda grid: " x ".join(f"{mm:.4g}" for mm in grid.spacing) + " mm")
     if sizes[0] != sizes[1]:
-        return tuple(f"voxels of {size}" for size in sizes)
+        return f"voxels of {sizes[0]}", f"voxels of {sizes[1]}"
     return f"voxels up to {distance:.3g} mm away", "the same places"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from medgen.errors import ReadError
 from medgen.storage import checksum
@@ -15,15 +16,33 @@ from medgen.volumes.walk import walk
 State = Mapping[Path, tuple[int, int]]  # size and time of change of files
 
 
+class Reading(TypedDict, total=False):
+    """How a scan is read: the other arguments of `read_volume`."""
+
+    volume: int | None
+    series: str | None
+    gaps: bool
+    modality: str | None
+    intercept: float | None
+
+
+class Input(TypedDict):
+    """What provenance tells of a scan: where it was and what its bytes were."""
+
+    path: str
+    files: int
+    sha256: str
+
+
 class Source:
     """A scan on disk, not read before it is asked for.
 
     Args:
         path: see `read_volume`.
-        reading: its other arguments.
+        reading: see `Reading`.
     """
 
-    def __init__(self, path: Path, **reading: object):
+    def __init__(self, path: Path, **reading: Unpack[Reading]):
         self.path, self._reading = path, reading
 
     @cached_property
@@ -42,8 +61,8 @@ class Source:
         return list(self.volume.metadata["files"])
 
     @cached_property
-    def facts(self) -> dict[str, object]:
-        """What provenance tells of it: where it was and what its bytes were."""
+    def facts(self) -> Input:
+        """What provenance tells of it."""
         files = self.files
         return {"path": str(self.path), "files": len(files), "sha256": checksum(files)}
 

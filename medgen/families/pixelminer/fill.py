@@ -14,7 +14,14 @@ from medgen.errors import BundleError
 from medgen.examples.contexts import inputs_between
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.intensities.scale import Scale
-from medgen.interpolation.contract import AUTO, UNCERTAINTY, Filling, Interpolator, Progress
+from medgen.interpolation.contract import (
+    AUTO,
+    UNCERTAINTY,
+    Filling,
+    Interpolator,
+    Progress,
+    Temperature,
+)
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
 from medgen.processes import in_order
@@ -66,9 +73,9 @@ class LevelInterpolator(Interpolator):
 
     bundle: Bundle
     seed: int = 0
-    temperature: float | str = 1.0
+    temperature: Temperature = 1.0
     decode: str = "sample"
-    _sampler: LevelSampler | None = field(init=False, repr=False)
+    _sampler: LevelSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.decode not in DECODE:
@@ -285,6 +292,7 @@ def _maps(
 
 def _occupied(levels: np.ndarray) -> tuple[slice, slice]:
     """Smallest box of rows and columns outside which all slices are at the lowest level."""
-    occupied = levels.any(axis=0)
+    occupied = np.any(levels, axis=0)
     sides = (np.flatnonzero(occupied.any(axis=axis)) for axis in (1, 0))
-    return tuple(slice(side[0], side[-1] + 1) if side.size else slice(0, 0) for side in sides)
+    rows, cols = (slice(side[0], side[-1] + 1) if side.size else slice(0, 0) for side in sides)
+    return rows, cols

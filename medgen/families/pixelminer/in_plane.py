@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -45,11 +46,11 @@ class InPlaneInterpolator(Around):
         uncertainty: bool = False,
     ) -> Iterator[Filling]:
         """Yield what belongs at each of `positions`; see `Interpolator.fill`."""
-        options = {"samples": samples, "uncertainty": uncertainty}
+        fill = partial(self.interpolator.fill, samples=samples, uncertainty=uncertainty)
         if through_axis(stack) == 1:
-            yield from self.interpolator.fill(stack, positions, progress, **options)
+            yield from fill(stack, positions, progress)
             return
-        for filling in self.interpolator.fill(_transposed(stack), positions, progress, **options):
+        for filling in fill(_transposed(stack), positions, progress):
             maps = filling.uncertainty
             yield Filling(
                 filling.images.swapaxes(1, 2),

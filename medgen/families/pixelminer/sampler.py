@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.recipes import Recipe
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
 from medgen.sampling.windows import WindowSampler
 
 
 def sampler_of(
-    recipe: PixelMinerRecipe | PixelMinerPaperRecipe,
+    recipe: Recipe,
     net: PixelMiner | PixelMinerPaper,
-    **options: object,
+    **options: Any,
 ) -> SliceSampler | RowSampler | WindowSampler:
     """A sampler of slices, of rows if `in_plane`, or of windows from the published net."""
-    if isinstance(net, PixelMinerPaper):
+    if isinstance(recipe, PixelMinerPaperRecipe):
         return WindowSampler(net, side=recipe.crop, **options)
     sampler = SliceSampler(net, **options)
-    return RowSampler(sampler) if recipe.in_plane else sampler
+    in_plane = isinstance(recipe, PixelMinerRecipe) and recipe.in_plane
+    return RowSampler(sampler) if in_plane else sampler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 from keras import ops
@@ -12,7 +11,7 @@ from keras import ops
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, GeometryError
 from medgen.families.vqvae.codes import codes_of
-from medgen.interpolation.contract import AUTO, Filling, Interpolator, Progress
+from medgen.interpolation.contract import AUTO, Filling, Interpolator, Progress, Temperature
 from medgen.interpolation.excess import restore_excess
 from medgen.interpolation.matching import match_texture
 from medgen.sampling.cached import CachedSampler
@@ -46,10 +45,9 @@ class TwoStage(Interpolator):
 
     bundle: Bundle
     seed: int = 0
-    temperature: float | str = 1.0
+    temperature: Temperature = 1.0
     top_k: int | None = None
     top_p: float | None = None
-    draws: ClassVar = True
     _sampler: CachedSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +65,11 @@ class TwoStage(Interpolator):
     def name(self) -> str:
         """The bundle's name."""
         return self.bundle.name
+
+    @property
+    def draws(self) -> bool:
+        """Always."""
+        return True
 
     def fill(
         self,
