@@ -146,17 +146,22 @@ def _insert_channels(
     uncertainty: bool,
 ) -> Samples:
     count = len(volume.channels)
-    by_channel = [
-        insert(
-            channel,
-            interpolator,
-            plan,
-            samples=samples,
-            uncertainty=uncertainty,
-            progress=lambda done, total, c=c: progress(c * total + done, count * total),
+    by_channel = []
+    for c, channel in enumerate(volume.split_channels()):
+
+        def told(done: int, total: int, c: int = c) -> None:
+            progress(c * total + done, count * total)
+
+        by_channel.append(
+            insert(
+                channel,
+                interpolator,
+                plan,
+                samples=samples,
+                uncertainty=uncertainty,
+                progress=told,
+            )
         )
-        for c, channel in enumerate(volume.split_channels())
-    ]
     return Samples(
         tuple(
             joined_channels(volumes, volume.channels)

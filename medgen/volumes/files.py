@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,13 +113,13 @@ def read_among(
     Raises:
         SeveralVolumesError, ReadError, GeometryError: see `read_volume`.
     """
-    told = {"modality": modality, "intercept": intercept}
+    read = partial(read_volume, path, modality=modality, intercept=intercept)
     try:
-        return read_volume(path, **told)
+        return read()
     except SeveralVolumesError:
         if volume is None:
             raise
-    return read_volume(path, volume=volume, **told)
+    return read(volume=volume)
 
 
 def with_intercept(scan: Volume, intercept: float) -> Volume:
