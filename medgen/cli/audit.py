@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medgen.cli.evaluate import shown_progress
-from medgen.cli.scan import scan_options
+from medgen.cli.options import scan_options, scoring_jobs_option, seed_option, slice_axis_option
+from medgen.cli.progress import shown_progress
 from medgen.errors import EvaluationError, printable
 
 if TYPE_CHECKING:
@@ -32,26 +32,15 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Region of interest. By default the lungs in chest CT and the body otherwise.",
 )
-@click.option(
-    "--slice-axis",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "0", "1", "2"]),
-    help="Axis of the slices; auto takes the coarsest.",
-)
+@slice_axis_option
 @click.option(
     "--calibration",
     is_flag=True,
     help="Draw 19 samples of every slice and count how often 50 % and 90 % intervals hold the "
     "truth.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Processes that score slices. [default: one for each core]",
-)
+@seed_option
+@scoring_jobs_option
 @scan_options
 def audit(
     scan, model, output, mask, slice_axis, calibration, seed, jobs, volume, series, modality,
@@ -74,7 +63,6 @@ def audit(
     from medgen.processes import cores, workers
     from medgen.volumes import read_volume
 
-    axis = None if slice_axis == "auto" else int(slice_axis)
     methods = recreators((model, *CLASSICAL), seed)
     name = next(iter(methods))
     before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
@@ -85,7 +73,7 @@ def audit(
             methods,
             name=printable(scan.name),
             region=region,
-            slice_axis=axis,
+            slice_axis=slice_axis,
             executor=executor,
             progress=progress,
         )
@@ -94,7 +82,7 @@ def audit(
     echo_slices(result, list(methods))
     if calibration:
         draws = [recreators((model,), seed + n)[name] for n in range(DRAWS)]
-        echo_coverage(name, interval_coverage(before, draws, region=region, slice_axis=axis))
+        echo_coverage(name, interval_coverage(before, draws, region=region, slice_axis=slice_axis))
     if output is not None:
         write_slices(output, [result], overwrite=overwrite)
         click.echo(f"Every metric written to {output}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medgen.cli.scan import trained_model
+from medgen.cli.places import trained_model
 
 
 @click.command(short_help="Check causality, likelihood and sampler of a model.")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from medgen.cli.scan import intercept_option, modality_option, volume_option
+from medgen.cli.options import (
+    intercept_option,
+    modality_option,
+    scoring_jobs_option,
+    seed_option,
+    slice_axis_option,
+    volume_option,
+)
+from medgen.cli.progress import shown_progress
 from medgen.errors import MedgenError, printable
 
 
@@ -73,13 +79,7 @@ class Method(click.ParamType):
     help="Region of interest for texture, one for each SCAN in the same order. By default the "
     "lungs in chest CT and the body otherwise.",
 )
-@click.option(
-    "--slice-axis",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "0", "1", "2"]),
-    help="Axis of the slices; auto takes the coarsest.",
-)
+@slice_axis_option
 @click.option(
     "--thickness",
     "thickness_mm",
@@ -98,13 +98,8 @@ class Method(click.ParamType):
     help="Number of grey levels for texture instead. [default: 64 unless CT]",
 )
 @click.option("--msmfe", is_flag=True, help="Compare maps of texture too; takes minutes a scan.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Processes that score slices. [default: one for each core]",
-)
+@seed_option
+@scoring_jobs_option
 @volume_option
 @modality_option
 @intercept_option
@@ -131,7 +126,7 @@ def evaluate(
     settings = Settings(
         factor=factor,
         gap_mm=gap_mm,
-        slice_axis=None if slice_axis == "auto" else int(slice_axis),
+        slice_axis=slice_axis,
         binning=Binning(bin_width or 25.0, bin_count) if bin_width or bin_count else None,
         mapped=msmfe,
         thickness_mm=thickness_mm,
@@ -183,21 +178,3 @@ def echo_summary(summary: dict, output: Path) -> None:
         cells = "".join(f"{'–' if mean is None else format(mean, '.4g'):>9}" for mean in means)
         click.echo(f"{method:{width}}{cells}")
     click.echo(f"Report written to {output}.")
-
-
-@contextmanager
-def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each scan on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        tasks = {}
-
-        def progress(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)
-
-        yield progress

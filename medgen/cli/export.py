@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_folder, trained_model
+from medgen.cli.places import check_folder, trained_model
 
 
 @click.command(short_help="Write a model as a SavedModel for TensorFlow Serving.")

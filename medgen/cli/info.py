@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import reading_options
+from medgen.cli.options import reading_options
 from medgen.errors import printable
 
 

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from medgen.cli.scan import scan_options
+from medgen.cli.options import scan_options, seed_option, slice_axis_option
+from medgen.cli.progress import shown_progress
 from medgen.errors import printable
 
 if TYPE_CHECKING:
     from medgen.jobs.job import Job
     from medgen.jobs.runners import Result
-
-
-@contextmanager
-def _shown() -> Iterator[Callable[[int, int], None]]:
-    """A callback that draws a bar on standard error, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("Slices", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class Temperature(click.ParamType):
@@ -63,19 +51,13 @@ class Temperature(click.ParamType):
     metavar="MM",
     help="New distance between slices, instead of --factor.",
 )
-@click.option(
-    "--slice-axis",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "0", "1", "2"]),
-    help="Axis to insert slices along; auto takes the coarsest.",
-)
+@slice_axis_option
 @click.option(
     "--fill-gaps",
     is_flag=True,
     help="Only put in slices that a DICOM series lacks, at the spacing of the others.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@seed_option
 @click.option(
     "--temperature",
     type=Temperature(),
@@ -162,7 +144,7 @@ def interpolate(
     model: str | None,
     factor: int | None,
     spacing: float | None,
-    slice_axis: str,
+    slice_axis: int | None,
     fill_gaps: bool,
     seed: int,
     temperature: float | Literal["auto"] | None,
@@ -215,7 +197,7 @@ def interpolate(
         model=model,
         factor=factor,
         spacing_mm=spacing,
-        slice_axis=None if slice_axis == "auto" else int(slice_axis),
+        slice_axis=slice_axis,
         fill_gaps=fill_gaps,
         seed=seed,
         sampling=SamplingOptions(temperature, top_k, top_p, decode, sampler),
@@ -249,12 +231,12 @@ def interpolate(
     source = job.source()
     job = job.with_model(source)
     interpolator = job.load_interpolator()
-    with _shown() as progress:
+    with shown_progress() as progress:
         outcome = run_job(
             job,
             interpolator,
             source=source,
-            progress=progress,
+            progress=partial(progress, "Slices"),
             note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
         )
     click.echo(printable(outcome.line))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_output
+from medgen.cli.options import seed_option
+from medgen.cli.places import check_output
 
 SPACING_MM = {"ct": (3.0, 3.0, 5.0), "mr": (1.8, 1.8, 2.8)}
 
@@ -52,7 +53,7 @@ class Triple(click.ParamType):
     type=Triple(float, "X,Y,Z"),
     help="In mm; by default 3,3,5 for ct and 1.8,1.8,2.8 for mr.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@seed_option
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def phantom(
     output: Path,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_output, scan_options, trained_model
+from medgen.cli.options import scan_options
+from medgen.cli.places import check_output, trained_model
 
 
 @click.command(short_help="Pass a scan through a VQ-VAE and measure what is lost.")

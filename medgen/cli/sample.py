@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from medgen.cli.scan import check_folder, trained_model
+from medgen.cli.options import seed_option
+from medgen.cli.places import check_folder, trained_model
 from medgen.errors import WriteError
 
 SHEET = "samples.png"
@@ -34,7 +35,7 @@ class Size(click.ParamType):
 @click.option("-n", "count", default=16, show_default=True, type=click.IntRange(1), help="Slices.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--size", default=(80, 80), show_default="80,80", type=Size(), help="In pixels.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@seed_option
 @click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0))
 @click.option("--top-k", type=click.IntRange(1), help="Only the k most likely codes.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")

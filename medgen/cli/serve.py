@@ -6,7 +6,7 @@ import os
 
 import click
 
-from medgen.cli.scan import trained_model
+from medgen.cli.places import trained_model
 
 MEGABYTE = 10**6
 

@@ -13,13 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from medgen.cli.scan import (
-    check_folder,
-    intercept_option,
-    modality_option,
-    trained_model,
-    volume_option,
-)
+from medgen.cli.options import intercept_option, modality_option, volume_option
+from medgen.cli.places import check_folder, trained_model
 from medgen.errors import TrainingError
 from medgen.families.conditional.recipe import (
     CONDITIONAL_PRIOR_RECIPES,

@@ -1,64 +1,15 @@
-"""What commands that read a scan or a model, or write one, have in common."""
+"""Where commands read models from and write to, checked before the work."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from medgen.errors import WriteError
-from medgen.intensities.modality import NAMED
 
 if TYPE_CHECKING:
     from medgen.bundles.bundle import Bundle
-
-volume_option = click.option(
-    "--volume",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Which volume of a 4-D file, from 0.",
-)
-
-
-modality_option = click.option(
-    "--modality",
-    type=click.Choice(NAMED),
-    help="What the scan is, where medgen is not sure or errs.",
-)
-
-
-intercept_option = click.option(
-    "--intercept",
-    type=float,
-    metavar="X",
-    help="Add this to the stored values, times their slope if the file has one, instead of the "
-    "intercept in the file; -1024 for CT stored as HU + 1024.",
-)
-
-
-def reading_options(command: Callable) -> Callable:
-    """`--volume`, `--series`, `--modality` and `--intercept`."""
-    options = [
-        volume_option,
-        click.option(
-            "--series", metavar="UID", help="Which series of a folder of DICOM files."
-        ),
-        modality_option,
-        intercept_option,
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def scan_options(command: Callable) -> Callable:
-    """`reading_options` and `--overwrite`."""
-    return reading_options(
-        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")(command)
-    )
 
 
 def check_output(path: Path, overwrite: bool) -> None:

@@ -1,0 +1,86 @@
+"""Options that several commands have, each with one name, one meaning and one help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from medgen.intensities.modality import NAMED
+
+
+class Axis(click.ParamType):
+    """0, 1 or 2, or `auto` for None."""
+
+    name = "axis"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Parse what the user gave."""
+        choice = click.Choice(["auto", "0", "1", "2"]).convert(value, param, ctx)
+        return None if choice == "auto" else int(choice)
+
+
+seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+
+slice_axis_option = click.option(
+    "--slice-axis",
+    default="auto",
+    show_default=True,
+    type=Axis(),
+    metavar="[auto|0|1|2]",
+    help="Axis of the slices; auto takes the coarsest.",
+)
+
+scoring_jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes that score slices. [default: one for each core]",
+)
+
+volume_option = click.option(
+    "--volume",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which volume of a 4-D file, from 0.",
+)
+
+
+modality_option = click.option(
+    "--modality",
+    type=click.Choice(NAMED),
+    help="What the scan is, where medgen is not sure or errs.",
+)
+
+
+intercept_option = click.option(
+    "--intercept",
+    type=float,
+    metavar="X",
+    help="Add this to the stored values, times their slope if the file has one, instead of the "
+    "intercept in the file; -1024 for CT stored as HU + 1024.",
+)
+
+
+def reading_options(command: Callable) -> Callable:
+    """`--volume`, `--series`, `--modality` and `--intercept`."""
+    options = [
+        volume_option,
+        click.option(
+            "--series", metavar="UID", help="Which series of a folder of DICOM files."
+        ),
+        modality_option,
+        intercept_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def scan_options(command: Callable) -> Callable:
+    """`reading_options` and `--overwrite`."""
+    return reading_options(
+        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")(command)
+    )
