@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from typing import Any
 
 from medgen.bundles.bundle import Bundle
 from medgen.recipes import to_json
@@ -15,7 +16,7 @@ from medgen.recipes import to_json
 PACKAGES = ("medgen", "tensorflow", "jax", "torch", "keras", "numpy")
 
 
-def command_line(command: str, options: Mapping[str, object]) -> str:
+def command_line(command: str, options: Mapping[str, Any]) -> str:
     """A `medgen` call that repeats a run; `None` and `False` are left out, `data` stands bare."""
     words = ["medgen", command, *map(str, options["data"])]
     for name, value in options.items():
@@ -31,7 +32,7 @@ def command_line(command: str, options: Mapping[str, object]) -> str:
     return shlex.join(words)
 
 
-def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, object]]) -> str:
+def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, Any]]) -> str:
     """Markdown for the bundle's `README.md`.
 
     Args:

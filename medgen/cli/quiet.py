@@ -46,6 +46,7 @@ def without_notes() -> Iterator[None]:
     sys.stderr.flush()
     command = [sys.executable, "-I", "-S", "-c", FILTER]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as passing_on:
+        assert passing_on.stdin is not None  # it is a pipe
         before = os.dup(2)
         os.dup2(passing_on.stdin.fileno(), 2)
         try:
@@ -71,5 +72,5 @@ class _Quiet(MetaPathFinder):
                 with without_notes():
                     execute(module)
 
-            spec.loader.exec_module = quietly
+            spec.loader.exec_module = quietly  # type: ignore[method-assign]
         return spec

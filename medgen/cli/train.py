@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -24,14 +25,19 @@ from medgen.families.conditional.recipe import (
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.two_stage.recipe import PRIOR_RECIPES
 from medgen.families.vqvae.recipe import VQVAE_RECIPES
-from medgen.recipes import Recipe, named_recipe
+from medgen.recipes import One, Recipe, named_recipe
 
 FIRST_STAGE_RECIPES = VQVAE_RECIPES | CONDITIONAL_RECIPES
+if TYPE_CHECKING:
+    from medgen.bundles.bundle import Bundle
+    from medgen.training.gather import TrainingScans
+    from medgen.training.workers import Workers
+
 # Distance between training and validation slices of one scan.
 GUARD_MM = 10.0
 
 
-def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callable]:
+def training_options(recipes: Mapping[str, Recipe]) -> Callable[[Callable], Callable]:
     """Options that all training commands share."""
     options = [
         click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path)),
@@ -70,7 +76,7 @@ def training_options(recipes: dict[str, Recipe]) -> Callable[[Callable], Callabl
     return decorate
 
 
-def _tell(recipes: dict[str, Recipe], options: dict[str, object]) -> Recipe:
+def _tell(recipes: Mapping[str, One], options: Mapping[str, Any]) -> One:
     """The named recipe with what was given on the command line in its place."""
     given = {key: options[key] for key in ("steps", "batch_size", "learning_rate")}
     if options["steps"] is not None and options["minutes"] is not None:
@@ -108,7 +114,13 @@ def _shown(steps: int | None) -> Iterator[dict[str, Callable]]:
         yield {"progress": progress, "report": report}
 
 
-def _finish(bundle, scans, command: str, options: dict[str, object], workers=None) -> None:
+def _finish(
+    bundle: Bundle,
+    scans: TrainingScans,
+    command: str,
+    options: dict[str, Any],
+    workers: Workers | None = None,
+) -> None:
     from medgen.bundles.bundle import save_bundle
     from medgen.bundles.card import command_line, model_card
     from medgen.training.checkpoint import discard_checkpoints
@@ -132,7 +144,7 @@ def _finish(bundle, scans, command: str, options: dict[str, object], workers=Non
     help="PixelMiner whose prediction a conditional recipe builds on.",
 )
 @training_options(FIRST_STAGE_RECIPES)
-def train_vqvae(**options) -> None:
+def train_vqvae(**options: Any) -> None:
     """Train a VQ-VAE on the slices of DATA, files and folders of scans of one modality."""
     output = options["output"]
     if os.environ.get("TF_CONFIG"):
@@ -157,8 +169,8 @@ def train_vqvae(**options) -> None:
     scans = gather_scans(
         options["data"],
         options["validation"],
-        rule=start.rule if conditional else None,
-        image_size=None if conditional else recipe.image_size,
+        rule=None if start is None else start.rule,
+        image_size=None if isinstance(recipe, ConditionalRecipe) else recipe.image_size,
         guard_mm=GUARD_MM,
         seed=options["seed"],
         volume=options["volume"],
@@ -166,7 +178,9 @@ def train_vqvae(**options) -> None:
         intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
-        fit = partial(fit_conditional_vqvae, start=start) if conditional else fit_vqvae
+        fit: Callable[..., Bundle] = fit_vqvae
+        if start is not None:
+            fit = partial(fit_conditional_vqvae, start=start)
         bundle = fit(
             scans,
             recipe,
@@ -191,7 +205,7 @@ def train_vqvae(**options) -> None:
 )
 @click.option("--vqvae", required=True, metavar="NAME|BUNDLE", help="Trained first stage.")
 @training_options(PRIOR_RECIPES)
-def train_prior(**options) -> None:
+def train_prior(**options: Any) -> None:
     """Train a conditional PixelCNN on the codes of DATA and write a two-stage model."""
     output = options["output"]
     _check_output(output)
@@ -207,7 +221,8 @@ def train_prior(**options) -> None:
 
     _, first_stage = trained_model(options["vqvae"])
     conditional = isinstance(first_stage.recipes.get("vqvae"), ConditionalRecipe)
-    recipe = _tell(CONDITIONAL_PRIOR_RECIPES if conditional else PRIOR_RECIPES, options)
+    recipes: Mapping[str, Recipe] = CONDITIONAL_PRIOR_RECIPES if conditional else PRIOR_RECIPES
+    recipe = _tell(recipes, options)
     scans = gather_scans(
         options["data"],
         options["validation"],
@@ -220,7 +235,7 @@ def train_prior(**options) -> None:
         intercept=options["intercept"],
     )
     with _shown(None if options["minutes"] else recipe.steps) as shown:
-        fit = fit_conditional_prior if conditional else fit_prior
+        fit: Callable[..., Bundle] = fit_conditional_prior if conditional else fit_prior
         bundle = fit(
             scans, first_stage, recipe, output, seed=options["seed"], minutes=options["minutes"],
             resume=options["resume"], workers=workers, **shown,
@@ -237,7 +252,7 @@ def train_prior(**options) -> None:
     help="PixelMiner to begin with instead of from nothing.",
 )
 @training_options(PIXELMINER_RECIPES)
-def train_pixelminer(**options) -> None:
+def train_pixelminer(**options: Any) -> None:
     """Train a PixelMiner on the grey levels of DATA, files and folders of scans of one modality."""
     output = options["output"]
     _check_output(output)

@@ -97,7 +97,8 @@ def reach(where: np.ndarray, place: Place) -> tuple[int, int, int, int]:
         place[0] - rows.min(), rows.max() - place[0],
         place[1] - columns.min(), columns.max() - place[1],
     )  # fmt: skip
-    return tuple(max(0, int(distance)) for distance in distances)
+    up, down, left, right = (max(0, int(distance)) for distance in distances)
+    return up, down, left, right
 
 
 def changed_by(

@@ -95,7 +95,7 @@ def check_conditioner(subject: Subject, known: bool = False) -> Finding:
         subject.example(subject.side, subject.side),
     )
     if known:
-        keys, what, inputs = ["known"], "a known pixel", inputs | {"known": inputs[subject.drawn]}
+        keys, what, inputs = ["known"], "a known pixel", {**inputs, "known": inputs[subject.drawn]}
     extent = reach(changed_by(keys, subject.read, inputs, place), place)
     up, down, left, right = (_length(far, subject.side // 2) for far in extent)
     return Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,8 +39,8 @@ class Likelihood:
         what: their name.
     """
 
-    params: object
-    log_prob: Callable[[object, object], object]
+    params: Any
+    log_prob: Callable[[Any, Any], Any]
     values: int
     what: str
 
@@ -61,7 +62,7 @@ class Subject:
         causal: whether it has a causal part, which the rest is about.
         field: rows up and columns to either side that it reaches.
         outputs: numbers at each position.
-        draw: see `sampling.draw`.
+        draw: see `sampling.draw`; None of a net that is not `causal`.
         numbers: uniform ones that `draw` takes.
         fast: class of the sampler that must equal the raster sampler.
     """
@@ -69,7 +70,7 @@ class Subject:
     stage: str
     net: keras.Model
     example: Callable[[int, int], Inputs]
-    read: Callable[[Inputs], object]
+    read: Callable[[Inputs], Any]
     side: int
     acquired: Sequence[str]
     drawn: str
@@ -78,6 +79,6 @@ class Subject:
     causal: bool
     field: tuple[int, int]
     outputs: int
-    draw: Callable
+    draw: Callable | None
     numbers: int
     fast: type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def profile(scan: ScanResult, methods: Sequence[str], metric: Metric) -> Figure:
     return figure
 
 
-def agreement(texture: dict[str, object], methods: Sequence[str]) -> Figure:
+def agreement(texture: dict[str, Any], methods: Sequence[str]) -> Figure:
     """Concordance of every texture feature as boxes, and median NRMSE of each class as a map.
 
     Args:
@@ -97,10 +98,10 @@ def side_by_side(scan: ScanResult) -> Figure:
         **example.tests,
         "acquired behind": example.behind,
     }
-    in_plane = [axis for axis in range(3) if axis != scan.plan.axis]
-    codes = tuple(scan.geometry.orientation[axis] for axis in in_plane)
+    rows, columns = (axis for axis in range(3) if axis != scan.plan.axis)
+    codes = scan.geometry.orientation[rows], scan.geometry.orientation[columns]
     images = {name: hung(image, codes) for name, image in images.items()}
-    spacing = hung_spacing([scan.geometry.spacing[axis] for axis in in_plane], codes)
+    spacing = hung_spacing([scan.geometry.spacing[axis] for axis in (rows, columns)], codes)
 
     true = images["truth"]
     low, high = np.percentile(true, (0.5, 99.5))
@@ -182,9 +183,8 @@ def enlarged_region(image: np.ndarray, region: np.ndarray) -> tuple[int, int, in
 
 def _directed(metric: Metric) -> str:
     """Title of a metric with the direction in which it is better."""
-    hint = {"high": "higher is better", "low": "lower is better"}.get(
-        metric.best, f"{metric.best} is best"
-    )
+    hints: dict[str | float, str] = {"high": "higher is better", "low": "lower is better"}
+    hint = hints.get(metric.best, f"{metric.best} is best")
     return f"{metric.title} ({hint})"
 
 

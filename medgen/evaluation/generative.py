@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 
 from medgen.evaluation.similarity import ms_ssim, ssim
 
 
-class Nearest(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Nearest:
     """The training slice most like each sample: its index and its SSIM, both `(samples,)`."""
 
     index: np.ndarray

@@ -86,9 +86,9 @@ def coverage(pair: Pair) -> float:
     return float(held[counted].mean()) if counted.any() else NOT_DEFINED
 
 
-def _edges(**options: object) -> Callable[[Pair], float]:
+def _edges(over: str = "true", published: bool = False) -> Callable[[Pair], float]:
     return lambda pair: edge_preservation_ratio(
-        pair.true, pair.test, data_range=pair.data_range, **options
+        pair.true, pair.test, data_range=pair.data_range, over=over, published=published
     )
 
 

@@ -162,13 +162,13 @@ def seam_score(image: np.ndarray, *, window: tuple[int, int]) -> float:
         The score; NaN when no border lies inside the image or the rest of it is constant.
     """
     image = np.asarray(image, np.float64)
-    across, elsewhere = [], []
+    at_borders, within = [], []
     for axis, side in enumerate(window):
         steps = np.abs(np.diff(image, axis=axis))
         border = np.arange(1, image.shape[axis]) % side == 0
-        across.append(np.compress(border, steps, axis).ravel())
-        elsewhere.append(np.compress(~border, steps, axis).ravel())
-    across, elsewhere = np.concatenate(across), np.concatenate(elsewhere)
+        at_borders.append(np.compress(border, steps, axis).ravel())
+        within.append(np.compress(~border, steps, axis).ravel())
+    across, elsewhere = np.concatenate(at_borders), np.concatenate(within)
     if not across.size or not elsewhere.any():
         return float("nan")
     return float(across.mean() / elsewhere.mean())

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -33,7 +34,7 @@ PICTURED_SCANS = 6
 PLACE = ("scan", "slice", "position_mm", "where", "method")
 
 
-def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict[str, object]:
+def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Write the report of a study; either the whole folder appears, or nothing does.
 
     `slices.csv` has a row for each scan, removed slice and method with every metric;
@@ -122,7 +123,7 @@ def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
 
 
 def draw(
-    scans: tuple[ScanResult, ...], summary: dict[str, object]
+    scans: tuple[ScanResult, ...], summary: dict[str, Any]
 ) -> Iterator[tuple[str, str, figures.Figure]]:
     """Name, caption and figure of every picture of the report."""
     methods = summary["methods"]
@@ -148,7 +149,7 @@ def draw(
         )
 
 
-def render(summary: dict[str, object], pictures: list[dict[str, str]]) -> str:
+def render(summary: dict[str, Any], pictures: list[dict[str, str]]) -> str:
     """The page that shows the tables and the pictures."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("medgen.evaluation"),

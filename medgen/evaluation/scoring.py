@@ -89,7 +89,7 @@ class SliceScore:
 def score_slice(task: SliceTask) -> list[SliceScore]:
     """Scores of the removed slice (texture only) and of every method, in the order of the task."""
     has_region = task.region.sum() >= MIN_REGION_PIXELS
-    textured = task.binning is not None and has_region
+    binning = task.binning if has_region else None
     mapped = map_errors_of(task) if task.mapped and has_region else {}
     return [
         SliceScore(
@@ -98,7 +98,7 @@ def score_slice(task: SliceTask) -> list[SliceScore]:
             task.where,
             method,
             {} if method == TRUTH else slice_metrics(task, image, task.intervals.get(method)),
-            features_of(image, task) if textured else {},
+            features_of(image, task.region, binning) if binning is not None else {},
             mapped.get(method, {}),
         )
         for method, image in {TRUTH: task.true, **task.tests}.items()
@@ -119,16 +119,14 @@ def slice_metrics(
         above_lowest(task.neighbours),
         task.region,
         task.data_range,
-        None if interval is None else tuple(map(above_lowest, interval)),
+        None if interval is None else (above_lowest(interval[0]), above_lowest(interval[1])),
     )
     return {name: metric.measure(pair) for name, metric in METRICS.items()}
 
 
-def features_of(image: np.ndarray, task: SliceTask) -> dict[str, float]:
-    """Texture features of an image in the region and with the grey levels of the task."""
-    return texture_features(
-        image, task.region, bin_width=task.binning.width, bin_count=task.binning.count
-    )
+def features_of(image: np.ndarray, region: np.ndarray, binning: Binning) -> dict[str, float]:
+    """Texture features of a region of an image."""
+    return texture_features(image, region, bin_width=binning.width, bin_count=binning.count)
 
 
 def map_errors_of(task: SliceTask) -> dict[str, dict[str, float]]:

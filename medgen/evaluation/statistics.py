@@ -6,6 +6,7 @@ same order. A case is a slice, a scan, or a feature of a scan.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -93,7 +94,7 @@ def compare_methods(scores: np.ndarray, *, higher_is_better: bool) -> list[Compa
     ]
 
 
-def signed_rank_p(differences: np.ndarray) -> float:
+def signed_rank_p(differences: Sequence[float] | np.ndarray) -> float:
     """Two-sided p of Wilcoxon's signed-rank test (`scipy.stats.wilcoxon`, zeros dropped)."""
     differences = np.asarray(differences, np.float64)
     if not differences.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def gather_cases(scans: Sequence[ScanResult]) -> Cases:
     return Cases(unit, where, tuple(groups.values()), tuple(names.values()))
 
 
-def summarize(scans: Sequence[ScanResult], *, seed: int = 0) -> dict[str, object]:
+def summarize(scans: Sequence[ScanResult], *, seed: int = 0) -> dict[str, Any]:
     """All numbers of a report, as values that JSON knows (non-finite ones as None).
 
     Args:
@@ -306,7 +307,7 @@ def shares_won(errors: np.ndarray) -> np.ndarray:
     return ((known == ordered[0]) & alone).mean(axis=1)
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """Numpy numbers as Python's, and numbers that JSON lacks as None, in nested dicts and lists."""
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from mimetypes import MimeTypes
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import medgen
 from medgen.errors import ReadError, WriteError
@@ -42,6 +42,7 @@ class Provenance(TypedDict):
         affine: likewise; RAS, mm.
         synthetic_slices: indices along the axis from 0.
         positions: of every slice, in units of acquired slices.
+        check: how the model does on the scan, where that was looked at.
     """
 
     medgen: str
@@ -54,6 +55,7 @@ class Provenance(TypedDict):
     affine: list[list[float]]
     synthetic_slices: list[int]
     positions: list[float]
+    check: NotRequired[Mapping[str, object]]
 
 
 def provenance(

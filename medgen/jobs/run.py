@@ -113,13 +113,14 @@ def run_job(
         told = _facts(job, opened)
         _require_memory(job, opened)
         check = _check(job, opened)
-        if check is not None and check.note is not None and note:
-            note(check.note)
+        if check is not None and check.note is not None:
+            say(check.note)
         drawn, partial = _fill(job, opened, told, progress)
         for part in opened.sources:
             part.require_unchanged()
         if check is not None:
-            told |= {output: told[output] | {"check": check.facts} for output in job.outputs}
+            for output in job.outputs:
+                told[output]["check"] = check.facts
         _write(job, opened, series, drawn, told, claims)
         if partial is not None:
             partial.remove()
@@ -223,7 +224,7 @@ def _require_memory(job: Job, opened: _Opened) -> None:
 
 def _check(job: Job, opened: _Opened) -> Check | None:
     """How a model does on the scan, where that was asked for or takes little beside the work."""
-    learnt = model_folder(job.model) is not None and not job.fill_gaps
+    learnt = model_folder(job.chosen_model) is not None and not job.fill_gaps
     cheap = opened.plan.synthetic.sum() >= WORTH_A_CHECK and opened.method.prediction() is not None
     if not learnt or job.check is False or not (job.check or cheap):
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from medgen.layers.causal import CausalInput, GatedBlock
@@ -38,7 +40,7 @@ class CausalStack(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "filters": filters,
             "blocks": blocks,
             "kernel_size": kernel_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -79,7 +81,7 @@ class ConditionalVQVAE(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "levels": levels,
             "context": context,
             "conditioner_filters": conditioner_filters,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -78,7 +80,7 @@ class PixelCNN(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "num_embeddings": num_embeddings,
             "embedding_dim": embedding_dim,
             "filters": filters,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -84,7 +86,7 @@ class PixelMiner(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "levels": levels,
             "context": context,
             "filters": filters,

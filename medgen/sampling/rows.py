@@ -41,9 +41,12 @@ class RowSampler:
         }
         drawn = self.sampler.fill(apart, (_apart(numbers) for numbers in uniforms), uncertainty)
         shape, measured = (count, rows, columns), drawn.uncertainty
-        if uncertainty:
+        if measured is not None:
             measured = Uncertainty(*(np.reshape(x, shape) for x in vars(measured).values()))
-        return Drawn(drawn.levels.reshape(-1, *shape), drawn.prediction.reshape(shape), measured)
+        prediction = drawn.prediction
+        if prediction is not None:
+            prediction = prediction.reshape(shape)
+        return Drawn(drawn.levels.reshape(-1, *shape), prediction, measured)
 
 
 def _apart(maps):

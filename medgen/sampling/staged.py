@@ -281,7 +281,7 @@ class _Middle:
     def __init__(self, known: _Known, apply: Callable, kept: Tensors, added: Tensors):
         self.known, self.apply, self.kept, self.added = known, apply, kept, added
         self.kept_next: Tensors = {}
-        self.outputs = []
+        self.outputs: list[tf.Tensor] = []
 
     def convolve(self, layer, x):
         return self._merge(layer, self._mix(layer, x))

@@ -92,7 +92,8 @@ class Batches:
 
     def _next(self) -> list[tuple[Request, asyncio.Future]]:
         """Of those that may go, the longest waiting and what fits to it; they then wait no more."""
-        batch, left, kind, pixels = [], [], None, 0
+        batch: list[tuple[Request, asyncio.Future]] = []
+        left, kind, pixels = [], None, 0
         for waiting in self._waiting:
             request, _ = waiting
             if batch:

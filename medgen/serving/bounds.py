@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medgen.errors import TooLargeError
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # slices, rows, columns
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import anyio
 import numpy as np
@@ -74,7 +75,11 @@ class ModelServer:
                 Route(place + "/metadata", self.metadata),
                 Route(place, self.status),
             ]
-        handlers = {HTTPException: _http_error, RequestError: _bad_request, Exception: _failure}
+        handlers: dict[Any, Any] = {
+            HTTPException: _http_error,
+            RequestError: _bad_request,
+            Exception: _failure,
+        }
         return Starlette(routes=routes, exception_handlers=handlers)
 
     def try_out(self) -> None:
@@ -122,8 +127,8 @@ class ModelServer:
 
     def _length(self, request: HTTPRequest) -> int:
         """Bytes that a request's body takes, or may take if it does not say."""
-        length = request.headers.get("content-length", "")
-        length = int(length) if length.isdecimal() else self.max_bytes
+        told = request.headers.get("content-length", "")
+        length = int(told) if told.isdecimal() else self.max_bytes
         if length > self.max_bytes:
             raise self._too_long()
         return length

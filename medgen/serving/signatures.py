@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
 from medgen.sampling.randomness import PLACES
+from medgen.serving.bounds import Shape
 from medgen.serving.graph import GraphScale, each, require, restore_excess, robust_range
 from medgen.serving.outside import GraphOutside, find_outside, is_padding
 
@@ -114,7 +115,7 @@ class ServedModel:
         """By name, functions with an input signature."""
         return {"serving_default": self.serve, "fill": self.fill, "log_prob": self.log_prob}
 
-    def asked(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int, int]:
+    def asked(self, signature: str, shapes: Mapping[str, Shape]) -> Shape:
         """Slices, rows and columns of the answer to inputs of `shapes`."""
         if signature == "fill":
             return (*shapes["positions"], *shapes["acquired"][1:])
@@ -292,7 +293,8 @@ class ServedModel:
         low, high, weight = (x[:, None, None] for x in (*bounds, weight))
         scale = GraphScale(low, high, tf.convert_to_tensor(self.last_level))
         images, deviations = self._draw(prepared, scale, size)
-        images = restore_excess(images, *shown, weight, scale)
+        before, after = shown
+        images = restore_excess(images, before, after, weight, scale)
         return tf.where(held, kept, images), tf.where(held, 0.0, deviations)
 
     def _alike(self, **slices: tf.Tensor) -> list[tf.Tensor]:

@@ -28,13 +28,15 @@ class Task(Protocol):
 
     Attributes:
         net: built, with `compute_loss`.
-        identity: plain values that must be the same when a run is resumed.
         averages_weights: whether a moving average of the weights is validated and kept.
     """
 
     net: keras.Model
-    identity: Mapping[str, object]
     averages_weights: bool
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Plain values that must be the same when a run is resumed."""
 
     def batch(self, step: int) -> Any:
         """Inputs of a step; a function of the step alone, called from another thread."""

@@ -70,14 +70,14 @@ def texture_features(
             "make a texture matrix; choose a larger bin width or a fixed bin number."
         )
     levels = np.atleast_1d(np.squeeze(bins.levels(image, mask)))
+    glcm = glcm_features(cooccurrences(levels, bins.count))
     by_class = {
-        "glcm": glcm_features(cooccurrences(levels, bins.count)),
+        "glcm": {name: _mean(values) for name, values in glcm.items()},
         "glrlm": _over_directions([glrlm_features(*each) for each in runs(levels)]),
         "glszm": glszm_features(*zones(levels)),
         "gldm": gldm_features(*dependences(levels)),
         "ngtdm": ngtdm_features(*tone_differences(levels, bins.count)),
     }
-    by_class["glcm"] = {name: _mean(values) for name, values in by_class["glcm"].items()}
     return {
         f"{family}_{name}": float(value)
         for family, features in by_class.items()
@@ -86,7 +86,7 @@ def texture_features(
 
 
 def _over_directions(features: list[dict[str, float]]) -> dict[str, float]:
-    return {name: np.mean([each[name] for each in features]) for name in features[0]}
+    return {name: float(np.mean([each[name] for each in features])) for name in features[0]}
 
 
 def _mean(values: np.ndarray) -> float:

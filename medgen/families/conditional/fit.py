@@ -144,8 +144,7 @@ def with_prediction_of(recipe: ConditionalRecipe, start: Bundle) -> ConditionalR
         TrainingError: `start` makes none that the net could hold.
     """
     given = start.recipes.get("pixelminer")
-    lean = isinstance(given, PixelMinerRecipe)
-    if not lean or given.in_plane or given.partially_causal:
+    if not isinstance(given, PixelMinerRecipe) or given.in_plane or given.partially_causal:
         raise TrainingError(
             f"{start.name} does not predict whole slices from acquired ones alone; start from a "
             "PixelMiner that train-pixelminer wrote with its default recipe."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -108,7 +109,7 @@ class CodeSampler:
             drawn.append(np.concatenate(slices))
         return drawn
 
-    def _decoded(self, codes: object, known: object) -> np.ndarray:
+    def _decoded(self, codes: Any, known: Any) -> np.ndarray:
         """Levels `(1, h, w)` of one slice: the means of its pixels."""
         rows, columns = known.shape[1:3]
         mixture = self.vqvae.decode(codes, self.vqvae.surroundings(known))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -121,10 +122,12 @@ class PixelMinerTask:
             "scans": scans.identity(),
             "start": None if start is None else start.name,
         }
-        self._augmentation = Augmentation(
-            **{f.name: getattr(recipe, f.name, f.default) for f in fields(Augmentation)}
-        )
-        self._training, validation = scans.training, scans.validation
+        told: dict[str, Any] = {
+            f.name: getattr(recipe, f.name, f.default) for f in fields(Augmentation)
+        }
+        self._augmentation = Augmentation(**told)
+        self._training: Sequence[Slab] = scans.training
+        validation: Sequence[Slab] = scans.validation
         if recipe.in_plane:
             self._training, validation = (
                 [line for slab in slabs for line in lines(slab)]
@@ -190,7 +193,7 @@ class PixelMinerTask:
             metrics={"pixelminer": {key: best[key] for key in kept}},
         )
 
-    def _examples(self, slabs: Sequence[Slab], **options: object) -> dict[str, np.ndarray]:
+    def _examples(self, slabs: Sequence[Slab], **options: Any) -> dict[str, np.ndarray]:
         inputs = context_batch(
             slabs,
             levels=self.scans.rule.levels,

@@ -13,6 +13,7 @@ from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.nets.pixelminer_published.net import PixelMinerPaper
 from medgen.sampling.randomness import uniforms
+from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler, prediction
 from medgen.sampling.windows import WindowSampler
 
@@ -58,7 +59,7 @@ def linear_bits_per_dim(batches: Sequence[dict[str, np.ndarray]], levels: int) -
 
 def measure_samples(
     model: PixelMiner | PixelMinerPaper,
-    sampler: SliceSampler | WindowSampler,
+    sampler: SliceSampler | RowSampler | WindowSampler,
     windows: dict[str, np.ndarray],
     rule: IntensityRule,
     seed: int,
@@ -129,8 +130,6 @@ def _power_ratio(context: np.ndarray, drawn: np.ndarray) -> float:
         neighbours = np.moveaxis(acquired[..., middle - 1 : middle + 1], -1, 0)
         tissue = homogeneous_tissue(neighbours)
         if tissue.any():
-            powers += (
-                high_frequency_power(image, tissue),
-                np.mean([high_frequency_power(neighbour, tissue) for neighbour in neighbours]),
-            )
+            around = [high_frequency_power(neighbour, tissue) for neighbour in neighbours]
+            powers += [high_frequency_power(image, tissue), float(np.mean(around))]
     return float(powers[0] / powers[1]) if powers[1] > 0 else float("nan")

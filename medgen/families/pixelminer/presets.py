@@ -5,7 +5,7 @@ from __future__ import annotations
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
 
-PIXELMINER_RECIPES = {
+PIXELMINER_RECIPES: dict[str, PixelMinerRecipe | PixelMinerPaperRecipe] = {
     "default": PixelMinerRecipe(),
     "no-autoregression": PixelMinerRecipe(autoregressive=False, steps=4200, validate_every=300),
     "small": PixelMinerRecipe(

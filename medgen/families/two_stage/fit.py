@@ -126,7 +126,7 @@ class PriorTask:
             kind="two-stage",
             recipes={"vqvae": self.codes.recipe, "prior": self.recipe},
             nets={"vqvae": self.codes.vqvae, "prior": self.net},
-            metrics=self.first_stage.metrics | {"prior": {key: best[key] for key in KEPT}},
+            metrics={**self.first_stage.metrics, "prior": {key: best[key] for key in KEPT}},
         )
 
     def _triplets(
@@ -154,7 +154,8 @@ def code_slab(first_stage: Codes, slab: Slab) -> CodeSlab:
 
 def measure_prior(model: PixelCNN, batches: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
     """Bits per code given the true neighbours, given another triplet's, and without context."""
-    nats, shuffled = [], []
+    nats: list[float] = []
+    shuffled: list[float] = []
     for inputs, others in zip(batches, [*batches[1:], batches[0]], strict=True):
         other = others | {"codes": inputs["codes"]}
         for losses, given in ((nats, inputs), (shuffled, other)):

@@ -41,7 +41,7 @@ def digest(net: keras.Model) -> str:
     """What tells the weights of a first stage from others'."""
     found = hashlib.sha256()
     for weight in net.weights:
-        found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
+        found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
     return found.hexdigest()[:16]
 
 
@@ -56,4 +56,6 @@ def codes_of(bundle: Bundle) -> Codes:
             f"{bundle.name} is a {bundle.kind} model, which has no codes of slices on their own; "
             "give a model that train-vqvae or train-prior wrote with its default recipe."
         )
-    return Codes(bundle.recipes["vqvae"], bundle.nets["vqvae"])
+    recipe = bundle.recipes["vqvae"]
+    assert isinstance(recipe, VQVAERecipe)  # as its net is one
+    return Codes(recipe, bundle.nets["vqvae"])

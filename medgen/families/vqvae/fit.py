@@ -171,6 +171,6 @@ def measure_reconstruction(model: VQVAE, images: Sequence[np.ndarray]) -> dict[s
         pairs = list(zip(trues, tests, strict=True))
         db = [min(psnr(true, test, data_range=1.0), HIGHEST_PSNR_DB) for true, test in pairs]
         ssim = [box_ssim(true, test, data_range=1.0) for true, test in pairs]
-        totals += float(loss), np.mean(ssim), np.mean(db)
+        totals += [float(loss), float(np.mean(ssim)), float(np.mean(db))]
     model.reset_metrics()
     return dict(zip(("loss", "ssim", "psnr_db"), map(float, totals / len(images)), strict=True))

@@ -77,9 +77,11 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         if true.std() >= EMPTY and min(true.shape) >= SSIM_SIDE:
             likeness.append([m(true, test, data_range=1.0) for m in (box_ssim, psnr)])
     array = volume.stored(output)
+    likeness_ssim, likeness_psnr = np.reshape(likeness, (-1, 2)).T
     return Reconstruction(
         volume.with_array(array, volume.geometry),
-        *np.reshape(likeness, (-1, 2)).T,
+        likeness_ssim,
+        likeness_psnr,
         codebook_statistics(counts)["usage"],
         scale.low,
         scale.high,

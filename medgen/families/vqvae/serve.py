@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
+from medgen.families.vqvae.codes import codes_of
 from medgen.serving.graph import GraphScale, each, require
 from medgen.serving.signatures import IMAGE, SLICES, ServedModel
 
@@ -18,9 +19,8 @@ class ServedCodes(ServedModel):
 
     def __init__(self, bundle: Bundle):
         super().__init__(bundle)
-        self.vqvae = bundle.nets["vqvae"]
-        self.image_size = bundle.recipes["vqvae"].image_size
-        self.compression = bundle.recipes["vqvae"].compression
+        self.vqvae, recipe = bundle.nets["vqvae"], codes_of(bundle).recipe
+        self.image_size, self.compression = recipe.image_size, recipe.compression
         # Of a slice whose scale nobody tells: HU in CT, and 0 to 1 where units are the scan's own.
         rule = bundle.rule
         low, high = (rule.low_hu, rule.high_hu) if rule.kind.absolute else (0.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -62,7 +63,7 @@ class PixelMinerPaper(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "levels": levels,
             "filters": filters,
             "layers": layers,

@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 from keras import ops
@@ -57,7 +57,7 @@ class Maps:
     def __init__(self, place, beside: Iterable = (), training: bool = False):
         self.place = place
         self.training = training
-        self.outputs = []
+        self.outputs: list[Any] = []
         self._beside = iter(beside)
 
     def convolve(self, layer, x):
@@ -87,7 +87,7 @@ class OuterMaps(Maps):
 
     def __init__(self, place, beside: Iterable = ()):
         super().__init__(place, beside)
-        self.injected = {}
+        self.injected: dict[Any, Any] = {}
 
     def convolve(self, layer, x):
         y, self.injected[layer] = layer.read(x)
@@ -126,7 +126,7 @@ class GatedResidual(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "filters": filters,
             "horizontal": horizontal,
             "across": across,
@@ -155,9 +155,9 @@ class GatedResidual(keras.layers.Layer):
     def evaluate(self, evaluator: Evaluator, x, across=None, beside=None, place=None):
         """The layer's output by `evaluator`; what is None is not there, or is added elsewhere."""
         y = evaluator.convolve(self.first, concat_elu(x))
-        if across is not None:
+        if self.across is not None and across is not None:
             y = y + evaluator.link(self.across, concat_elu(across))
-        if beside is not None:
+        if self.beside is not None and beside is not None:
             y = y + evaluator.link(self.beside, concat_elu(beside))
         y = evaluator.convolve(self.second, evaluator.drop(self.dropout, concat_elu(y)))
         if place is not None:
@@ -205,7 +205,7 @@ class ResidualStages(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.config = {
+        self.config: dict[str, Any] = {
             "filters": filters,
             "layers": layers,
             "horizontal": horizontal,
