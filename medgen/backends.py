@@ -14,11 +14,12 @@ from keras import ops, tree
 
 # A tensor of whichever backend.
 Tensor = Any
+Function = Callable[..., Any]
 
 
 def compiled(
-    function: Callable, net: keras.Model | None = None, *, jit_compile: bool = False
-) -> Callable:
+    function: Function, net: keras.Model | None = None, *, jit_compile: bool = False
+) -> Function:
     """`function` of tensors as one graph, of maps of any size.
 
     Args:
@@ -93,24 +94,24 @@ def gradients(function: Callable[..., Tensor], at: Sequence[Tensor]) -> list[Ten
             raise NotImplementedError(f"Gradients under {name}.")
 
 
-def _compiled_by_jax(function: Callable, variables: Sequence[keras.Variable]) -> Callable:
+def _compiled_by_jax(function: Function, variables: Sequence[keras.Variable]) -> Function:
     import jax
 
     @jax.jit
-    def pure(values, *tensors):
+    def pure(values: Sequence[Tensor], *tensors: Tensor) -> Any:
         with keras.StatelessScope(zip(variables, values, strict=True)):
             return function(*tensors)
 
     return lambda *tensors: pure([variable.value for variable in variables], *tensors)
 
 
-def _scan_by_tensorflow(step: Callable, carry: Any, xs: Any, dtypes: Any) -> tuple[Any, Any]:
+def _scan_by_tensorflow(step: Function, carry: Any, xs: Any, dtypes: Any) -> tuple[Any, Any]:
     import tensorflow as tf
 
     xs = tree.map_structure(tf.convert_to_tensor, xs)
     length = tf.shape(tree.flatten(xs)[0])[0]
 
-    def one(i, carry, arrays):
+    def one(i: Tensor, carry: Any, arrays: Any) -> tuple[Any, ...]:
         following, collected = step(carry, _entry(xs, i))
         for new, old in zip(tree.flatten(following), tree.flatten(carry), strict=True):
             new.set_shape(old.shape)  # which size may be known of one and not of the other

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import connection, get_context, parent_process, resource_tracker
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -70,7 +70,9 @@ def in_order(
 class _Pool(ProcessPoolExecutor):
     """Its processes do not see Ctrl-C, not even while they start, so that none has a traceback."""
 
-    def submit(self, function: Callable, /, *arguments: object, **named: object) -> Future:
+    def submit(
+        self, function: Callable[..., Result], /, *arguments: Any, **named: Any
+    ) -> Future[Result]:
         with _held_back():
             return super().submit(function, *arguments, **named)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,7 +14,7 @@ from medgen.bundles.families import Family, family_of
 from medgen.bundles.weights import check_weights, load_weights
 from medgen.errors import BundleError, MedgenError, ReadError
 from medgen.intensities.rule import IntensityRule
-from medgen.recipes import Recipe, recipe_from_json, to_json
+from medgen.recipes import recipe_from_json, to_json
 from medgen.storage import json_fields, make_folder, move, staging, write_text
 
 FORMAT_VERSION = 1
@@ -31,7 +32,7 @@ class Bundle:
     Args:
         kind: of model, see `bundles.families`.
         rule: intensities.
-        recipes: architecture and training of each net, by stage.
+        recipes: architecture and training of each net, by stage, as `Family.stages` has them.
         nets: by stage.
         metrics: measured values by stage.
         name: how the model is called in reports.
@@ -39,7 +40,7 @@ class Bundle:
 
     kind: str
     rule: IntensityRule
-    recipes: Mapping[str, Recipe]
+    recipes: Mapping[str, Any]
     nets: Mapping[str, keras.Model]
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     name: str = "model"
@@ -128,7 +129,7 @@ def _write_json(path: Path, values: Mapping[str, object]) -> None:
     write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", path)
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BundleError(f"{path.parent} is no complete model: {path.name} is missing.")
     try:

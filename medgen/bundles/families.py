@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.errors import BundleError
 from medgen.recipes import Recipe
@@ -49,12 +49,12 @@ class Family:
     options: Collection[str] = ()
 
     def build(
-        self, recipes: Mapping[str, Recipe], levels: int, seed: int = 0
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
     ) -> dict[str, keras.Model]:
         """Untrained nets, built, by stage.
 
         Args:
-            recipes: one for each of `stages`.
+            recipes: one for each of `stages`, of the class that stands there.
             levels: grey levels of the model's intensities.
             seed: of everything random in them.
         """
@@ -64,7 +64,7 @@ class Family:
         """What `doctor` finds in a net whose weights are finite."""
         raise NotImplementedError
 
-    def interpolator(self, bundle: Bundle, **options: object) -> Interpolator:
+    def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """What fills in slices by `bundle`.
 
         Args:
@@ -98,7 +98,8 @@ def family_of(kind: object) -> Family:
             f"got {kind!r}, and this medgen knows {', '.join(FAMILIES)}; use the one that wrote it."
         )
     module, name = FAMILIES[kind].split(":")
-    return getattr(import_module(module), name)
+    family: Family = getattr(import_module(module), name)
+    return family
 
 
 def register(kind: str, place: str) -> None:

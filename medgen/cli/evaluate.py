@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -149,7 +150,7 @@ def evaluate(
     echo_summary(summary, output)
 
 
-def echo_summary(summary: dict, output: Path) -> None:
+def echo_summary(summary: dict[str, Any], output: Path) -> None:
     """The main numbers of a report, what failed, and where to read on."""
     from medgen.evaluation.metrics import METRICS
 

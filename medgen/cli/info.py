@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,7 +40,7 @@ def info(
         click.echo(printable(f"{name:<12}  {text}"))
 
 
-def rows(facts: dict) -> list[tuple[str, str]]:
+def rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and sentence of everything `medgen.volumes.describe` knows, for reading."""
     unit = f" {facts['unit']}".rstrip()
     result = [

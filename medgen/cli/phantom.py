@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,9 @@ class Triple(click.ParamType):
     def __init__(self, number: type[int] | type[float], name: str) -> None:
         self.number, self.name = number, name
 
-    def convert(self, value, param, ctx) -> tuple:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
         """Three ints or floats above 0."""
         if isinstance(value, tuple):
             return value

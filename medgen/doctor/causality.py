@@ -64,7 +64,7 @@ def gradients(
         for j, direction in enumerate(directions):
             weights[i * len(directions) + j, *place] = direction
 
-    def asked(embedded, known):
+    def asked(embedded: Tensor, known: Tensor) -> Tensor:
         outputs = net.head(net.stack(embedded, known, training=training), known)
         return ops.sum(outputs * ops.convert_to_tensor(weights, outputs.dtype))
 

@@ -137,10 +137,12 @@ def check_causality(subject: Subject) -> Finding:
 
 def check_samplers(subject: Subject) -> Finding:
     """The fast sampler draws what the slow reference draws, number for number."""
+    draw = subject.draw
+    assert draw is not None  # as it is causal
     conditioning = subject.net.condition(subject.example(*DRAWN))
     random = uniforms(SEED, [1], (*DRAWN, subject.numbers))
     expected, drawn = (
-        ops.convert_to_numpy(kind(subject.net, subject.draw)(conditioning, random))
+        ops.convert_to_numpy(kind(subject.net, draw)(conditioning, random))
         for kind in (RasterSampler, subject.fast)
     )
     different = np.count_nonzero(drawn != expected)

@@ -79,6 +79,6 @@ class Subject:
     causal: bool
     field: tuple[int, int]
     outputs: int
-    draw: Callable | None
+    draw: Callable[..., Any] | None
     numbers: int
-    fast: type
+    fast: Callable[..., Any]

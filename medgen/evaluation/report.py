@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 import medgen
 from medgen.errors import EvaluationError
@@ -124,7 +125,7 @@ def feature_rows(scans: Iterable[ScanResult]) -> Iterator[list[object]]:
 
 def draw(
     scans: tuple[ScanResult, ...], summary: dict[str, Any]
-) -> Iterator[tuple[str, str, figures.Figure]]:
+) -> Iterator[tuple[str, str, Figure]]:
     """Name, caption and figure of every picture of the report."""
     methods = summary["methods"]
     cases = gather_cases(scans)

@@ -70,7 +70,7 @@ def gather_cases(scans: Sequence[ScanResult]) -> Cases:
         "interior" if any(s.where == "interior" for r in scans for s in r.scores) else "outermost"
     )
     unit = "scan" if len(scans) >= FEWEST_SCANS else "slice"
-    groups: dict[tuple, dict[str, list[SliceScore]]] = {}
+    groups: dict[tuple[int, ...], dict[str, list[SliceScore]]] = {}
     names = {}
     for number, scan in enumerate(scans):
         for score in scan.scores:

@@ -80,8 +80,11 @@ def interpolate_volume(
         BundleError: the interpolator is not for label maps, and the scan is one.
 
     Example:
-        >>> interpolate_volume(volume, interpolator_named("linear"), factor=2).shape
-        (64, 64, 63)
+        >>> from medgen.interpolation import interpolator_named
+        >>> from medgen.phantoms.phantom import phantom_volume
+        >>> scan = phantom_volume("ct", (16, 16, 5), (20.0, 20.0, 40.0), seed=0)
+        >>> interpolate_volume(scan, interpolator_named("linear"), factor=2).shape
+        (16, 16, 9)
     """
     plan = plan_slices(volume.geometry, factor=factor, spacing_mm=spacing_mm, slice_axis=slice_axis)
     return insert(volume, interpolator, plan, progress=progress).volumes[0]

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from medgen.errors import BundleError, MedgenError, ReadError, WriteError
 from medgen.interpolation.contract import Interpolator
@@ -93,7 +93,7 @@ def load(options: Job) -> Interpolator:
 # === Processes ===
 
 
-class Processes(AbstractContextManager):
+class Processes(AbstractContextManager["Processes"]):
     """Processes of this machine that jobs are done in.
 
     None of them outlives this one, however it ends.
@@ -143,7 +143,7 @@ class Processes(AbstractContextManager):
         self, waiting: deque[Job], count: int
     ) -> Generator[Result, None, list[Job]]:
         """Do jobs until none waits, or a process has ended; returns those then at work."""
-        running: dict[Future, Job] = {}
+        running: dict[Future[Any], Job] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < count:
@@ -157,7 +157,7 @@ class Processes(AbstractContextManager):
             self._stop()
         return list(running.values())
 
-    def _submit(self, function: Callable, *arguments: object) -> Future:
+    def _submit(self, function: Callable[..., Any], *arguments: object) -> Future[Any]:
         if self.pool is None:
             self.pool = process_pool(self.count)
         return self.pool.submit(function, *arguments)
@@ -177,7 +177,7 @@ def _ended(job: Job) -> Result:
     )
 
 
-def _interruptible(function: Callable, *arguments: object) -> object:
+def _interruptible(function: Callable[..., Any], *arguments: object) -> Any:
     """Call a function that Ctrl-C ends in good order."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -36,9 +37,9 @@ class Batches:
         self, answers: Callable[[Sequence[Request]], list[Answer | Exception]], most_pixels: int
     ):
         self._answers, self._most_pixels = answers, most_pixels
-        self._waiting: list[tuple[Request, asyncio.Future]] = []
+        self._waiting: list[tuple[Request, asyncio.Future[Any]]] = []
         self._working = 0
-        self._workers: set[asyncio.Task] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._large_in_work = False
 
     async def answer(self, request: Request) -> Answer:
@@ -77,7 +78,9 @@ class Batches:
     def _is_large(self, request: Request) -> bool:
         return request.pixels > self._most_pixels
 
-    async def _answer(self, requests: Sequence[Request], futures: Sequence[asyncio.Future]) -> None:
+    async def _answer(
+        self, requests: Sequence[Request], futures: Sequence[asyncio.Future[Any]]
+    ) -> None:
         try:
             answers = await run_in_threadpool(self._answers, requests)
         except Exception as error:  # a bug, which every one of them is told
@@ -90,9 +93,9 @@ class Batches:
             else:
                 future.set_result(answer)
 
-    def _next(self) -> list[tuple[Request, asyncio.Future]]:
+    def _next(self) -> list[tuple[Request, asyncio.Future[Any]]]:
         """Of those that may go, the longest waiting and what fits to it; they then wait no more."""
-        batch: list[tuple[Request, asyncio.Future]] = []
+        batch: list[tuple[Request, asyncio.Future[Any]]] = []
         left, kind, pixels = [], None, 0
         for waiting in self._waiting:
             request, _ = waiting

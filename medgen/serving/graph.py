@@ -113,7 +113,7 @@ def occupied(levels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """
     pixels = tf.where(tf.reduce_any(levels > 0, axis=0))  # (pixels, 2), row and column
 
-    def box():
+    def box() -> tuple[tf.Tensor, tf.Tensor]:
         first = tf.reduce_min(pixels, axis=0)
         return tf.cast(first, tf.int32), tf.cast(
             tf.reduce_max(pixels, axis=0) - first + 1, tf.int32

@@ -49,7 +49,7 @@ def find_outside(values: tf.Tensor, kind: Modality) -> GraphOutside:
     most = tf.cast(tf.reduce_max(tf.concat([[0], counts], 0)), tf.float64)
     is_frequent = (most > 0) & (most >= ON_BORDERS * tf.cast(tf.size(at_ends), tf.float64))
 
-    def background():
+    def background() -> tf.Tensor:
         around = _surroundings(values == found[tf.argmax(counts)], ends, padding)
         return around & (_count(around) >= OF_VOXELS * tf.cast(tf.size(around), tf.float64))
 
@@ -66,7 +66,7 @@ def is_padding(values: tf.Tensor, kind: Modality) -> tf.Tensor:
 def _surroundings(holds: tf.Tensor, ends: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
     """What holds a value and is connected to `ends`, if it fills that; else nothing."""
 
-    def spread(reached, _):
+    def spread(reached: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         further = reached
         for axis in range(3):
             further = _along_runs(further, holds, axis)

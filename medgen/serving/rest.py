@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -139,7 +140,7 @@ def write_answer(request: Request, answer: Mapping[str, np.ndarray]) -> bytes:
     return _dumped({"predictions": alone})
 
 
-def metadata(name: str, version: str, signatures: Mapping[str, Signature]) -> dict:
+def metadata(name: str, version: str, signatures: Mapping[str, Signature]) -> dict[str, Any]:
     """What `/v1/models/NAME/metadata` tells."""
     described = {
         key: {
@@ -155,7 +156,7 @@ def metadata(name: str, version: str, signatures: Mapping[str, Signature]) -> di
     }
 
 
-def status(version: str) -> dict:
+def status(version: str) -> dict[str, Any]:
     """What `/v1/models/NAME` tells of a model that is loaded."""
     state = {"version": version, "state": "AVAILABLE"}
     return {"model_version_status": [state | {"status": {"error_code": "OK", "error_message": ""}}]}
@@ -203,7 +204,7 @@ def _axes(spec: tf.TensorSpec) -> str:
     return "[slices, rows, cols]" if spec.shape.rank == 3 else "[slices]"
 
 
-def _described(spec: tf.TensorSpec) -> dict:
+def _described(spec: tf.TensorSpec) -> dict[str, Any]:
     known = spec.shape.rank is not None
     dims = [{"size": str(-1 if n is None else n), "name": ""} for n in spec.shape] if known else []
     return {

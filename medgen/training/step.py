@@ -92,19 +92,20 @@ def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) ->
         variable.assign(array)
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of tensors, compiled as the backend of Keras does it."""
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow
 
-            return tensorflow.function(function)
+            graph: Callable[..., Any] = tensorflow.function(function)
         case "jax":
             import jax
 
-            return jax.jit(function)
+            graph = jax.jit(function)
         case _:
-            return function
+            graph = function
+    return graph
 
 
 def _alone(net: keras.Model) -> Callable[[Any], Mapping[str, Any]]:

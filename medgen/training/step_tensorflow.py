@@ -15,8 +15,8 @@ def shared_step(
     """A function that takes a step on the mean gradient of all workers, each with its batch."""
 
     @tf.function
-    def step(batch):
-        def gradients():
+    def step(batch: Any) -> dict[str, tf.Tensor]:
+        def gradients() -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 loss = net.compute_loss(x=batch, y_pred=net(batch, training=True))
             return _mean([*tape.gradient(loss, net.trainable_variables), loss])

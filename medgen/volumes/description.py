@@ -75,6 +75,6 @@ def describe(volume: Volume) -> dict[str, object]:
     }
 
 
-def extremes(values: np.ndarray) -> tuple:
+def extremes(values: np.ndarray) -> tuple[np.generic, ...]:
     """Lowest and highest value, or nothing of nothing."""
     return (values.min(), values.max()) if values.size else ()

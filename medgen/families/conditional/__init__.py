@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.bundles.families import Family
 from medgen.errors import BundleError
 from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.doctor.findings import Finding
+    from medgen.interpolation import Interpolator
 
 
 class ConditionalVQVAEFamily(Family):
@@ -20,13 +28,15 @@ class ConditionalVQVAEFamily(Family):
     )
     stages: ClassVar = {"vqvae": ConditionalRecipe}
 
-    def build(self, recipes, levels, seed=0):
+    def build(
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
         """See `Family.build`."""
         from medgen.families.conditional.build import conditional_vqvae_from
 
         return {"vqvae": conditional_vqvae_from(recipes["vqvae"], levels, seed)}
 
-    def checks(self, stage, net):
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""
         from medgen.doctor.checks import check_codebook, examine_net
         from medgen.families.conditional.checks import first_stage
@@ -34,7 +44,7 @@ class ConditionalVQVAEFamily(Family):
         yield check_codebook(stage, net.quantizer)
         yield from examine_net(first_stage(stage, net))
 
-    def interpolator(self, bundle, **options):
+    def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """See `Family.interpolator`."""
         raise BundleError(
             f"{bundle.name} is a VQ-VAE without a prior and cannot fill in slices; "
@@ -54,14 +64,16 @@ class ConditionalFamily(ConditionalVQVAEFamily):
     stages: ClassVar = {"vqvae": ConditionalRecipe, "prior": ConditionalPriorRecipe}
     options = ("temperature", "top_k", "top_p", "decode")
 
-    def build(self, recipes, levels, seed=0):
+    def build(
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
         """See `Family.build`."""
         from medgen.families.conditional.build import conditional_prior_from
 
         prior = conditional_prior_from(recipes["prior"], recipes["vqvae"], seed)
         return {**super().build(recipes, levels, seed), "prior": prior}
 
-    def checks(self, stage, net):
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""
         if stage == "vqvae":
             yield from super().checks(stage, net)
@@ -71,7 +83,7 @@ class ConditionalFamily(ConditionalVQVAEFamily):
 
         yield from examine_net(prior(stage, net))
 
-    def interpolator(self, bundle, **options):
+    def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """See `Family.interpolator`."""
         from medgen.families.conditional.fill import ConditionalInterpolator
         from medgen.interpolation.contract import AUTO

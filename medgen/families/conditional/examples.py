@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 import keras
 import numpy as np
@@ -80,7 +81,7 @@ class CodesOfWindows:
     """
 
     def __init__(self, vqvae: ConditionalVQVAE):
-        def read(inputs):
+        def read(inputs: Inputs) -> tuple[Any, Any]:
             surroundings = vqvae.surroundings(vqvae.condition(inputs))
             return vqvae.encode(inputs["target"], surroundings), surroundings[-1]
 

@@ -14,7 +14,7 @@ from medgen.families.conditional.build import conditional_prior_from
 from medgen.families.conditional.examples import CodesOfWindows, Windows
 from medgen.families.conditional.fit import kept
 from medgen.families.conditional.measure import measure_codes, measure_decoding
-from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
+from medgen.families.conditional.recipe import ConditionalPriorRecipe
 from medgen.families.vqvae.codes import digest
 from medgen.recipes import to_json
 from medgen.training.checkpoint import FolderStore, Row
@@ -84,7 +84,6 @@ class ConditionalPriorTask:
         keras.utils.set_random_seed(seed)
         self.first_stage, self.recipe = first_stage, recipe
         self.vqvae, first = first_stage.nets["vqvae"], first_stage.recipes["vqvae"]
-        assert isinstance(first, ConditionalRecipe)  # as its net is one
         self.net = conditional_prior_from(recipe, first, seed)
         self.identity = {
             "recipe": to_json(recipe),

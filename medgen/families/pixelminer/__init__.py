@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.bundles.families import Family
 from medgen.errors import BundleError
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.doctor.findings import Finding
+    from medgen.interpolation import Interpolator
+    from medgen.serving.signatures import ServedModel
 
 
 class PixelMinerFamily(Family):
@@ -21,34 +30,34 @@ class PixelMinerFamily(Family):
     stages: ClassVar = {"pixelminer": PixelMinerRecipe}
     options = ("temperature", "decode", "sampler")
 
-    def build(self, recipes, levels, seed=0):
+    def build(
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
         """See `Family.build`."""
         from medgen.families.pixelminer.build import pixelminer_from
 
         return {"pixelminer": pixelminer_from(recipes["pixelminer"], levels, seed)}
 
-    def checks(self, stage, net):
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""
         from medgen.doctor.checks import examine_net
         from medgen.families.pixelminer.checks import subject_of
 
         yield from examine_net(subject_of(stage, net))
 
-    def interpolator(self, bundle, **options):
+    def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """See `Family.interpolator`."""
         from medgen.families.pixelminer.fill import PixelMinerInterpolator
         from medgen.families.pixelminer.in_plane import InPlaneInterpolator
         from medgen.interpolation.contract import AUTO
         from medgen.interpolation.options import with_temperature
 
-        default = 1.0 if bundle.recipes["pixelminer"].in_plane else AUTO
-        options = with_temperature(bundle.name, options, default)
-        interpolator = PixelMinerInterpolator(bundle, **options)
         if bundle.recipes["pixelminer"].in_plane:
-            return InPlaneInterpolator(interpolator)
-        return interpolator
+            options = with_temperature(bundle.name, options, 1.0)
+            return InPlaneInterpolator(PixelMinerInterpolator(bundle, **options))
+        return PixelMinerInterpolator(bundle, **with_temperature(bundle.name, options, AUTO))
 
-    def served(self, bundle):
+    def served(self, bundle: Bundle) -> ServedModel:
         """See `Family.served`."""
         from medgen.families.pixelminer.serve import ServedPixelMiner
 

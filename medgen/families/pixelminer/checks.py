@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -61,7 +62,7 @@ def example(levels: int, context: int, height: int, width: int) -> Inputs:
 def likelihoods(levels: int, outputs: dict[str, object]) -> Sequence[Likelihood]:
     """Mixtures among a net's outputs, with what each is relative to."""
 
-    def log_prob(center, params, values):
+    def log_prob(center: Any, params: Any, values: Any) -> Any:
         return logistic_mixture.log_prob(params, values, levels=levels, center=center[..., None])
 
     pairs = {"mixture": "center", "prediction": "linear"}

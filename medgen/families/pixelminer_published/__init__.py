@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.errors import BundleError
 from medgen.families.pixelminer import PixelMinerFamily
 from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.doctor.findings import Finding
+    from medgen.serving.signatures import ServedModel
 
 
 class PixelMinerPublishedFamily(PixelMinerFamily):
@@ -16,20 +24,22 @@ class PixelMinerPublishedFamily(PixelMinerFamily):
     title = "PixelMiner as published"
     stages: ClassVar = {"pixelminer": PixelMinerPaperRecipe}
 
-    def build(self, recipes, levels, seed=0):
+    def build(
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
         """See `Family.build`."""
         from medgen.families.pixelminer_published.build import pixelminer_paper_from
 
         return {"pixelminer": pixelminer_paper_from(recipes["pixelminer"], levels, seed)}
 
-    def checks(self, stage, net):
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""
         from medgen.doctor.checks import examine_net
         from medgen.families.pixelminer_published.checks import subject_of
 
         yield from examine_net(subject_of(stage, net))
 
-    def served(self, bundle):
+    def served(self, bundle: Bundle) -> ServedModel:
         """See `Family.served`."""
         raise BundleError(
             f"{bundle.name} draws windows instead of whole slices and cannot be exported; use "

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.families.two_stage.recipe import PriorRecipe
 from medgen.families.vqvae import VQVAEFamily
 from medgen.families.vqvae.recipe import VQVAERecipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.doctor.findings import Finding
+    from medgen.interpolation import Interpolator
+    from medgen.serving.signatures import ServedModel
 
 
 class TwoStageFamily(VQVAEFamily):
@@ -17,14 +26,16 @@ class TwoStageFamily(VQVAEFamily):
     stages: ClassVar = {"vqvae": VQVAERecipe, "prior": PriorRecipe}
     options = ("temperature", "top_k", "top_p")
 
-    def build(self, recipes, levels, seed=0):
+    def build(
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
         """See `Family.build`."""
         from medgen.families.two_stage.build import pixelcnn_from
 
         prior = pixelcnn_from(recipes["prior"], recipes["vqvae"], seed)
         return {**super().build(recipes, levels, seed), "prior": prior}
 
-    def checks(self, stage, net):
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""
         if stage == "vqvae":
             yield from super().checks(stage, net)
@@ -34,14 +45,14 @@ class TwoStageFamily(VQVAEFamily):
 
         yield from examine_net(subject_of(stage, net))
 
-    def interpolator(self, bundle, **options):
+    def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """See `Family.interpolator`."""
         from medgen.families.two_stage.fill import TwoStage
         from medgen.interpolation.contract import AUTO
 
         return TwoStage(bundle, **{"temperature": AUTO} | options)
 
-    def served(self, bundle):
+    def served(self, bundle: Bundle) -> ServedModel:
         """See `Family.served`."""
         from medgen.families.two_stage.serve import ServedTwoStage
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.bundles.families import Family
 from medgen.errors import BundleError
 from medgen.families.vqvae.recipe import VQVAERecipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.doctor.findings import Finding
+    from medgen.interpolation import Interpolator
+    from medgen.serving.signatures import ServedModel
 
 
 class VQVAEFamily(Family):
@@ -20,26 +29,28 @@ class VQVAEFamily(Family):
     )
     stages: ClassVar = {"vqvae": VQVAERecipe}
 
-    def build(self, recipes, levels, seed=0):
+    def build(
+        self, recipes: Mapping[str, Any], levels: int, seed: int = 0
+    ) -> dict[str, keras.Model]:
         """See `Family.build`."""
         from medgen.families.vqvae.build import vqvae_from
 
         return {"vqvae": vqvae_from(recipes["vqvae"], seed)}
 
-    def checks(self, stage, net):
+    def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""
         from medgen.doctor.checks import check_codebook
 
         yield check_codebook(stage, net.quantizer)
 
-    def interpolator(self, bundle, **options):
+    def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """See `Family.interpolator`."""
         raise BundleError(
             f"{bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train one with "
             "medgen train-prior."
         )
 
-    def served(self, bundle):
+    def served(self, bundle: Bundle) -> ServedModel:
         """See `Family.served`."""
         from medgen.families.vqvae.serve import ServedCodes
 

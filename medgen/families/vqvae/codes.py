@@ -56,6 +56,4 @@ def codes_of(bundle: Bundle) -> Codes:
             f"{bundle.name} is a {bundle.kind} model, which has no codes of slices on their own; "
             "give a model that train-vqvae or train-prior wrote with its default recipe."
         )
-    recipe = bundle.recipes["vqvae"]
-    assert isinstance(recipe, VQVAERecipe)  # as its net is one
-    return Codes(recipe, bundle.nets["vqvae"])
+    return Codes(bundle.recipes["vqvae"], bundle.nets["vqvae"])

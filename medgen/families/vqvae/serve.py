@@ -45,8 +45,8 @@ class ServedCodes(ServedModel):
             scales = each(low, count, "low"), each(high, count, "high")
 
             def one(example):
-                codes, *scale = example
-                scale = GraphScale(*scale, tf.convert_to_tensor(self.last_level))
+                codes, low, high = example
+                scale = GraphScale(low, high, tf.convert_to_tensor(self.last_level))
                 return scale.from_unit(self.vqvae.decode(codes[None])[0, :, :, 0])
 
             return {"slice": tf.map_fn(one, (codes, *scales), fn_output_signature=IMAGE)}

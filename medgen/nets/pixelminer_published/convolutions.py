@@ -113,7 +113,8 @@ class PixelMinerConv(keras.layers.Layer):
         )
 
     def _pad(self, x):
-        return pad(x, *self.kernel_size, self.horizontal)
+        rows, columns = self.kernel_size
+        return pad(x, rows, columns, self.horizontal)
 
     def _outer(self, x):
         return self.outer(ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]))

@@ -244,8 +244,10 @@ class ResidualStages(keras.layers.Layer):
         ]
 
     def build(self, input_shape, place_shape):
-        for layer in (*self.shrink, *self.grow):
-            layer.build(input_shape)
+        for shrink in self.shrink:
+            shrink.build(input_shape)
+        for grow in self.grow:
+            grow.build(input_shape)
         for level in range(self.halvings + 1):
             for layer in self.gated(level):
                 layer.build(input_shape, place_shape)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ class Codecs:
         return np.frombuffer(voxels, told["dtype"]).reshape(told["shape"])
 
 
-def exchange(process: subprocess.Popen[bytes], file: str) -> tuple[dict, bytes]:
+def exchange(process: subprocess.Popen[bytes], file: str) -> tuple[dict[str, Any], bytes]:
     """Send a path, and take in the answer: a line of JSON, and the voxels it tells of."""
     requests, answers = process.stdin, process.stdout
     assert requests is not None  # as the process was started
