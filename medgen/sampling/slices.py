@@ -121,7 +121,7 @@ class SliceSampler:
     def _read(self, inputs):
         """Conditioning, and parameters of the prediction with what they are relative to."""
         parts = []
-        for one in _singly(inputs):
+        for one in singly(inputs):
             features, params, linear = self.net.read(one)
             parts.append((self.net.conditioning(features, params, linear), params, linear))
         return [ops.concatenate(part, axis=0) for part in zip(*parts, strict=True)]
@@ -136,10 +136,10 @@ class SliceSampler:
             return self._draw(params, uniforms, linear[..., None]), prediction
         if self.method == "cached":
             count = len(known)
-            filled_up = [_filled_up(x) for x in (known, uniforms)]
+            whole = [filled_up(x) for x in (known, uniforms)]
             if not keep_outputs:
-                return self._cached(*filled_up)[:count], None
-            levels, outputs = self._cached.with_outputs(*filled_up)
+                return self._cached(*whole)[:count], None
+            levels, outputs = self._cached.with_outputs(*whole)
             return levels[:count], (outputs[:count], self.net.center(known))
         slices = [  # one at a time, as a full pass takes far more memory than its conditioning
             self._alone(*(x[i : i + 1] for x in (known, uniforms, linear)))
@@ -157,18 +157,18 @@ class SliceSampler:
 
 def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mean level `(b, h, w)` float32 of the prediction: every pixel on its own, in one pass."""
-    slices = [net.center(net.condition(one))[0] for one in _singly(inputs)]
+    slices = [net.center(net.condition(one))[0] for one in singly(inputs)]
     return np.stack([ops.convert_to_numpy(x) for x in slices]).astype(np.float32)
 
 
-def _filled_up(maps: Tensor) -> Tensor:
+def filled_up(maps: Tensor) -> Tensor:
     """`(b, h, w, c)` with empty maps behind, up to a multiple of `ALIKE`."""
     _, rows, columns, _ = maps.shape
     missing = -len(maps) % ALIKE if rows * columns <= LARGEST_ALIKE else 0
     return ops.pad(maps, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else maps
 
 
-def _singly(inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+def singly(inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """`inputs` slice by slice: rounding in convolutions then depends on no other slice."""
     for i in range(len(inputs["position"])):
         yield {key: values[i : i + 1] for key, values in inputs.items()}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 from keras import ops
 
+from medgen.backends import compiled
 from medgen.nets.conditional_prior import ConditionalPrior
 from medgen.nets.conditional_vqvae import COMPRESSION, ConditionalVQVAE
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw
-from medgen.sampling.slices import Drawn, _filled_up, _singly
+from medgen.sampling.slices import Drawn, filled_up, singly
 from medgen.sampling.uncertainty import UncertaintyMeasure
 
 
@@ -47,6 +47,7 @@ class CodeSampler:
         self.vqvae, self.prior, self.decode = vqvae, prior, decode
         draw = categorical_draw(temperature, top_k, top_p)
         self._codes = CachedSampler(prior, draw, jit_compile=jit_compile)
+        self._read, self._decode = (compiled(f, vqvae) for f in (self._seen, self._decoded))
         self._measure = UncertaintyMeasure(vqvae.levels, jit_compile)
 
     def fill(
@@ -63,15 +64,9 @@ class CodeSampler:
             uncertainty: whether to measure it: that of the prediction, which alone is meant to
                 hold the truth as often as it says, see `Uncertainty`.
         """
-        predictor = self.vqvae.predictor
-        known, params, linear = [], [], []
-        for one in _singly(inputs):
-            read = predictor.read(one)
-            known.append(predictor.conditioning(*read))
-            if uncertainty:
-                params.append(read[1])
-                linear.append(read[2])
-        prediction = np.concatenate([_array(predictor.center(one)) for one in known])
+        read = [self._read(one) for one in singly(inputs)]
+        known, center, params, linear = map(list, zip(*read, strict=True))
+        prediction = np.concatenate([_array(one) for one in center])
         if self.decode == "mean":
             levels = [prediction for _ in uniforms]
         else:
@@ -98,22 +93,28 @@ class CodeSampler:
                         "gap_mm": place["gap_mm"],
                     }
                 )
-                for one, place in zip(known, _singly(inputs), strict=True)
+                for one, place in zip(known, singly(inputs), strict=True)
             ]
         )
         drawn = []
         for numbers in uniforms:
             first = ops.convert_to_tensor(numbers[:, ::COMPRESSION, ::COMPRESSION, :1])
-            codes = self._codes(_filled_up(conditioning), _filled_up(first))[: len(known)]
-            slices = [self._decoded(codes[i : i + 1], one) for i, one in enumerate(known)]
-            drawn.append(np.concatenate(slices))
+            codes = self._codes(filled_up(conditioning), filled_up(first))[: len(known)]
+            slices = [self._decode(codes[i : i + 1], one) for i, one in enumerate(known)]
+            drawn.append(np.concatenate([_array(one) for one in slices]))
         return drawn
 
-    def _decoded(self, codes: Any, known: Any) -> np.ndarray:
+    def _seen(self, inputs):
+        """What is known of a slice, the prediction's mean, and its parameters and center."""
+        features, params, linear = self.vqvae.predictor.read(inputs)
+        known = self.vqvae.predictor.conditioning(features, params, linear)
+        return known, self.vqvae.predictor.center(known), params, linear
+
+    def _decoded(self, codes, known):
         """Levels `(1, h, w)` of one slice: the means of its pixels."""
-        rows, columns = known.shape[1:3]
+        rows, columns = ops.shape(known)[1:3]
         mixture = self.vqvae.decode(codes, self.vqvae.surroundings(known))
-        return _array(self.vqvae.mean(mixture[:, :rows, :columns], known))
+        return self.vqvae.mean(mixture[:, :rows, :columns], known)
 
 
 def _array(values: object) -> np.ndarray:
