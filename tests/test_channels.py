@@ -14,12 +14,13 @@ from medgen.examples.stacks import Slab, stack_of
 from medgen.families.pixelminer.fit import PixelMinerTask
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.vqvae.codes import codes_of
-from medgen.families.vqvae.fit import fit_vqvae
+from medgen.families.vqvae.fit import VQVAETask
 from medgen.families.vqvae.recipe import VQVAERecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.phantoms.phantom import phantom_volume
 from medgen.training.gather import TrainingScans
+from medgen.training.session import fit
 from medgen.volumes import Volume, write_volume
 
 CHANNELS = ("water", "fat")
@@ -99,7 +100,7 @@ def test_crops_hold_all_channels_of_one_place(scan, scans):
 
 
 def test_a_net_of_two_channels_is_trained_kept_and_read(scan, scans, tmp_path):
-    bundle = fit_vqvae(scans, RECIPE, tmp_path / "run")
+    bundle = fit(VQVAETask(scans, RECIPE), tmp_path / "run")
     assert bundle.recipes["vqvae"].channels == 2
     save_bundle(bundle, tmp_path / "dixon", model_card(bundle, "medgen train-vqvae", []))
     read = load_bundle(tmp_path / "dixon")

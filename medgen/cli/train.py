@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +19,20 @@ from medgen.errors import TrainingError
 from medgen.families.conditional.recipe import (
     CONDITIONAL_PRIOR_RECIPES,
     CONDITIONAL_RECIPES,
+    ConditionalPriorRecipe,
     ConditionalRecipe,
 )
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
-from medgen.families.two_stage.recipe import PRIOR_RECIPES
-from medgen.families.vqvae.recipe import VQVAE_RECIPES
+from medgen.families.two_stage.recipe import PRIOR_RECIPES, PriorRecipe
+from medgen.families.vqvae.recipe import VQVAE_RECIPES, VQVAERecipe
 from medgen.recipes import One, Recipe, named_recipe
 
 FIRST_STAGE_RECIPES = VQVAE_RECIPES | CONDITIONAL_RECIPES
 if TYPE_CHECKING:
     from medgen.bundles.bundle import Bundle
     from medgen.training.gather import TrainingScans
+    from medgen.training.session import Fitting, Report
+    from medgen.training.session import Progress as Told
     from medgen.training.workers import Workers
 
 # Distance between training and validation slices of one scan.
@@ -93,9 +95,27 @@ def _check_output(output: Path) -> None:
     check_folder(output)
 
 
+def _fit(task: Fitting, options: dict[str, Any], workers: Workers | None = None) -> Bundle:
+    """Train in the output folder, with a bar on a terminal."""
+    from medgen.training.session import fit
+    from medgen.training.workers import ALONE
+
+    steps = None if options["minutes"] else task.recipe.steps
+    with _shown(steps) as (report, progress):
+        return fit(
+            task,
+            options["output"],
+            minutes=options["minutes"],
+            resume=options["resume"],
+            report=report,
+            progress=progress,
+            workers=workers or ALONE,
+        )
+
+
 @contextmanager
-def _shown(steps: int | None) -> Iterator[dict[str, Callable]]:
-    """Callbacks for `fit`: a bar with losses and time left on a terminal, a line a validation."""
+def _shown(steps: int | None) -> Iterator[tuple[Report, Told]]:
+    """`report` and `progress` for `fit`: a line a validation, and on a terminal a bar."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.fields[loss]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -111,7 +131,7 @@ def _shown(steps: int | None) -> Iterator[dict[str, Callable]]:
             values = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
             click.echo(f"step {row['step']}  {values}")
 
-        yield {"progress": progress, "report": report}
+        yield report, progress
 
 
 def _finish(
@@ -161,8 +181,8 @@ def train_vqvae(**options: Any) -> None:
             "give --start and --recipe conditional together."
         )
 
-    from medgen.families.conditional.fit import fit_conditional_vqvae
-    from medgen.families.vqvae.fit import LOW_USAGE, fit_vqvae
+    from medgen.families.conditional.fit import ConditionalTask
+    from medgen.families.vqvae.fit import LOW_USAGE, VQVAETask
     from medgen.training.gather import gather_scans
 
     start = trained_model(options["start"])[1] if conditional else None
@@ -177,19 +197,12 @@ def train_vqvae(**options: Any) -> None:
         modality=options["modality"],
         intercept=options["intercept"],
     )
-    with _shown(None if options["minutes"] else recipe.steps) as shown:
-        fit: Callable[..., Bundle] = fit_vqvae
-        if start is not None:
-            fit = partial(fit_conditional_vqvae, start=start)
-        bundle = fit(
-            scans,
-            recipe,
-            output,
-            seed=options["seed"],
-            minutes=options["minutes"],
-            resume=options["resume"],
-            **shown,
-        )
+    task: Fitting
+    if isinstance(recipe, VQVAERecipe):
+        task = VQVAETask(scans, recipe, options["seed"])
+    elif start is not None:
+        task = ConditionalTask(scans, recipe, start, options["seed"])
+    bundle = _fit(task, options)
     usage = bundle.metrics["vqvae"]["codebook_usage"]
     if usage < LOW_USAGE:
         click.echo(
@@ -214,8 +227,8 @@ def train_prior(**options: Any) -> None:
 
     workers = join_workers()
 
-    from medgen.families.conditional.fit_prior import fit_conditional_prior
-    from medgen.families.two_stage.fit import fit_prior
+    from medgen.families.conditional.fit_prior import ConditionalPriorTask
+    from medgen.families.two_stage.fit import PriorTask
     from medgen.families.vqvae.codes import codes_of
     from medgen.training.gather import gather_scans
 
@@ -234,12 +247,12 @@ def train_prior(**options: Any) -> None:
         modality=options["modality"],
         intercept=options["intercept"],
     )
-    with _shown(None if options["minutes"] else recipe.steps) as shown:
-        fit: Callable[..., Bundle] = fit_conditional_prior if conditional else fit_prior
-        bundle = fit(
-            scans, first_stage, recipe, output, seed=options["seed"], minutes=options["minutes"],
-            resume=options["resume"], workers=workers, **shown,
-        )  # fmt: skip
+    task: Fitting
+    if isinstance(recipe, ConditionalPriorRecipe):
+        task = ConditionalPriorTask(scans, first_stage, recipe, options["seed"])
+    elif isinstance(recipe, PriorRecipe):
+        task = PriorTask(scans, first_stage, recipe, options["seed"])
+    bundle = _fit(task, options, workers)
     _finish(bundle, scans, "train-prior", options, workers)
 
 
@@ -262,7 +275,7 @@ def train_pixelminer(**options: Any) -> None:
 
     workers = join_workers()
 
-    from medgen.families.pixelminer.fit import fit_pixelminer
+    from medgen.families.pixelminer.fit import PixelMinerTask
     from medgen.training.gather import gather_scans
 
     start = None if options["start"] is None else trained_model(options["start"])[1]
@@ -278,9 +291,5 @@ def train_pixelminer(**options: Any) -> None:
         modality=options["modality"],
         intercept=options["intercept"],
     )
-    with _shown(None if options["minutes"] else recipe.steps) as shown:
-        bundle = fit_pixelminer(
-            scans, recipe, output, seed=options["seed"], start=start, minutes=options["minutes"],
-            resume=options["resume"], workers=workers, **shown,
-        )  # fmt: skip
+    bundle = _fit(PixelMinerTask(scans, recipe, options["seed"], start), options, workers)
     _finish(bundle, scans, "train-pixelminer", options, workers)

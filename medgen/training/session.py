@@ -8,16 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
 
 from medgen.errors import TrainingError
+from medgen.recipes import Recipe
 from medgen.training.checkpoint import Checkpoint, FolderStore, Row, Store
 from medgen.training.schedule import Plan
 from medgen.training.step import Step, assign
 from medgen.training.workers import ALONE, Workers
+
+if TYPE_CHECKING:
+    from medgen.bundles.bundle import Bundle
 
 Report = Callable[[Row], None]
 Progress = Callable[[int, dict[str, float]], None]
@@ -46,6 +50,56 @@ class Task(Protocol):
 
     def measure(self) -> Row:
         """Measure the net as it stands; `loss` decides which weights are best."""
+
+
+class Fitting(Task, Protocol):
+    """A task that knows how long it takes and what comes of it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """For its steps, learning rate and validations."""
+
+    def bundle(self, rows: list[Row]) -> Bundle:
+        """The trained model, with the metrics of the best of `rows`."""
+
+
+def fit(
+    task: Fitting,
+    folder: Path,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    report: Report = lambda row: None,
+    progress: Progress = lambda step, logs: None,
+    workers: Workers = ALONE,
+) -> Bundle:
+    """Train what a family's task says, in a folder.
+
+    Args:
+        task: see the families' `fit` modules, such as `families.vqvae.fit.VQVAETask`.
+        folder: see `FolderStore`.
+        minutes: see `Plan`; None for the recipe's steps.
+        resume: continue an interrupted run in `folder`.
+        report: receives a row for each validation, see the task's `measure` and `train`.
+        progress: receives step and losses after every step.
+        workers: see `train`.
+
+    Returns:
+        The bundle, with the metrics of its best validation.
+
+    Raises:
+        TrainingError: see `train`.
+    """
+    rows = train(
+        task,
+        Plan.of(task.recipe, minutes),
+        FolderStore(folder),
+        resume=resume,
+        report=report,
+        progress=progress,
+        workers=workers,
+    )
+    return task.bundle(rows)
 
 
 def train(

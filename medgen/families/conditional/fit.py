@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,10 +20,9 @@ from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.conditional_vqvae import ConditionalVQVAE
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.recipes import to_json
-from medgen.training.checkpoint import FolderStore, Row
+from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
-from medgen.training.schedule import Plan
-from medgen.training.session import Progress, Report, best_of, train
+from medgen.training.session import best_of
 
 # Of a PixelMiner and its recipe, what makes the prediction.
 PREDICTION_FIELDS = ("context", "conditioner_filters", "conditioner_blocks", "prediction_mixtures")
@@ -32,60 +30,27 @@ PREDICTION_LAYERS = ("acquired", "place", "conditioner", "prediction")
 LEFT_OUT = ("loss", "seconds")
 
 
-def fit_conditional_vqvae(
-    scans: TrainingScans,
-    recipe: ConditionalRecipe,
-    folder: Path,
-    *,
-    start: Bundle,
-    seed: int = 0,
-    minutes: float | None = None,
-    resume: bool = False,
-    report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
-) -> Bundle:
-    """Train a VQ-VAE on slices left out between others, which its decoder sees.
+class ConditionalTask:
+    """A `session.Fitting`: grey levels of a slice given its codes and the slices around it.
+
+    The codebook starts at the k-means centres of the untrained encoder's outputs. A moving average
+    of the weights is validated and kept.
 
     Args:
         scans: what to train and validate on, with the intensities of `start`.
         recipe: architecture and training.
-        folder: see `FolderStore`.
         start: a PixelMiner, whose prediction is taken over and stays as it is.
         seed: of everything random.
-        minutes: see `Plan`; None for the recipe's steps.
-        resume: continue an interrupted run in `folder`.
-        report: receives a row for each validation, see `ConditionalTask.measure`.
-        progress: receives step and losses after every step.
-
-    Returns:
-        A bundle of the first stage, with the metrics of its best validation.
 
     Raises:
-        TrainingError: see `session.train`, no slab with three slices, or a `start` that predicts
-            no slices.
-    """
-    task = ConditionalTask(scans, recipe, start, seed)
-    rows = train(
-        task,
-        Plan.of(recipe, minutes),
-        FolderStore(folder),
-        resume=resume,
-        report=report,
-        progress=progress,
-    )
-    return task.bundle(rows)
-
-
-class ConditionalTask:
-    """A `session.Task`: grey levels of a slice given its codes and the slices around it.
-
-    The codebook starts at the k-means centres of the untrained encoder's outputs. A moving average
-    of the weights is validated and kept.
+        TrainingError: no slab with three slices, or a `start` that predicts no slices.
     """
 
     averages_weights = True
 
-    def __init__(self, scans: TrainingScans, recipe: ConditionalRecipe, start: Bundle, seed: int):
+    def __init__(
+        self, scans: TrainingScans, recipe: ConditionalRecipe, start: Bundle, seed: int = 0
+    ):
         keras.utils.set_random_seed(seed)
         self.recipe, self.rule, self.seed = with_prediction_of(recipe, start), scans.rule, seed
         self.net = conditional_vqvae_from(self.recipe, scans.rule.levels, seed)

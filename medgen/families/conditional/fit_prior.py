@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,69 +16,34 @@ from medgen.families.conditional.measure import measure_codes, measure_decoding
 from medgen.families.conditional.recipe import ConditionalPriorRecipe
 from medgen.families.vqvae.codes import digest
 from medgen.recipes import to_json
-from medgen.training.checkpoint import FolderStore, Row
+from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
-from medgen.training.schedule import Plan
-from medgen.training.session import Progress, Report, best_of, train
-from medgen.training.workers import ALONE, Workers
+from medgen.training.session import best_of
 
 
-def fit_conditional_prior(
-    scans: TrainingScans,
-    first_stage: Bundle,
-    recipe: ConditionalPriorRecipe,
-    folder: Path,
-    *,
-    seed: int = 0,
-    minutes: float | None = None,
-    resume: bool = False,
-    report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
-    workers: Workers = ALONE,
-) -> Bundle:
-    """Train a PixelCNN over the codes that the conditional VQ-VAE of `first_stage` gives.
+class ConditionalPriorTask:
+    """A `session.Fitting`: codes of a slice given the slices around it.
+
+    The embedding starts at the codebook. A moving average of the weights is validated and kept.
 
     Args:
         scans: what to train and validate on.
         first_stage: bundle with a conditional VQ-VAE.
         recipe: architecture and training.
-        folder: see `FolderStore`.
         seed: of everything random.
-        minutes: see `Plan`; None for the recipe's steps.
-        resume: continue an interrupted run in `folder`.
-        report: receives a row for each validation, see `ConditionalPriorTask.measure`.
-        progress: receives step and losses after every step.
-        workers: see `session.train`.
-
-    Returns:
-        A two-stage bundle, with the metrics of its best validation.
 
     Raises:
-        TrainingError: see `session.train`, or no slab with three slices.
-    """
-    task = ConditionalPriorTask(scans, first_stage, recipe, seed)
-    rows = train(
-        task,
-        Plan.of(recipe, minutes),
-        FolderStore(folder),
-        resume=resume,
-        report=report,
-        progress=progress,
-        workers=workers,
-    )
-    return task.bundle(rows)
-
-
-class ConditionalPriorTask:
-    """A `session.Task`: codes of a slice given the slices around it.
-
-    The embedding starts at the codebook. A moving average of the weights is validated and kept.
+        TrainingError: no slab with three slices.
     """
 
     averages_weights = True
 
     def __init__(
-        self, scans: TrainingScans, first_stage: Bundle, recipe: ConditionalPriorRecipe, seed: int
+        self,
+        scans: TrainingScans,
+        first_stage: Bundle,
+        recipe: ConditionalPriorRecipe,
+        seed: int = 0,
     ):
         keras.utils.set_random_seed(seed)
         self.first_stage, self.recipe = first_stage, recipe

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,11 +22,9 @@ from medgen.families.pixelminer.sampler import sampler_of
 from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
 from medgen.nets.pixelminer_lean import PixelMiner
 from medgen.recipes import to_json
-from medgen.training.checkpoint import FolderStore, Row
+from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
-from medgen.training.schedule import Plan
-from medgen.training.session import Progress, Report, best_of, train
-from medgen.training.workers import ALONE, Workers
+from medgen.training.session import best_of
 
 FAMILIES = (pixelminer.FAMILY, pixelminer_published.FAMILY)
 VALIDATION_BATCHES = 4
@@ -40,56 +37,8 @@ SAMPLED_GAP_MM = 3.0
 SMALLEST_CRPS = 1e-3
 
 
-def fit_pixelminer(
-    scans: TrainingScans,
-    recipe: PixelMinerRecipe | PixelMinerPaperRecipe,
-    folder: Path,
-    *,
-    seed: int = 0,
-    start: Bundle | None = None,
-    minutes: float | None = None,
-    resume: bool = False,
-    report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
-    workers: Workers = ALONE,
-) -> Bundle:
-    """Train a PixelMiner on slices left out between others at random distances.
-
-    Args:
-        scans: what to train and validate on.
-        recipe: architecture and training.
-        folder: see `FolderStore`.
-        seed: of everything random.
-        start: a PixelMiner whose weights are taken over where the net begins; it may lack parts
-            of the net, as one without autoregression lacks the causal trunk.
-        minutes: see `Plan`; None for the recipe's steps.
-        resume: continue an interrupted run in `folder`.
-        report: receives a row for each validation, see `PixelMinerTask.measure`.
-        progress: receives step and losses after every step.
-        workers: see `session.train`.
-
-    Returns:
-        The bundle, with the metrics of its best validation.
-
-    Raises:
-        TrainingError: see `session.train`, no slab with three slices, or a `start` that does not
-            fit.
-    """
-    task = PixelMinerTask(scans, recipe, seed, start)
-    rows = train(
-        task,
-        Plan.of(recipe, minutes),
-        FolderStore(folder),
-        resume=resume,
-        report=report,
-        progress=progress,
-        workers=workers,
-    )
-    return task.bundle(rows)
-
-
 class PixelMinerTask:
-    """A `session.Task`: grey levels of a slice given those around it.
+    """A `session.Fitting`: grey levels of a slice left out between others at random distances.
 
     A moving average of the weights is validated and kept. Low teacher-forced bits do not mean good
     samples, so every validation also draws: `loss`, which chooses the weights that are kept, is
@@ -97,6 +46,16 @@ class PixelMinerTask:
     of it is the texture given true pixels, the other how near freely drawn pixels come to the
     truth. The latter is a proper score: neither noise nor the lack of it is rewarded for itself,
     and a net that drifts loses.
+
+    Args:
+        scans: what to train and validate on.
+        recipe: architecture and training.
+        seed: of everything random.
+        start: a PixelMiner whose weights are taken over where the net begins; it may lack parts
+            of the net, as one without autoregression lacks the causal trunk.
+
+    Raises:
+        TrainingError: no slab with three slices, or a `start` that does not fit.
     """
 
     averages_weights = True
@@ -105,7 +64,7 @@ class PixelMinerTask:
         self,
         scans: TrainingScans,
         recipe: PixelMinerRecipe | PixelMinerPaperRecipe,
-        seed: int,
+        seed: int = 0,
         start: Bundle | None = None,
     ):
         keras.utils.set_random_seed(seed)

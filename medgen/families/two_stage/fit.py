@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,74 +17,35 @@ from medgen.families.vqvae.codes import Codes, codes_of, digest
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.pixelcnn import PixelCNN
 from medgen.recipes import to_json
-from medgen.training.checkpoint import FolderStore, Row
+from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
-from medgen.training.schedule import Plan
-from medgen.training.session import Progress, Report, best_of, train
-from medgen.training.workers import ALONE, Workers
+from medgen.training.session import best_of
 
 VALIDATION_BATCHES = 8
 KEPT = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
 
 
-def fit_prior(
-    scans: TrainingScans,
-    first_stage: Bundle,
-    recipe: PriorRecipe,
-    folder: Path,
-    *,
-    seed: int = 0,
-    minutes: float | None = None,
-    resume: bool = False,
-    report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
-    workers: Workers = ALONE,
-) -> Bundle:
-    """Train a conditional PixelCNN over the codes that the VQ-VAE of `first_stage` gives.
+class PriorTask:
+    """A `session.Fitting`: codes of a slice given those of its neighbours.
+
+    Every slice is encoded once under each of the four in-plane flips. The embedding starts at the
+    codebook. A moving average of the weights is validated and kept.
 
     Args:
         scans: what to train and validate on.
         first_stage: bundle with a VQ-VAE.
         recipe: architecture and training.
-        folder: see `FolderStore`.
         seed: of everything random.
-        minutes: see `Plan`; None for the recipe's steps.
-        resume: continue an interrupted run in `folder`.
-        report: receives a row for each validation: `loss` (nats per code), `bits_per_code`,
-            `bits_per_code_shuffled` (neighbours taken from another triplet) and `unigram_bits` (the
-            entropy of the validation codes without any context).
-        progress: receives step and losses after every step.
-        workers: see `session.train`.
-
-    Returns:
-        A two-stage bundle, with the metrics of its best validation.
 
     Raises:
-        TrainingError: see `session.train`, or no slab with three slices.
-    """
-    task = PriorTask(scans, first_stage, recipe, seed)
-    rows = train(
-        task,
-        Plan.of(recipe, minutes),
-        FolderStore(folder),
-        resume=resume,
-        report=report,
-        progress=progress,
-        workers=workers,
-    )
-    return task.bundle(rows)
-
-
-class PriorTask:
-    """A `session.Task`: codes of a slice given those of its neighbours.
-
-    Every slice is encoded once under each of the four in-plane flips. The embedding starts at the
-    codebook. A moving average of the weights is validated and kept.
+        TrainingError: no slab with three slices.
     """
 
     averages_weights = True
 
-    def __init__(self, scans: TrainingScans, first_stage: Bundle, recipe: PriorRecipe, seed: int):
+    def __init__(
+        self, scans: TrainingScans, first_stage: Bundle, recipe: PriorRecipe, seed: int = 0
+    ):
         keras.utils.set_random_seed(seed)
         scans.require_one_channel("A prior")
         self.first_stage, self.codes = first_stage, codes_of(first_stage)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,10 +19,9 @@ from medgen.families.vqvae.recipe import VQVAERecipe
 from medgen.layers.quantizer import VectorQuantizer, codebook_statistics
 from medgen.nets.vqvae import VQVAE
 from medgen.recipes import to_json
-from medgen.training.checkpoint import FolderStore, Row
+from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
-from medgen.training.schedule import Plan
-from medgen.training.session import Progress, Report, best_of, train
+from medgen.training.session import best_of
 
 VALIDATION_SLICES = 24
 # Below this share of codes in use a warning is given.
@@ -33,59 +31,21 @@ HIGHEST_PSNR_DB = 120.0
 KEPT = ("step", "loss", "ssim", "psnr_db", "codebook_usage", "perplexity")
 
 
-def fit_vqvae(
-    scans: TrainingScans,
-    recipe: VQVAERecipe,
-    folder: Path,
-    *,
-    seed: int = 0,
-    minutes: float | None = None,
-    resume: bool = False,
-    report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
-) -> Bundle:
-    """Train a VQ-VAE (van den Oord et al. 2017) on slices.
+class VQVAETask:
+    """A `session.Fitting` of a VQ-VAE (van den Oord et al. 2017): reconstruct crops of slices.
+
+    The codebook starts at the k-means centres of the untrained encoder's outputs. Codes used and
+    perplexity are counted over all batches between two validations.
 
     Args:
         scans: what to train and validate on.
         recipe: architecture and training.
-        folder: see `FolderStore`.
         seed: of everything random; the same seed and machine give the same weights.
-        minutes: see `Plan`; None for the recipe's steps.
-        resume: continue an interrupted run in `folder`.
-        report: receives a row for each validation: `loss` (nats per pixel, validation), `ssim` and
-            `psnr_db` of whole validation slices in the unit range, `codebook_usage`, `perplexity`,
-            and the training losses.
-        progress: receives step and losses after every step.
-
-    Returns:
-        The bundle, with the metrics of its best validation.
-
-    Raises:
-        TrainingError: see `session.train`.
-    """
-    task = VQVAETask(scans, recipe, seed)
-    rows = train(
-        task,
-        Plan.of(recipe, minutes),
-        FolderStore(folder),
-        resume=resume,
-        report=report,
-        progress=progress,
-    )
-    return task.bundle(rows)
-
-
-class VQVAETask:
-    """A `session.Task`: reconstruct crops of slices.
-
-    The codebook starts at the k-means centres of the untrained encoder's outputs. Codes used and
-    perplexity are counted over all batches between two validations.
     """
 
     averages_weights = False
 
-    def __init__(self, scans: TrainingScans, recipe: VQVAERecipe, seed: int):
+    def __init__(self, scans: TrainingScans, recipe: VQVAERecipe, seed: int = 0):
         keras.utils.set_random_seed(seed)
         recipe = replace(recipe, channels=len(scans.channels) or 1)
         self.scans, self.recipe, self.seed = scans, recipe, seed
@@ -110,7 +70,11 @@ class VQVAETask:
         )
 
     def measure(self) -> dict[str, float]:
-        """Of whole slices, and what of the codebook was used since the last time."""
+        """Of whole slices, and what of the codebook was used since the last time.
+
+        `loss` (nats per pixel), `ssim` and `psnr_db` of whole validation slices in the unit range,
+        `codebook_usage` and `perplexity`.
+        """
         statistics = codebook_statistics(self.net.quantizer.take_usage())
         return measure_reconstruction(self.net, self._images) | {
             "codebook_usage": statistics["usage"],

@@ -12,8 +12,8 @@ from medgen.doctor import examine
 from medgen.errors import BundleError, TrainingError
 from medgen.families.conditional.build import conditional_prior_from, conditional_vqvae_from
 from medgen.families.conditional.fill import ConditionalInterpolator
-from medgen.families.conditional.fit import ConditionalTask, fit_conditional_vqvae
-from medgen.families.conditional.fit_prior import fit_conditional_prior
+from medgen.families.conditional.fit import ConditionalTask
+from medgen.families.conditional.fit_prior import ConditionalPriorTask
 from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
 from medgen.families.conditional.sampler import CodeSampler
 from medgen.families.pixelminer.build import pixelminer_from
@@ -25,6 +25,7 @@ from medgen.phantoms.phantom import phantom_volume
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.raster import RasterSampler
 from medgen.training.gather import gather_scans
+from medgen.training.session import fit
 from medgen.volumes import Geometry, Volume, write_volume
 
 PIXELS = replace(PIXELMINER_RECIPES["small"], filters=4, conditioner_filters=6)
@@ -107,7 +108,7 @@ def images(interpolator, positions=(0.5, 1.5), samples=1) -> np.ndarray:
 def test_from_scans_to_a_model_that_doctor_passes_and_slices_are_drawn_by(scans, start, tmp_path):
     rows = []
     report = rows.append
-    first = fit_conditional_vqvae(scans, FIRST, tmp_path / "a", start=start, report=report)
+    first = fit(ConditionalTask(scans, FIRST, start=start), tmp_path / "a", report=report)
     save_bundle(first, tmp_path / "a", "# Card\n")
     first = load_bundle(tmp_path / "a")
     assert first.kind == "vqvae-conditional"
@@ -115,7 +116,7 @@ def test_from_scans_to_a_model_that_doctor_passes_and_slices_are_drawn_by(scans,
     with pytest.raises(BundleError, match="without a prior"):
         interpolator_named(str(tmp_path / "a"))
 
-    whole = fit_conditional_prior(scans, first, SECOND, tmp_path / "b", report=report)
+    whole = fit(ConditionalPriorTask(scans, first, SECOND), tmp_path / "b", report=report)
     decoding, codes = rows
     given = start.nets["pixelminer"].prediction.weights
     for ours, theirs in zip(first.nets["vqvae"].predictor.prediction.weights, given, strict=True):
@@ -144,15 +145,15 @@ def test_from_scans_to_a_model_that_doctor_passes_and_slices_are_drawn_by(scans,
 
 def test_an_interrupted_run_continues_to_the_same_weights(scans, start, tmp_path):
     recipe = replace(FIRST, steps=4)
-    whole = fit_conditional_vqvae(scans, recipe, tmp_path / "a", start=start)
+    whole = fit(ConditionalTask(scans, recipe, start=start), tmp_path / "a")
 
     def stop(step, logs):
         if step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_conditional_vqvae(scans, recipe, tmp_path / "b", start=start, progress=stop)
-    resumed = fit_conditional_vqvae(scans, recipe, tmp_path / "b", start=start, resume=True)
+        fit(ConditionalTask(scans, recipe, start=start), tmp_path / "b", progress=stop)
+    resumed = fit(ConditionalTask(scans, recipe, start=start), tmp_path / "b", resume=True)
     for a, b in zip(whole.nets["vqvae"].weights, resumed.nets["vqvae"].weights, strict=True):
         np.testing.assert_array_equal(a, b)
 

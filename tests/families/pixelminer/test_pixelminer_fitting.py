@@ -8,7 +8,7 @@ import pytest
 from medgen.bundles.bundle import Bundle
 from medgen.errors import TrainingError
 from medgen.families.pixelminer.build import pixelminer_from
-from medgen.families.pixelminer.fit import fit_pixelminer, take_over
+from medgen.families.pixelminer.fit import PixelMinerTask, take_over
 from medgen.families.pixelminer.measure import linear_bits_per_dim, measure_samples
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.pixelminer.sampler import sampler_of
@@ -17,6 +17,7 @@ from medgen.phantoms.phantom import phantom_volume
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
 from medgen.training.gather import gather_scans
+from medgen.training.session import fit
 from medgen.volumes import write_volume
 
 RECIPE = replace(
@@ -48,7 +49,7 @@ def few_draws(monkeypatch):
 @pytest.mark.slow
 def test_pixelminer_learns_and_continues_to_the_same_weights(scans, tmp_path):
     rows = []
-    whole = fit_pixelminer(scans, RECIPE, tmp_path / "a", report=rows.append)
+    whole = fit(PixelMinerTask(scans, RECIPE), tmp_path / "a", report=rows.append)
     assert [row["step"] for row in rows] == [30, 60]
     for name in ("bits_per_dim", "prediction_bits_per_dim"):
         assert rows[1][name] < rows[0][name] < 11  # 2048 levels
@@ -64,8 +65,8 @@ def test_pixelminer_learns_and_continues_to_the_same_weights(scans, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_pixelminer(scans, RECIPE, tmp_path / "b", progress=stop)
-    resumed = fit_pixelminer(scans, RECIPE, tmp_path / "b", resume=True)
+        fit(PixelMinerTask(scans, RECIPE), tmp_path / "b", progress=stop)
+    resumed = fit(PixelMinerTask(scans, RECIPE), tmp_path / "b", resume=True)
     for a, b in zip(
         whole.nets["pixelminer"].weights, resumed.nets["pixelminer"].weights, strict=True
     ):
@@ -75,7 +76,7 @@ def test_pixelminer_learns_and_continues_to_the_same_weights(scans, tmp_path):
 def test_without_autoregression_the_prediction_is_what_is_judged(scans, tmp_path):
     rows = []
     recipe = replace(RECIPE, autoregressive=False, steps=4, validate_every=4)
-    fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
+    fit(PixelMinerTask(scans, recipe), tmp_path, report=rows.append)
     (row,) = rows
     assert "bits_per_dim" not in row
     expected = row["prediction_bits_per_dim"] + np.log2(row["sampled_crps"])
@@ -110,7 +111,7 @@ def test_a_run_starts_from_a_net_without_its_trunk(scans):
 def test_a_partially_causal_net_is_measured_within_bands(scans, tmp_path):
     rows = []
     recipe = replace(RECIPE, partially_causal=True, steps=4, validate_every=4)
-    bundle = fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
+    bundle = fit(PixelMinerTask(scans, recipe), tmp_path, report=rows.append)
     (row,) = rows
     assert bundle.nets["pixelminer"].partially_causal
     assert row["band_bits_per_dim"] != row["band_bits_per_dim_alone"]
@@ -122,7 +123,7 @@ def test_a_partially_causal_net_is_measured_within_bands(scans, tmp_path):
 def test_in_plane_a_line_is_drawn_between_lines(scans, tmp_path):
     rows = []
     recipe = replace(RECIPE, in_plane=True, steps=4, validate_every=4)
-    bundle = fit_pixelminer(scans, recipe, tmp_path, report=rows.append)
+    bundle = fit(PixelMinerTask(scans, recipe), tmp_path, report=rows.append)
     (row,) = rows
     assert isinstance(sampler_of(recipe, bundle.nets["pixelminer"]), RowSampler)
     assert np.isnan(row["growth_rows"])
@@ -132,7 +133,7 @@ def test_in_plane_a_line_is_drawn_between_lines(scans, tmp_path):
 def test_slabs_of_two_slices_are_refused(scans, tmp_path):
     thin = replace(scans, training=(replace(scans.training[0], stop=scans.training[0].start + 2),))
     with pytest.raises(TrainingError, match="three slices"):
-        fit_pixelminer(thin, RECIPE, tmp_path)
+        fit(PixelMinerTask(thin, RECIPE), tmp_path)
 
 
 # === What is measured ===

@@ -9,13 +9,14 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import TrainingError
-from medgen.families.two_stage.fit import fit_prior, measure_prior
+from medgen.families.two_stage.fit import PriorTask, measure_prior
 from medgen.families.two_stage.recipe import PRIOR_RECIPES
 from medgen.families.vqvae.build import vqvae_from
-from medgen.families.vqvae.fit import fit_vqvae
+from medgen.families.vqvae.fit import VQVAETask
 from medgen.families.vqvae.recipe import VQVAE_RECIPES
 from medgen.phantoms.phantom import phantom_volume
 from medgen.training.gather import gather_scans
+from medgen.training.session import fit
 from medgen.volumes import write_volume
 
 VQVAE_RECIPE = replace(
@@ -35,7 +36,7 @@ def scans(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first_stage(scans, tmp_path_factory):
-    return fit_vqvae(scans, VQVAE_RECIPE, tmp_path_factory.mktemp("vqvae"))
+    return fit(VQVAETask(scans, VQVAE_RECIPE), tmp_path_factory.mktemp("vqvae"))
 
 
 def weights(model) -> list[np.ndarray]:
@@ -53,7 +54,7 @@ def stop_after(step: int):
 def test_vqvae_learns(scans, tmp_path):
     rows = []
     recipe = replace(VQVAE_RECIPE, steps=120, validate_every=60)
-    fit_vqvae(scans, recipe, tmp_path, report=rows.append)
+    fit(VQVAETask(scans, recipe), tmp_path, report=rows.append)
     assert [row["step"] for row in rows] == [60, 120]
     assert rows[1]["train_nll"] < rows[0]["train_nll"]
     assert rows[1]["loss"] < rows[0]["loss"]
@@ -65,12 +66,12 @@ def test_vqvae_learns(scans, tmp_path):
 
 def test_an_interrupted_run_continues_to_the_same_weights(scans, first_stage, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        fit_vqvae(scans, VQVAE_RECIPE, tmp_path, progress=stop_after(27))
+        fit(VQVAETask(scans, VQVAE_RECIPE), tmp_path, progress=stop_after(27))
     with pytest.raises(TrainingError, match="--resume"):
-        fit_vqvae(scans, VQVAE_RECIPE, tmp_path)
+        fit(VQVAETask(scans, VQVAE_RECIPE), tmp_path)
     with pytest.raises(TrainingError, match="another recipe"):
-        fit_vqvae(scans, replace(VQVAE_RECIPE, crop=20), tmp_path, resume=True)
-    resumed = fit_vqvae(scans, VQVAE_RECIPE, tmp_path, resume=True)
+        fit(VQVAETask(scans, replace(VQVAE_RECIPE, crop=20)), tmp_path, resume=True)
+    resumed = fit(VQVAETask(scans, VQVAE_RECIPE), tmp_path, resume=True)
     for a, b in zip(
         weights(first_stage.nets["vqvae"]), weights(resumed.nets["vqvae"]), strict=True
     ):
@@ -79,17 +80,17 @@ def test_an_interrupted_run_continues_to_the_same_weights(scans, first_stage, tm
 
 def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_path):
     rows = []
-    whole = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "a", report=rows.append)
+    whole = fit(PriorTask(scans, first_stage, PRIOR_RECIPE), tmp_path / "a", report=rows.append)
     assert rows[1]["bits_per_code"] < 4.0  # log2 of 16 codes
     assert rows[1]["bits_per_code"] < rows[0]["bits_per_code"]
     with pytest.raises(KeyboardInterrupt):
-        fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", progress=stop_after(33))
+        fit(PriorTask(scans, first_stage, PRIOR_RECIPE), tmp_path / "b", progress=stop_after(33))
     another = replace(first_stage, nets={"vqvae": vqvae_from(VQVAE_RECIPE, seed=9)})
     with pytest.raises(
         TrainingError, match="another recipe, seed, number of workers or other data"
     ):
-        fit_prior(scans, another, PRIOR_RECIPE, tmp_path / "b", resume=True)
-    resumed = fit_prior(scans, first_stage, PRIOR_RECIPE, tmp_path / "b", resume=True)
+        fit(PriorTask(scans, another, PRIOR_RECIPE), tmp_path / "b", resume=True)
+    resumed = fit(PriorTask(scans, first_stage, PRIOR_RECIPE), tmp_path / "b", resume=True)
     for a, b in zip(weights(whole.nets["prior"]), weights(resumed.nets["prior"]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert whole.kind == "two-stage"
@@ -98,7 +99,7 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
 def test_a_codebook_larger_than_eight_batches_of_vectors(scans, tmp_path):
     """A batch is one crop of 4 x 4 codes here."""
     recipe = replace(VQVAE_RECIPE, num_embeddings=200, batch_size=1, steps=1)
-    bundle = fit_vqvae(scans, recipe, tmp_path)
+    bundle = fit(VQVAETask(scans, recipe), tmp_path)
     assert bundle.nets["vqvae"].quantizer.codebook.shape == (200, 8)
 
 
@@ -131,7 +132,7 @@ def test_measures_of_a_prior_by_hand(two_stage):
 def test_a_loss_that_is_not_finite_ends_the_run(scans, tmp_path):
     hot = replace(VQVAE_RECIPE, learning_rate=1e30)
     with pytest.raises(TrainingError, match="--learning-rate"):
-        fit_vqvae(scans, hot, tmp_path)
+        fit(VQVAETask(scans, hot), tmp_path)
 
 
 def test_scans_of_both_modalities_are_refused(tmp_path):
