@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from medgen.bundles.bundle import load_bundle
-from medgen.evaluation.protocol import Plan, plan_scan, take_slices
+from medgen.evaluation.plan import Plan, plan_scan
+from medgen.evaluation.recreate import take_slices
 from medgen.examples.contexts import acquired_around
 from medgen.interpolation import interpolate_volume, interpolator_named, model_folder
 from medgen.interpolation.insert import stack_slices

@@ -55,7 +55,7 @@ def measure_export(model: Path, volume: Volume) -> dict[str, float]:
     def interpolate():
         interpolate_volume(volume, interpolator, factor=2, slice_axis=2)
 
-    previous, following = np.moveaxis(volume.physical(), 2, 0)
+    previous, following = np.moveaxis(volume.to_physical(), 2, 0)
     request = {
         "previous": tf.constant(previous[None]),
         "next": tf.constant(following[None]),

@@ -8,7 +8,7 @@ import pytest
 from medgen.bundles.bundle import load_bundle, save_bundle
 from medgen.bundles.card import model_card
 from medgen.errors import BundleError, GeometryError, TrainingError
-from medgen.evaluation.protocol import stack_of as evaluated_stack
+from medgen.evaluation.recreate import stack_of as evaluated_stack
 from medgen.examples.batches import image_batch
 from medgen.examples.stacks import Slab, stack_of
 from medgen.families.pixelminer.fit import PixelMinerTask
@@ -53,7 +53,7 @@ def scans(scan) -> TrainingScans:
 
 def test_a_volume_says_what_its_values_are(scan):
     assert scan.shape == (16, 12, 5)
-    assert scan.physical().shape == (16, 12, 5, 2)
+    assert scan.to_physical().shape == (16, 12, 5, 2)
     water, fat = scan.split_channels()
     assert water.channels == ()
     np.testing.assert_array_equal(fat.array, water.array // 2 + 3)

@@ -8,7 +8,7 @@ import pytest
 from medgen.errors import RecipeError
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
 from medgen.families.two_stage.recipe import PRIOR_RECIPES, PriorRecipe
 from medgen.families.vqvae.recipe import VQVAE_RECIPES, VQVAERecipe
 from medgen.recipes import named_recipe, recipe_from_json, to_json
@@ -43,7 +43,7 @@ def test_a_file_may_start_from_another_recipe(tmp_path):
     path.write_text('{"from": "small", "filters": 24}')
     assert named_recipe(PRIOR_RECIPES, str(path)) == replace(PRIOR_RECIPES["small"], filters=24)
     path.write_text('{"from": "pixelminer-paper", "layers": 2}')
-    assert named_recipe(PIXELMINER_RECIPES, str(path)) == PixelMinerPaperRecipe(layers=2)
+    assert named_recipe(PIXELMINER_RECIPES, str(path)) == PixelMinerPublishedRecipe(layers=2)
     for start in ('"large"', "[]"):
         path.write_text(f'{{"from": {start}}}')
         with pytest.raises(RecipeError, match="the recipes are default, oasis-80, small"):
@@ -57,9 +57,9 @@ def test_the_published_recipe():
     assert (paper.batch_size, paper.learning_rate) == (18, 8e-6)
     assert "context" not in to_json(paper)
     with pytest.raises(RecipeError, match="levels must be at least 2, got 1"):
-        PixelMinerPaperRecipe(levels=1)
+        PixelMinerPublishedRecipe(levels=1)
     with pytest.raises(RecipeError, match="crop must be even, got 33"):
-        PixelMinerPaperRecipe(crop=33)
+        PixelMinerPublishedRecipe(crop=33)
 
 
 def test_a_name_wins_over_a_file(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from medgen.errors import EvaluationError, printable
 
 if TYPE_CHECKING:
     from medgen.evaluation.audit import Coverage
-    from medgen.evaluation.protocol import ScanResult
+    from medgen.evaluation.experiment import ScanResult
 
 
 @click.command(short_help="Check a model on a scan of your own, slice by slice.")
@@ -57,7 +57,7 @@ def audit(
     from medgen.evaluation.audit import DRAWS, audit_scan, interval_coverage
     from medgen.evaluation.regions import region_for
     from medgen.evaluation.report import write_slices
-    from medgen.evaluation.study import read_mask
+    from medgen.evaluation.scans import read_mask
     from medgen.interpolation import CLASSICAL
     from medgen.interpolation.recreate import recreators
     from medgen.processes import cores, workers
@@ -90,7 +90,7 @@ def audit(
 
 def echo_slices(result: ScanResult, methods: list[str]) -> None:
     """Errors by slice and method, edges kept and noise of the first, and how they compare."""
-    from medgen.evaluation.protocol import overlap_warning
+    from medgen.evaluation.plan import overlap_warning
     from medgen.evaluation.scoring import TRUTH
     from medgen.evaluation.statistics import signed_rank_p
 

@@ -118,8 +118,8 @@ def evaluate(
         raise click.UsageError("Give --bin-width or --bin-count, not both.")
 
     from medgen.evaluation.report import require_writable, write_report
+    from medgen.evaluation.scans import Settings, evaluate_scans
     from medgen.evaluation.scoring import Binning
-    from medgen.evaluation.study import Settings, run_study
     from medgen.interpolation.recreate import recreators
     from medgen.processes import cores
 
@@ -138,7 +138,7 @@ def evaluate(
     )
     methods = recreators(method_names, seed, intervals=True)
     with shown_progress() as progress:
-        study = run_study(
+        evaluation = evaluate_scans(
             scans,
             methods,
             settings,
@@ -146,7 +146,7 @@ def evaluate(
             jobs=jobs or cores(),
             progress=progress,
         )
-        summary = write_report(study, output, overwrite=overwrite)
+        summary = write_report(evaluation, output, overwrite=overwrite)
     echo_summary(summary, output)
 
 

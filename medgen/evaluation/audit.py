@@ -13,16 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medgen.errors import EvaluationError
-from medgen.evaluation.protocol import (
-    Plan,
-    Progress,
-    Recreate,
-    ScanResult,
-    evaluate_scan,
-    recreated,
-    stack_of,
-    take_slices,
-)
+from medgen.evaluation.experiment import Progress, ScanResult, evaluate_scan
+from medgen.evaluation.plan import Plan
+from medgen.evaluation.recreate import Recreate, recreated, stack_of, take_slices
 from medgen.evaluation.regions import Region
 from medgen.volumes import Geometry, Volume
 

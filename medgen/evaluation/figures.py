@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 
+from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
-from medgen.evaluation.protocol import ScanResult
 from medgen.evaluation.summary import Cases
 
 # The enlarged region is this share of each side.

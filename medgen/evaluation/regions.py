@@ -115,7 +115,7 @@ def _axial(volume: Volume) -> tuple[np.ndarray, np.ndarray, int]:
     """
     axis = next(axis for axis, end in enumerate(volume.geometry.orientation) if end in "SI")
     order = [axis, *(other for other in range(3) if other != axis)]
-    values = np.moveaxis(volume.physical(), axis, 0)
+    values = np.moveaxis(volume.to_physical(), axis, 0)
     outside = find_outside(values, volume.kind, declared=volume.metadata.get("padding_value"))
     values[outside.padding] = volume.kind.air
     return values, np.take(volume.spacing, order), axis

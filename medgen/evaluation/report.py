@@ -1,4 +1,4 @@
-"""A study on disk: CSV of every score, JSON of the tables, pictures, one page that shows it all."""
+"""An evaluation on disk: CSV of scores, JSON of tables, pictures, one page that shows it all."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 import medgen
 from medgen.errors import EvaluationError
 from medgen.evaluation import figures
+from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
-from medgen.evaluation.protocol import ScanResult
+from medgen.evaluation.scans import Evaluation
 from medgen.evaluation.scoring import SliceScore
-from medgen.evaluation.study import Study
 from medgen.evaluation.summary import gather_cases, summarize
 from medgen.storage import csv_text, make_folder, move, staging, write_text
 
@@ -35,8 +35,10 @@ PICTURED_SCANS = 6
 PLACE = ("scan", "slice", "position_mm", "where", "method")
 
 
-def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Write the report of a study; either the whole folder appears, or nothing does.
+def write_report(
+    evaluation: Evaluation, folder: Path, *, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write the report of an evaluation; either the whole folder appears, or nothing does.
 
     `slices.csv` has a row for each scan, removed slice and method with every metric;
     `features.csv` one for each texture feature too, of the truth as well, and `msmfe_...` for
@@ -44,7 +46,7 @@ def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict
     `report.html` needs no other file.
 
     Args:
-        study: what was measured.
+        evaluation: what was measured.
         folder: to be made.
         overwrite: replace an existing report.
 
@@ -59,20 +61,20 @@ def write_report(study: Study, folder: Path, *, overwrite: bool = False) -> dict
     summary = {
         "format_version": FORMAT_VERSION,
         "medgen": medgen.__version__,
-        "settings": asdict(study.settings),
-        **summarize(study.scans, seed=study.settings.seed),
-        "failed": dict(study.failures),
+        "settings": asdict(evaluation.settings),
+        **summarize(evaluation.scans, seed=evaluation.settings.seed),
+        "failed": dict(evaluation.failures),
     }
     make_folder(folder.parent)
     with staging(folder) as place:
         new = place / "new"
         (new / PICTURES).mkdir(parents=True)
-        write_slices(new / SLICES, study.scans)
-        features = [(*PLACE, "feature", "value"), *feature_rows(study.scans)]
+        write_slices(new / SLICES, evaluation.scans)
+        features = [(*PLACE, "feature", "value"), *feature_rows(evaluation.scans)]
         write_text(csv_text(features, digits=DIGITS), new / FEATURES)
         write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", new / SUMMARY)
         pictures = []
-        for name, caption, figure in draw(study.scans, summary):
+        for name, caption, figure in draw(evaluation.scans, summary):
             png = io.BytesIO()
             figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
             (new / PICTURES / f"{name}.png").write_bytes(png.getvalue())

@@ -15,8 +15,8 @@ from medgen.evaluation.agreement import (
     published_normalized_errors,
     reproducible_share,
 )
+from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
-from medgen.evaluation.protocol import ScanResult
 from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.evaluation.statistics import compare_methods, win_matrix
 

@@ -59,7 +59,7 @@ def inputs_between(
         context: acquired slices a side that the net reads.
 
     Returns:
-        As `nets.pixelminer_lean.PixelMiner` takes them, without `target`.
+        As `nets.pixelminer_lean.PixelMinerLean` takes them, without `target`.
     """
     before = positions.astype(int)
     around = [acquired_around(i, 1, context, 0, len(levels)) for i in before]
@@ -103,7 +103,7 @@ def context_batch(
         step: of the run.
 
     Returns:
-        Inputs of `nets.pixelminer_lean.PixelMiner`: `target` `(size, crop, crop)` and `context`
+        Inputs of `nets.pixelminer_lean.PixelMinerLean`: `target` `(size, crop, crop)` and `context`
         `(size, crop, crop, 2 * context)` int32 levels, `present` `(size, 2 * context)`, `position`
         and `gap_mm` `(size,)` float32.
 

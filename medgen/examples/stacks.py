@@ -105,7 +105,7 @@ def stack_of(volume: Volume, rule: IntensityRule, name: str, image_size: int | N
 
 def to_unit(volume: Volume, rule: IntensityRule) -> np.ndarray:
     """Voxels in −0.5…0.5, float32 of the array's shape; each channel on a scale of its own."""
-    physical = volume.physical()
+    physical = volume.to_physical()
     if not volume.channels:
         return rule.scale_for(physical).to_unit(physical)
     channels = np.moveaxis(physical, -1, 0)
@@ -123,7 +123,7 @@ def axial_square(volume: Volume, size: int) -> Volume:
     """
     volume.require_one_channel("A model of one image size")
     to_ras = nib.orientations.io_orientation(volume.geometry.affine)
-    array = nib.orientations.apply_orientation(volume.physical(), to_ras)
+    array = nib.orientations.apply_orientation(volume.to_physical(), to_ras)
     affine = volume.geometry.affine @ nib.orientations.inv_ornt_aff(to_ras, volume.shape)
 
     spacing = np.linalg.norm(affine[:3, :2], axis=0)

@@ -221,7 +221,7 @@ def _maps(volume: Volume, plan: SlicePlan, outside: Outside) -> dict[str, FinerS
     """Room for the maps of the uncertainty; an acquired voxel is certain."""
     value = replace(
         volume,
-        array=volume.physical(),
+        array=volume.to_physical(),
         slope=1.0,
         intercept=0.0,
         metadata=of_another_quantity(volume.metadata),
@@ -260,7 +260,7 @@ class FinerStack:
     def insert(self, target: int, image: np.ndarray) -> None:
         """Put `image` `(rows, cols)`, in physical units, into slice `target`."""
         held, nearest = self._outside.held(self._plan.positions[target])
-        image = self._from.stored(image)
+        image = self._from.to_stored(image)
         self._out[target] = np.where(held, self._acquired[nearest], image)
 
     def volume(self) -> Volume:
@@ -297,7 +297,7 @@ def stack_slices(volume: Volume, axis: int) -> tuple[Volume, Outside]:
     values = np.empty(acquired.shape, volume.physical_dtype)
     broken = 0
     for image, stored in zip(values, acquired, strict=True):
-        image[...] = volume.physical_of(stored)
+        image[...] = volume.to_physical(stored)
         broken += image.size - np.count_nonzero(np.isfinite(image))
     if broken:
         raise IntensityError(

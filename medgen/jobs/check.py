@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medgen.evaluation.protocol import take_slices
+from medgen.evaluation.recreate import take_slices
 from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.contract import Interpolator
 from medgen.interpolation.insert import insert
@@ -82,7 +82,7 @@ def check_scan(scan: Volume, method: Interpolator, axis: int) -> Check | None:
     chosen = np.unique(np.linspace(0, len(inner) - 1, CHECKED + 2)[1:-1].round().astype(int))
     errors = []
     for k in (inner[i] for i in chosen if len(inner)):
-        truth = scan.physical_of(np.take(scan.array, k, axis)).astype(np.float64)
+        truth = scan.to_physical(np.take(scan.array, k, axis)).astype(np.float64)
         if np.ptp(truth) == 0:
             continue
         before, behind = min(SHOWN, (k + 1) // 2), min(SHOWN, (scan.shape[axis] - k) // 2)
@@ -110,5 +110,5 @@ def _error(
     around: Volume, method: Interpolator, plan: SlicePlan, index: int, truth: np.ndarray
 ) -> float:
     made = insert(around, method, plan).volumes[0]
-    image = made.physical_of(np.take(made.array, index, plan.axis)).astype(np.float64)
+    image = made.to_physical(np.take(made.array, index, plan.axis)).astype(np.float64)
     return float(np.abs(image - truth).mean())

@@ -12,7 +12,7 @@ from medgen.layers.quantizer import VectorQuantizer
 from medgen.layers.residual import ResidualBlock
 from medgen.layers.unet import pad_to_multiple
 from medgen.likelihoods import bits_per_dim, logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner, rescaled
+from medgen.nets.pixelminer_lean import PixelMinerLean, rescaled
 
 # Pixels a code along each axis: two halvings.
 COMPRESSION = 4
@@ -113,7 +113,7 @@ class ConditionalVQVAE(keras.Model):
             return [ResidualBlock(width, dtype=policy, name=f"{name}_{i}") for i in range(count)]
 
         # === Layers ===
-        self.predictor = PixelMiner(
+        self.predictor = PixelMinerLean(
             levels,
             context,
             filters=1,

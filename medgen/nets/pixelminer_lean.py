@@ -19,7 +19,7 @@ MIN_SPREAD = 0.5
 
 
 @keras.saving.register_keras_serializable("medgen")
-class PixelMiner(keras.Model):
+class PixelMinerLean(keras.Model):
     """Grey levels of a missing slice, pixel by pixel, given the acquired slices around it.
 
     A relative of PixelMiner (Rogers et al. 2021) that parts what is known from what is drawn. The

@@ -11,7 +11,7 @@ from keras import ops
 from medgen.backends import Tensor
 from medgen.errors import MedgenError
 from medgen.examples.bands import UNKNOWN
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.fixed_point import FixedPointSampler
@@ -63,7 +63,7 @@ class SliceSampler:
 
     def __init__(
         self,
-        net: PixelMiner,
+        net: PixelMinerLean,
         temperature: float = 1.0,
         decode: str = "sample",
         method: str = "cached",
@@ -94,9 +94,9 @@ class SliceSampler:
         """Draw slices, several times if wanted, reading the acquired ones once.
 
         Args:
-            inputs: of the net, see `nets.pixelminer_lean.PixelMiner`; `target` is not looked at.
-                What is `known` stays as it is, and all that is drawn after it follows it; it counts
-                on all sides of it if the net is partially causal.
+            inputs: of the net, see `nets.pixelminer_lean.PixelMinerLean`; `target` is not looked
+                at. What is `known` stays as it is, and all that is drawn after it follows it; it
+                counts on all sides of it if the net is partially causal.
             uniforms: `(b, h, w, 2)` for each time.
             uncertainty: whether to measure it, of the first time.
 
@@ -155,7 +155,7 @@ class SliceSampler:
         return self._fixed_point.with_outputs(known, uniforms, ops.round(linear))
 
 
-def prediction(net: PixelMiner, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def prediction(net: PixelMinerLean, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mean level `(b, h, w)` float32 of the prediction: every pixel on its own, in one pass."""
     slices = [net.center(net.condition(one))[0] for one in singly(inputs)]
     return np.stack([ops.convert_to_numpy(x) for x in slices]).astype(np.float32)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from medgen.nets.pixelminer_published.convolutions import PixelMinerConv
 from medgen.nets.pixelminer_published.masked import MaskedKernel
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.nets.pixelminer_published.stages import concat_elu
 from medgen.sampling.draw import Draw
 
@@ -36,7 +36,7 @@ class StagedSampler:
         dtype: of the values.
     """
 
-    def __init__(self, net: PixelMinerPaper, draw: Draw, dtype: tf.DType = tf.int32):
+    def __init__(self, net: PixelMinerPublished, draw: Draw, dtype: tf.DType = tf.int32):
         self.net, self.draw, self.dtype = net, draw, dtype
         maps = [None] * 3
         self._sample = tf.function(  # any size in one graph, which takes long to trace
@@ -178,7 +178,7 @@ class _Known:
         gated: gated layers of the horizontal stack, by level.
     """
 
-    def __init__(self, net: PixelMinerPaper, conditioning: tf.Tensor):
+    def __init__(self, net: PixelMinerPublished, conditioning: tf.Tensor):
         self.injected, conditions = net.read(conditioning)
         self.dtype = conditioning.dtype
         shape = tf.shape(self.injected[net.first.left])

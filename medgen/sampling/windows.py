@@ -9,7 +9,7 @@ from keras import ops
 
 from medgen.errors import MedgenError
 from medgen.examples.bands import UNKNOWN
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.slices import Drawn
 from medgen.sampling.staged import StagedSampler
@@ -40,7 +40,7 @@ class WindowSampler:
         side: of a window, in pixels, even.
 
     Raises:
-        MedgenError: a negative temperature, or what only a `nets.pixelminer_lean.PixelMiner` has.
+        MedgenError: a negative temperature, or what only a `PixelMinerLean` has.
 
     References:
         [1] The PixelMiner code, github.com/wrrogers/PixelMiner, generate_whole_image.py.
@@ -48,7 +48,7 @@ class WindowSampler:
 
     def __init__(
         self,
-        net: PixelMinerPaper,
+        net: PixelMinerPublished,
         temperature: float = 1.0,
         decode: str = "sample",
         method: str = "cached",

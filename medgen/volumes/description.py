@@ -43,7 +43,7 @@ def describe(volume: Volume) -> dict[str, object]:
     padding = metadata.get("padding_value")
     padded = None
     if padding is not None:
-        slices = np.moveaxis(volume.physical(), axis, 0)
+        slices = np.moveaxis(volume.to_physical(), axis, 0)
         padded = find_outside(slices, volume.kind, declared=padding).padding
     return {
         "format": metadata.get("format"),

@@ -61,4 +61,4 @@ def exact_physical(volume: Volume) -> np.ndarray:
         for dtype in (array.dtype, *map(np.dtype, ("int16", "uint16", "int32", "uint32", "int64"))):
             if np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max:
                 return (array.astype(np.int64) + int(volume.intercept)).astype(dtype)
-    return volume.physical()
+    return volume.to_physical()

@@ -21,7 +21,7 @@ class Volume:
     """One three-dimensional scan, of one value a voxel or of several.
 
     The array holds the numbers as the file stores them, so that an acquired slice can leave medgen
-    exactly as it came; `physical` gives HU (CT) or the scanner's units (MR).
+    exactly as it came; `to_physical` gives HU (CT) or the scanner's units (MR).
 
     Args:
         array: `(i, j, k)`, or `(i, j, k, c)` with `channels`; any real dtype in native byte order;
@@ -122,20 +122,22 @@ class Volume:
         if own.kind in "iu" and own.itemsize <= 2:
             slices = [np.arange(int(self.array.min()), int(self.array.max()) + 1)]
         return all(
-            np.array_equal(self.stored(self._physical(image, dtype)), image, equal_nan=True)
+            np.array_equal(self.to_stored(self._physical(image, dtype)), image, equal_nan=True)
             for image in slices
         )
 
-    def physical(self) -> np.ndarray:
-        """Voxel values in physical units, `physical_dtype`, of the array's shape."""
+    def to_physical(self, stored: np.ndarray | None = None) -> np.ndarray:
+        """Values in physical units, `physical_dtype`.
+
+        Args:
+            stored: of any shape, stored as this volume's are; by default all its voxels.
+        """
+        if stored is not None:
+            return self._physical(stored, self.physical_dtype)
         values = np.empty_like(self.array, self.physical_dtype)
         for k in range(self.shape[2]):  # through float64, but not all of it at once
-            values[:, :, k] = self.physical_of(self.array[:, :, k])
+            values[:, :, k] = self.to_physical(self.array[:, :, k])
         return values
-
-    def physical_of(self, stored: np.ndarray) -> np.ndarray:
-        """Physical units, `physical_dtype`, of values of any shape stored as this volume's are."""
-        return self._physical(stored, self.physical_dtype)
 
     def _physical(self, stored: np.ndarray, dtype: np.dtype) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -143,7 +145,7 @@ class Volume:
                 return stored.astype(dtype)
             return (stored * np.float64(self.slope) + self.intercept).astype(dtype)
 
-    def stored(self, values: np.ndarray) -> np.ndarray:
+    def to_stored(self, values: np.ndarray) -> np.ndarray:
         """Bring physical `values` of any shape to this volume's stored dtype.
 
         Integers are rounded to the nearest; all are limited to the finite range of the dtype.

@@ -15,8 +15,8 @@ from medgen.errors import BundleError, MedgenError
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer.sampler import sampler_of
-from medgen.families.pixelminer_published.build import pixelminer_paper_from
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+from medgen.families.pixelminer_published.build import pixelminer_published_from
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
 from medgen.families.two_stage.build import pixelcnn_from
 from medgen.families.two_stage.recipe import PriorRecipe
 from medgen.families.vqvae.build import vqvae_from
@@ -103,8 +103,8 @@ def test_a_pixelminer_comes_back_with_the_levels_of_its_rule(tmp_path):
 
 
 def test_a_published_pixelminer_comes_back_and_samples_in_its_windows(tmp_path):
-    recipe = PixelMinerPaperRecipe(levels=40, filters=3, mixtures=2, crop=8)
-    rule, net = IntensityRule("ct", 40), pixelminer_paper_from(recipe, 40, seed=1)
+    recipe = PixelMinerPublishedRecipe(levels=40, filters=3, mixtures=2, crop=8)
+    rule, net = IntensityRule("ct", 40), pixelminer_published_from(recipe, 40, seed=1)
     bundle = Bundle("pixelminer-paper", rule, {"pixelminer": recipe}, {"pixelminer": net})
     save_bundle(bundle, tmp_path / "paper", "# Card\n")
     loaded = load_bundle(tmp_path / "paper")

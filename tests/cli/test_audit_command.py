@@ -31,7 +31,7 @@ def test_compares_every_inner_slice_with_the_classical_methods(scan):
     assert lines[2].split() == ["slice", "linear", "nearest", "bspline", "sinc", "edges", "noise"]
     rows = [line.split() for line in lines[3:9]]
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "mean"]
-    values = phantom_volume("ct", (40, 36, 7), (9.0, 8.0, 20.0), seed=3).physical()
+    values = phantom_volume("ct", (40, 36, 7), (9.0, 8.0, 20.0), seed=3).to_physical()
     for row in rows[:5]:
         k = int(row[0])
         middle = (values[..., k - 1] + values[..., k + 1]) / 2

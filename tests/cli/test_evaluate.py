@@ -63,7 +63,7 @@ def test_writes_a_report_of_the_classical_methods(scans, tmp_path):
 def test_linear_at_half_the_gap_is_the_mean_of_its_neighbours(scans, tmp_path):
     run(scans / "ct.nii", "-o", tmp_path / "report", "--method", "linear")
     rows = list(csv.DictReader((tmp_path / "report" / "slices.csv").open()))
-    scan = phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1).physical()
+    scan = phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1).to_physical()
     assert [int(row["slice"]) for row in rows] == [1, 3, 5, 7]
     for row in rows:
         k = int(row["slice"])

@@ -190,8 +190,8 @@ def test_real_scans(shared_data, tmp_path, name, method):
     assert (after.slope, after.intercept) == pytest.approx((before.slope, before.intercept))
     assert after.geometry == before.geometry.refine(axis, 2)
     # Values stay between those of the scan, or overshoot a little.
-    lower, upper = after.physical().min(), after.physical().max()
-    low, high = before.physical().min(), before.physical().max()
+    lower, upper = after.to_physical().min(), after.to_physical().max()
+    low, high = before.to_physical().min(), before.to_physical().max()
     margin = 0 if method == "linear" else 0.3 * (high - low)
     assert low - margin <= lower <= upper <= high + margin
 
@@ -201,7 +201,7 @@ def test_padding_of_a_real_scan(shared_data, tmp_path, method):
     """-3024 HU outside the circle of reconstruction mixes with nothing."""
     scan, out = shared_data / "dicom" / "ct_ricord_jpegll_signed_pad", tmp_path / "out.nii.gz"
     assert run(scan, "-o", out, "--model", method).exit_code == 0
-    before, after = read_volume(scan).physical(), read_volume(out).physical()
+    before, after = read_volume(scan).to_physical(), read_volume(out).to_physical()
     assert np.mean(before == -3024) > 0.05
     assert not np.any((before > -3024) & (before < -1024))
     between = after[..., 1::2]

@@ -12,7 +12,7 @@ from medgen.doctor.causality import (
     near,
     reach,
 )
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 
 
 class Above:
@@ -82,7 +82,7 @@ def test_all_slices_of_a_map_change_at_one_place():
 
 
 def test_in_double_the_net_is_the_same():
-    net = PixelMiner(64, 1, 4, 2, 2, 4, 1, 2)
+    net = PixelMinerLean(64, 1, 4, 2, 2, 4, 1, 2)
     net.build()
     double = in_double(net)
     rng = np.random.default_rng(0)
@@ -98,5 +98,8 @@ def test_in_double_the_net_is_the_same():
     np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(
-            PixelMiner.from_config(net.get_config())(given)["mixture"], theirs, rtol=1e-3, atol=1e-3
+            PixelMinerLean.from_config(net.get_config())(given)["mixture"],
+            theirs,
+            rtol=1e-3,
+            atol=1e-3,
         )

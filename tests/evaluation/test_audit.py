@@ -20,7 +20,7 @@ def everywhere(scan: Volume) -> Region:
 def mean(volume: Volume, *, factor: int, slice_axis: int) -> Volume:
     """Halfway between neighbours, in float32."""
     geometry = volume.geometry.refine(slice_axis, factor)
-    stack = volume.physical()
+    stack = volume.to_physical()
     array = np.repeat(stack, 2, axis=2)[..., :-1]
     array[..., 1::2] = (stack[..., :-1] + stack[..., 1:]) / 2
     return Volume(array, geometry, modality=volume.modality)
@@ -45,7 +45,7 @@ def test_errors_are_those_of_the_left_out_slices(ct):
     result = audit_scan(ct, {"mean": mean}, name="scan", region=everywhere(ct))
     scores = [score for score in result.scores if score.method == "mean"]
     assert [score.index for score in scores] == [1, 2, 3, 4, 5, 6]
-    values = ct.physical()
+    values = ct.to_physical()
     for score in scores:
         k = score.index
         error = (values[..., k - 1] + values[..., k + 1]) / 2 - values[..., k]
@@ -59,7 +59,7 @@ def noisy(scan: Volume, deviation: float, seed: int, bias: float = 0.0):
     def recreate(volume: Volume, *, factor: int, slice_axis: int) -> Volume:
         geometry = volume.geometry.refine(slice_axis, factor)
         first = round((geometry.affine[2, 3] - scan.geometry.affine[2, 3]) / 20)
-        array = scan.physical()[..., first : first + geometry.shape[2]].copy()
+        array = scan.to_physical()[..., first : first + geometry.shape[2]].copy()
         noise = np.random.default_rng([seed, first]).normal(bias, deviation, array.shape)
         return Volume((array + noise).astype(np.float32), geometry, modality=scan.modality)
 

@@ -122,7 +122,7 @@ def test_a_phantom_of_the_chest_gets_its_lungs():
     volume = phantom_volume("ct", (96, 72, 10), (4.0, 4.0, 5.0), seed=1)
     region = region_for(volume)
     assert region.name == "lungs"
-    assert -900 < np.median(volume.physical()[region.mask]) < -700
+    assert -900 < np.median(volume.to_physical()[region.mask]) < -700
 
 
 @pytest.mark.parametrize("modality", ["ct", "mr", "unknown"])

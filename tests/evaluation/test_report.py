@@ -11,7 +11,7 @@ from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
 from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.report import require_writable, write_report, write_slices
-from medgen.evaluation.study import Settings, run_study
+from medgen.evaluation.scans import Settings, evaluate_scans
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Volume, write_volume
 
@@ -38,7 +38,7 @@ def study(tmp_path_factory):
     (folder / "no.nii").write_bytes(b"")
     paths = sorted(folder.iterdir())
     settings = Settings(thickness_mm=15.0, mapped=True)
-    return run_study(paths, {"repeat": repeat, "mean": mean}, settings)
+    return evaluate_scans(paths, {"repeat": repeat, "mean": mean}, settings)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_new_metric_is_in_files_page_and_console(tmp_path, monkeypatch, capsys
     )
     monkeypatch.setitem(METRICS, "worst", worst)
     write_volume(phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1), tmp_path / "one.nii")
-    study = run_study([tmp_path / "one.nii"], {"repeat": repeat, "mean": mean}, Settings())
+    study = evaluate_scans([tmp_path / "one.nii"], {"repeat": repeat, "mean": mean}, Settings())
     summary = write_report(study, tmp_path / "report")
     rows = list(csv.DictReader((tmp_path / "report" / "slices.csv").open()))
     values = [float(row["worst"]) for row in rows if row["method"] == "mean"]

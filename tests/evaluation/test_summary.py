@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from medgen.evaluation.agreement import concordance_correlation_coefficient, nrmse
+from medgen.evaluation.experiment import Example, ScanResult
 from medgen.evaluation.metrics import METRICS
-from medgen.evaluation.protocol import Example, ScanResult, plan_scan
+from medgen.evaluation.plan import plan_scan
 from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.evaluation.statistics import signed_rank_p
 from medgen.evaluation.summary import gather_cases, plain, summarize

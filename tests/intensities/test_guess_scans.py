@@ -47,7 +47,7 @@ def test_real_scans_are_known_for_what_they_are(path):
     assert scan.modality == path.name[:2], scan.guess.words
     if scan.modality != "ct" or scan.shape[2] == 1:
         return
-    hu = scan.physical_of(sampled(scan.array))
+    hu = scan.to_physical(sampled(scan.array))
     hu = hu[np.isfinite(hu)]
     # Stored as HU + 1024, or what a window of soft tissue leaves, it is not sure, and never MR.
     for made in (np.maximum(hu + 1024, 0), np.clip(hu, -160, 240)):

@@ -254,7 +254,7 @@ def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
         ),
     )
     stack = Volume(
-        np.moveaxis(volume.physical(), 1, 0).copy(),
+        np.moveaxis(volume.to_physical(), 1, 0).copy(),
         Geometry.from_spacing((60, 10, 13), (4.0, 0.8, 0.9)),
         modality="ct",
     )
@@ -266,11 +266,11 @@ def test_nobody_takes_the_rest(bundle, scan, monkeypatch):
 
 
 def test_the_published_model_has_no_uncertainty(scan):
-    from medgen.families.pixelminer_published.build import pixelminer_paper_from
-    from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+    from medgen.families.pixelminer_published.build import pixelminer_published_from
+    from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
 
-    recipe = PixelMinerPaperRecipe(filters=2, mixtures=2, crop=8)
-    rule, nets = IntensityRule("ct", 256), {"pixelminer": pixelminer_paper_from(recipe, 256)}
+    recipe = PixelMinerPublishedRecipe(filters=2, mixtures=2, crop=8)
+    rule, nets = IntensityRule("ct", 256), {"pixelminer": pixelminer_published_from(recipe, 256)}
     paper = Bundle("pixelminer-paper", rule, {"pixelminer": recipe}, nets, name="paper")
     with pytest.raises(BundleError, match="paper cannot tell the uncertainty of pixels"):
         sampled(PixelMinerInterpolator(paper), scan, uncertainty=True)

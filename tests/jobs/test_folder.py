@@ -183,7 +183,7 @@ def test_all_are_done_once(folder, tmp_path):
             read_volume(folder / name), interpolator_named("sinc"), factor=3
         )
         np.testing.assert_array_equal(
-            read_volume(out / name).physical(), expected.physical(), err_msg=name
+            read_volume(out / name).to_physical(), expected.to_physical(), err_msg=name
         )
     times = {name: (out / name).stat().st_mtime_ns for name in WRITTEN}
     again = run(folder, "-o", out, "--model", "sinc", "--factor", 3)

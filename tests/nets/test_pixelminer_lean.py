@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from medgen.doctor.causality import earlier, gradients
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 
 LEVELS, CONTEXT, MIXTURES = 64, 2, 3
 
 
-def net(dtype: str = "float64", **options) -> PixelMiner:
-    model = PixelMiner(LEVELS, CONTEXT, 4, 2, MIXTURES, 5, 1, 2, dtype=dtype, **options)
+def net(dtype: str = "float64", **options) -> PixelMinerLean:
+    model = PixelMinerLean(LEVELS, CONTEXT, 4, 2, MIXTURES, 5, 1, 2, dtype=dtype, **options)
     model.build()
     rng = np.random.default_rng(0)
     for v in model.trainable_variables:
@@ -21,7 +21,7 @@ def net(dtype: str = "float64", **options) -> PixelMiner:
 
 
 @pytest.fixture(scope="module")
-def model() -> PixelMiner:
+def model() -> PixelMinerLean:
     return net()
 
 
@@ -200,4 +200,4 @@ def test_constant_air_is_finite():
 
 
 def test_config_round_trip(model):
-    assert PixelMiner.from_config(model.get_config()).get_config() == model.get_config()
+    assert PixelMinerLean.from_config(model.get_config()).get_config() == model.get_config()

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from medgen.nets.pixelcnn import PixelCNN
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw, logistic_mixture_draw
 from medgen.sampling.fixed_point import FixedPointSampler
@@ -30,7 +30,7 @@ def numbers(count: int) -> tf.Tensor:
 @pytest.fixture(scope="module")
 def pixelminer():
     """Net, conditioning, draw, and the linear interpolation in whole levels."""
-    net = randomised(PixelMiner(LEVELS, 1, 6, 3, 3, 4, 1, 2, dtype="float64"))
+    net = randomised(PixelMinerLean(LEVELS, 1, 6, 3, 3, 4, 1, 2, dtype="float64"))
     context = np.random.default_rng(4).integers(0, LEVELS, (BATCH, HEIGHT, WIDTH, 2))
     inputs = {
         "context": context,

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from medgen.errors import MedgenError
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
@@ -16,8 +16,8 @@ from medgen.sampling.slices import SliceSampler, prediction
 LEVELS, CONTEXT = 200, 2
 
 
-def net(**options) -> PixelMiner:
-    model = PixelMiner(LEVELS, CONTEXT, 6, 3, 3, 4, 1, 2, dtype="float64", **options)
+def net(**options) -> PixelMinerLean:
+    model = PixelMinerLean(LEVELS, CONTEXT, 6, 3, 3, 4, 1, 2, dtype="float64", **options)
     model.build()
     rng = np.random.default_rng(3)
     for v in model.trainable_variables:
@@ -26,7 +26,7 @@ def net(**options) -> PixelMiner:
 
 
 @pytest.fixture(scope="module")
-def model() -> PixelMiner:
+def model() -> PixelMinerLean:
     return net()
 
 

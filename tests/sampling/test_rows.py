@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
@@ -11,7 +11,7 @@ LEVELS = 100
 
 
 def test_every_row_is_drawn_as_it_would_be_alone():
-    net = PixelMiner(LEVELS, 1, 4, 2, 2, 4, 1, 2, dtype="float64")
+    net = PixelMinerLean(LEVELS, 1, 4, 2, 2, 4, 1, 2, dtype="float64")
     net.build()
     rng = np.random.default_rng(3)
     for v in net.trainable_variables:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
@@ -13,8 +13,8 @@ from medgen.sampling.staged import StagedSampler
 LEVELS, MIXTURES = 200, 2
 
 
-def net(halvings: int, layers: int = 1) -> PixelMinerPaper:
-    model = PixelMinerPaper(
+def net(halvings: int, layers: int = 1) -> PixelMinerPublished:
+    model = PixelMinerPublished(
         LEVELS, filters=3, layers=layers, mixtures=MIXTURES, halvings=halvings, dtype="float64"
     )
     model.build()
@@ -44,7 +44,7 @@ def numbers(batch: int, height: int, width: int) -> tf.Tensor:
     return uniforms(5, range(batch), (height, width, 2))
 
 
-def check(model: PixelMinerPaper, batch: int, height: int, width: int) -> np.ndarray:
+def check(model: PixelMinerPublished, batch: int, height: int, width: int) -> np.ndarray:
     """What the sampler draws from equals the net's parameters for the finished levels."""
     given = inputs(batch, height, width)
     known = model.condition(given)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from medgen.errors import MedgenError
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.slices import SliceSampler
 from medgen.sampling.uncertainty import OUTSIDE, UncertaintyMeasure
@@ -14,8 +14,8 @@ from medgen.sampling.uncertainty import OUTSIDE, UncertaintyMeasure
 LEVELS = 200
 
 
-def net(**options) -> PixelMiner:
-    model = PixelMiner(LEVELS, 1, 6, 2, 3, 4, 1, 2, dtype="float64", **options)
+def net(**options) -> PixelMinerLean:
+    model = PixelMinerLean(LEVELS, 1, 6, 2, 3, 4, 1, 2, dtype="float64", **options)
     model.build()
     rng = np.random.default_rng(3)
     for v in model.trainable_variables:
@@ -24,7 +24,7 @@ def net(**options) -> PixelMiner:
 
 
 @pytest.fixture(scope="module")
-def model() -> PixelMiner:
+def model() -> PixelMinerLean:
     return net()
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from medgen.nets.pixelcnn import PixelCNN
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw, logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
@@ -75,7 +75,7 @@ def test_slots_are_no_more_than_rows_and_fill_registers(prior, batch, height, wi
 
 
 def test_equal_levels_of_a_pixelminer():
-    net = scrambled(PixelMiner(64, 1, 6, 2, 2, 4, 1, 2, dtype="float64"))
+    net = scrambled(PixelMinerLean(64, 1, 6, 2, 2, 4, 1, 2, dtype="float64"))
     rng = np.random.default_rng(4)
     inputs = {
         "context": rng.integers(0, 64, (2, 8, 23, 2)),

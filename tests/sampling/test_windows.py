@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from medgen.errors import MedgenError
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
@@ -16,8 +16,8 @@ LEVELS = 50
 
 
 @pytest.fixture(scope="module")
-def net() -> PixelMinerPaper:
-    model = PixelMinerPaper(LEVELS, filters=2, mixtures=2, halvings=1, dtype="float64")
+def net() -> PixelMinerPublished:
+    model = PixelMinerPublished(LEVELS, filters=2, mixtures=2, halvings=1, dtype="float64")
     model.build()
     rng = np.random.default_rng(0)
     for v in model.trainable_variables:

@@ -13,12 +13,12 @@ from medgen.bundles.bundle import Bundle
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.nets.pixelcnn import PixelCNN
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.serving import signatures
 
 
 def pixelminer(**changes) -> Bundle:
-    net = PixelMiner(2048, 2, 6, 2, 2, 4, 1, 2, dtype="float64", seed=3, **changes)
+    net = PixelMinerLean(2048, 2, 6, 2, 2, 4, 1, 2, dtype="float64", seed=3, **changes)
     net.build()
     recipes, nets = {"pixelminer": PixelMinerRecipe()}, {"pixelminer": net}
     return Bundle("pixelminer", IntensityRule("ct"), recipes, nets, name="direct")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import TrainingError
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.training import session
 from medgen.training.checkpoint import FolderStore
 from medgen.training.schedule import Plan
@@ -22,9 +22,9 @@ STEPS = 4
 LEVELS = 64
 
 
-def net() -> PixelMiner:
+def net() -> PixelMinerLean:
     keras.utils.set_random_seed(5)
-    model = PixelMiner(LEVELS, 1, 4, 1, 2, 4, 1, 2)
+    model = PixelMinerLean(LEVELS, 1, 4, 1, 2, 4, 1, 2)
     model.build()
     return model
 
@@ -60,7 +60,7 @@ class PixelTask:
         return {"loss": 1.0}
 
 
-def train(folder: Path, batches, workers=ALONE) -> PixelMiner:
+def train(folder: Path, batches, workers=ALONE) -> PixelMinerLean:
     task = PixelTask(batches)
     session.train(task, Plan(STEPS, STEPS, 1e-2), FolderStore(folder), workers=workers)
     return task.net

@@ -161,6 +161,6 @@ def test_an_intercept_that_the_file_lacks_keeps_stored_values(tmp_path):
     scan = read_volume(tmp_path / "a.nii", intercept=-1024)
     assert (scan.modality, scan.intercept) == ("ct", -1024.0)
     np.testing.assert_array_equal(scan.array, shifted.array)
-    assert set(np.unique(scan.physical())) == {-1000, 40}
+    assert set(np.unique(scan.to_physical())) == {-1000, 40}
     write_volume(scan, tmp_path / "b.nii")
     assert read_volume(tmp_path / "b.nii").modality == "ct"  # the file says it from now on

@@ -24,7 +24,7 @@ def volume(array, **kwargs):
 @settings(max_examples=100)
 def test_stored_undoes_physical_for_every_integer(array, slope, intercept):
     scan = volume(array, slope=slope, intercept=intercept)
-    np.testing.assert_array_equal(scan.stored(scan.physical()), array)
+    np.testing.assert_array_equal(scan.to_stored(scan.to_physical()), array)
     assert scan.is_exact
 
 
@@ -35,7 +35,7 @@ def test_stored_undoes_physical_for_every_integer(array, slope, intercept):
 @settings(max_examples=100)
 def test_stored_undoes_physical_or_the_volume_says_so(array, intercept):
     scan = volume(array, intercept=intercept)
-    back = scan.stored(scan.physical())
+    back = scan.to_stored(scan.to_physical())
     assert np.array_equal(back, array) == scan.is_exact
     if np.abs(array.astype(object)).max() < 2**52:
         assert scan.is_exact
@@ -59,22 +59,22 @@ def test_stored_undoes_physical_or_the_volume_says_so(array, intercept):
 )
 def test_physical_has_the_digits_that_the_values_need(values, options, dtype):
     scan = volume(np.resize(values, (2, 3, 4)), **options)
-    assert scan.physical().dtype == dtype
-    assert scan.physical_of(scan.array[0]).dtype == dtype
+    assert scan.to_physical().dtype == dtype
+    assert scan.to_physical(scan.array[0]).dtype == dtype
 
 
 def test_physical_is_slope_times_stored_plus_intercept():
     scan = volume(np.arange(24, dtype=np.int16).reshape(2, 3, 4), slope=0.5, intercept=-1024)
-    assert scan.physical().dtype == np.float32
-    assert scan.physical()[1, 2, 3] == 23 * 0.5 - 1024
+    assert scan.to_physical().dtype == np.float32
+    assert scan.to_physical()[1, 2, 3] == 23 * 0.5 - 1024
     assert scan.is_scaled
 
 
 def test_stored_rounds_to_nearest_and_stays_in_range():
     scan = volume(np.zeros((2, 3, 4), np.uint8), slope=2.0, intercept=-10.0)
     values = np.array([-11.0, -10.0, -8.9, -7.1, 500.0, 499.0, 1e9])
-    np.testing.assert_array_equal(scan.stored(values), [0, 0, 1, 1, 255, 254, 255])
-    assert scan.stored(values).dtype == np.uint8
+    np.testing.assert_array_equal(scan.to_stored(values), [0, 0, 1, 1, 255, 254, 255])
+    assert scan.to_stored(values).dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_stored_rounds_to_nearest_and_stays_in_range():
     ],
 )
 def test_stored_never_wraps(dtype, values, stored):
-    found = volume(np.zeros((2, 3, 4), dtype)).stored(values)
+    found = volume(np.zeros((2, 3, 4), dtype)).to_stored(values)
     assert (found.dtype, found.tolist()) == (dtype, stored)
 
 
 def test_stored_of_floats_is_not_rounded():
     scan = volume(np.zeros((2, 3, 4), np.float32))
-    np.testing.assert_array_equal(scan.stored([0.25, np.nan]), np.float32([0.25, np.nan]))
+    np.testing.assert_array_equal(scan.to_stored([0.25, np.nan]), np.float32([0.25, np.nan]))
 
 
 def test_array_and_metadata_cannot_be_changed():

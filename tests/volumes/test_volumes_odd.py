@@ -197,7 +197,7 @@ def test_the_same_scan_in_many_formats_is_the_same(shared_data, expected):
     assert len(names) > 1
     first, *others = (read_volume(shared_data / "odd" / name) for name in names)
     for name, other in zip(names[1:], others, strict=True):
-        np.testing.assert_array_equal(other.physical(), first.physical(), err_msg=name)
+        np.testing.assert_array_equal(other.to_physical(), first.to_physical(), err_msg=name)
         assert other.geometry == first.geometry, name
 
 

@@ -18,7 +18,7 @@ from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.vqvae.fit import start_codebook
 from medgen.layers.quantizer import codebook_statistics
 from medgen.nets.conditional_vqvae import ConditionalVQVAE
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
@@ -117,7 +117,7 @@ def with_prediction_of(recipe: ConditionalRecipe, start: Bundle) -> ConditionalR
     return replace(recipe, **{name: getattr(given, name) for name in PREDICTION_FIELDS})
 
 
-def take_prediction(net: ConditionalVQVAE, start: PixelMiner) -> None:
+def take_prediction(net: ConditionalVQVAE, start: PixelMinerLean) -> None:
     """Give `net` the prediction of `start`."""
     for name in PREDICTION_LAYERS:
         own, given = (getattr(one, name).weights for one in (net.predictor, start))

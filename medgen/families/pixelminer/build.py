@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 
 
-def pixelminer_from(recipe: PixelMinerRecipe, levels: int, seed: int = 0) -> PixelMiner:
+def pixelminer_from(recipe: PixelMinerRecipe, levels: int, seed: int = 0) -> PixelMinerLean:
     """A built, untrained net as `recipe` describes it, over `levels` grey levels."""
-    model = PixelMiner(
+    model = PixelMinerLean(
         levels,
         recipe.context,
         recipe.filters,

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from medgen.doctor.causality import in_double
 from medgen.doctor.findings import Inputs, Likelihood, Subject
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import logistic_mixture_draw
 
@@ -21,7 +21,7 @@ READ_SIDE = 97
 SEED = 0
 
 
-def subject_of(stage: str, net: PixelMiner) -> Subject:
+def subject_of(stage: str, net: PixelMinerLean) -> Subject:
     """The lean net in float64."""
     net = in_double(net)
     causal = net.autoregressive

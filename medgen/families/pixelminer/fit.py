@@ -19,8 +19,8 @@ from medgen.families import pixelminer, pixelminer_published
 from medgen.families.pixelminer import measure
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer.sampler import sampler_of
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
@@ -63,7 +63,7 @@ class PixelMinerTask:
     def __init__(
         self,
         scans: TrainingScans,
-        recipe: PixelMinerRecipe | PixelMinerPaperRecipe,
+        recipe: PixelMinerRecipe | PixelMinerPublishedRecipe,
         seed: int = 0,
         start: Bundle | None = None,
     ):
@@ -166,7 +166,7 @@ class PixelMinerTask:
         return inputs
 
 
-def take_over(model: PixelMiner, start: Bundle) -> None:
+def take_over(model: PixelMinerLean, start: Bundle) -> None:
     """Give `model` the weights that `start` has.
 
     Raises:

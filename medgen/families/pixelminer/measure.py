@@ -10,8 +10,8 @@ from medgen.evaluation.noise import high_frequency_power, homogeneous_tissue
 from medgen.examples.bands import around_bands
 from medgen.intensities.rule import IntensityRule
 from medgen.likelihoods.baseline import logistic_bits_per_dim
-from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_lean import PixelMinerLean
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler, prediction
@@ -19,7 +19,7 @@ from medgen.sampling.windows import WindowSampler
 
 
 def measure_likelihood(
-    model: PixelMiner | PixelMinerPaper, batches: Sequence[dict[str, np.ndarray]]
+    model: PixelMinerLean | PixelMinerPublished, batches: Sequence[dict[str, np.ndarray]]
 ) -> dict[str, float]:
     """Teacher-forced `bits_per_dim`, if autoregressive, and `prediction_bits_per_dim`."""
     for inputs in batches:
@@ -30,7 +30,7 @@ def measure_likelihood(
 
 
 def measure_bands(
-    model: PixelMiner, batches: Sequence[dict[str, np.ndarray]], seed: int
+    model: PixelMinerLean, batches: Sequence[dict[str, np.ndarray]], seed: int
 ) -> dict[str, float]:
     """Bits per pixel within bands, given all that is around them, and without.
 
@@ -58,7 +58,7 @@ def linear_bits_per_dim(batches: Sequence[dict[str, np.ndarray]], levels: int) -
 
 
 def measure_samples(
-    model: PixelMiner | PixelMinerPaper,
+    model: PixelMinerLean | PixelMinerPublished,
     sampler: SliceSampler | RowSampler | WindowSampler,
     windows: dict[str, np.ndarray],
     rule: IntensityRule,
@@ -91,7 +91,7 @@ def measure_samples(
     errors = np.abs(drawn - target).mean(axis=0)
     linear = np.abs(_linear(windows) - target)
     predicted, beside = linear, {}
-    if isinstance(model, PixelMiner):
+    if isinstance(model, PixelMinerLean):
         predicted = np.abs(prediction(model, windows) - target)
         beside = {"prediction_mae": float(unit * predicted.mean())}
     between = np.abs(drawn[0] - drawn[1])

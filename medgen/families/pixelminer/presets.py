@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
 
-PIXELMINER_RECIPES: dict[str, PixelMinerRecipe | PixelMinerPaperRecipe] = {
+PIXELMINER_RECIPES: dict[str, PixelMinerRecipe | PixelMinerPublishedRecipe] = {
     "default": PixelMinerRecipe(),
     "no-autoregression": PixelMinerRecipe(autoregressive=False, steps=4200, validate_every=300),
     "small": PixelMinerRecipe(
@@ -22,5 +22,5 @@ PIXELMINER_RECIPES: dict[str, PixelMinerRecipe | PixelMinerPaperRecipe] = {
         validate_every=50,
     ),
     "in-plane": PixelMinerRecipe(in_plane=True, max_gap_mm=4.0, other_axes=0.0, batch_size=128),
-    "pixelminer-paper": PixelMinerPaperRecipe(),
+    "pixelminer-paper": PixelMinerPublishedRecipe(),
 }

@@ -10,7 +10,7 @@ from medgen.recipes import Recipe
 
 @dataclass(frozen=True)
 class PixelMinerRecipe(Recipe):
-    """A lean PixelMiner on grey levels; see `nets.pixelminer_lean.PixelMiner`.
+    """A lean PixelMiner on grey levels; see `nets.pixelminer_lean.PixelMinerLean`.
 
     Training targets lie at random places between two slices at random distances, at most
     `max_gap_mm` apart (the nearest pair of the scan where even that is wider), with `context`

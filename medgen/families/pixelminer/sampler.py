@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
-from medgen.nets.pixelminer_lean import PixelMiner
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
+from medgen.nets.pixelminer_lean import PixelMinerLean
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.recipes import Recipe
 from medgen.sampling.rows import RowSampler
 from medgen.sampling.slices import SliceSampler
@@ -16,11 +16,11 @@ from medgen.sampling.windows import WindowSampler
 
 def sampler_of(
     recipe: Recipe,
-    net: PixelMiner | PixelMinerPaper,
+    net: PixelMinerLean | PixelMinerPublished,
     **options: Any,
 ) -> SliceSampler | RowSampler | WindowSampler:
     """A sampler of slices, of rows if `in_plane`, or of windows from the published net."""
-    if isinstance(recipe, PixelMinerPaperRecipe):
+    if isinstance(recipe, PixelMinerPublishedRecipe):
         return WindowSampler(net, side=recipe.crop, **options)
     sampler = SliceSampler(net, **options)
     in_plane = isinstance(recipe, PixelMinerRecipe) and recipe.in_plane

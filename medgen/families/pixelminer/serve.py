@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from medgen.bundles.bundle import Bundle
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_lean import PixelMiner
+from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.sampling.draw import LOWEST_TEMPERATURE
 from medgen.sampling.wavefront import WavefrontSampler
 from medgen.serving.graph import occupied, uniforms
@@ -28,7 +28,7 @@ class ServedPixelMiner(ServedModel):
 
     def __init__(self, bundle: Bundle):
         super().__init__(bundle)
-        self.net: PixelMiner = bundle.nets["pixelminer"]
+        self.net: PixelMinerLean = bundle.nets["pixelminer"]
         config = self.net.config
         if self.net.autoregressive:
             channels = config["conditioner_filters"] + 2

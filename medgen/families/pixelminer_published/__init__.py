@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.errors import BundleError
 from medgen.families.pixelminer import PixelMinerFamily
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
 
 if TYPE_CHECKING:
     import keras
@@ -22,15 +22,15 @@ class PixelMinerPublishedFamily(PixelMinerFamily):
 
     kind = "pixelminer-paper"
     title = "PixelMiner as published"
-    stages: ClassVar = {"pixelminer": PixelMinerPaperRecipe}
+    stages: ClassVar = {"pixelminer": PixelMinerPublishedRecipe}
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0
     ) -> dict[str, keras.Model]:
         """See `Family.build`."""
-        from medgen.families.pixelminer_published.build import pixelminer_paper_from
+        from medgen.families.pixelminer_published.build import pixelminer_published_from
 
-        return {"pixelminer": pixelminer_paper_from(recipes["pixelminer"], levels, seed)}
+        return {"pixelminer": pixelminer_published_from(recipes["pixelminer"], levels, seed)}
 
     def checks(self, stage: str, net: keras.Model) -> Iterator[Finding]:
         """See `Family.checks`."""

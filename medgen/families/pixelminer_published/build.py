@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from medgen.families.pixelminer_published.recipe import PixelMinerPaperRecipe
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 
 
-def pixelminer_paper_from(
-    recipe: PixelMinerPaperRecipe, levels: int, seed: int = 0
-) -> PixelMinerPaper:
+def pixelminer_published_from(
+    recipe: PixelMinerPublishedRecipe, levels: int, seed: int = 0
+) -> PixelMinerPublished:
     """A built, untrained net as `recipe` describes it, over `levels` grey levels."""
-    model = PixelMinerPaper(
+    model = PixelMinerPublished(
         levels,
         recipe.filters,
         recipe.layers,

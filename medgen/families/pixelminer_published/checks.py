@@ -7,12 +7,12 @@ from functools import partial
 from medgen.doctor.causality import in_double
 from medgen.doctor.findings import Subject
 from medgen.families.pixelminer.checks import example, likelihoods
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import logistic_mixture_draw
 from medgen.sampling.staged import StagedSampler
 
 
-def subject_of(stage: str, net: PixelMinerPaper) -> Subject:
+def subject_of(stage: str, net: PixelMinerPublished) -> Subject:
     """The published net in float64; it has no conditioner apart from its outer slices."""
     net = in_double(net)
     return Subject(

@@ -10,8 +10,8 @@ from medgen.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class PixelMinerPaperRecipe(Recipe):
-    """PixelMiner as published; see `nets.pixelminer_published.net.PixelMinerPaper`.
+class PixelMinerPublishedRecipe(Recipe):
+    """PixelMiner as published; see `nets.pixelminer_published.net.PixelMinerPublished`.
 
     Published are architecture, levels, windows, batch size and learning rate; training targets are
     those of `PixelMinerRecipe`, without augmentation. `levels` are those of the intensities, in

@@ -61,7 +61,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
     if size is not None:
         volume = axial_square(volume, size)
     axis = volume.geometry.slice_axis if size is None else 2
-    physical = volume.physical()
+    physical = volume.to_physical()
     scale = bundle.rule.scale_for(physical)
     counts = np.zeros(model.recipe.num_embeddings, int)
     likeness = []
@@ -76,7 +76,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         target[...] = scale.from_unit(test)
         if true.std() >= EMPTY and min(true.shape) >= SSIM_SIDE:
             likeness.append([m(true, test, data_range=1.0) for m in (box_ssim, psnr)])
-    array = volume.stored(output)
+    array = volume.to_stored(output)
     likeness_ssim, likeness_psnr = np.reshape(likeness, (-1, 2)).T
     return Reconstruction(
         volume.with_array(array, volume.geometry),

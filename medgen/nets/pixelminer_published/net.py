@@ -16,7 +16,7 @@ from medgen.nets.pixelminer_published.weightnorm import WeightNormDense
 
 
 @keras.saving.register_keras_serializable("medgen")
-class PixelMinerPaper(keras.Model):
+class PixelMinerPublished(keras.Model):
     """Grey levels of a missing slice, pixel by pixel, given its two neighbours [1].
 
     The published network, with its slip in the down pass mended: there the horizontal stack of the
@@ -36,9 +36,9 @@ class PixelMinerPaper(keras.Model):
         seed: of the dropout.
 
     Input shape:
-        As `nets.pixelminer_lean.PixelMiner` with `context` 1: mapping with `target` `(b, h, w)` and
-        `context` `(b, h, w, 2)` levels, `position` `(b,)` and `gap_mm` `(b,)`. All but `target` is
-        enough for `condition`.
+        As `nets.pixelminer_lean.PixelMinerLean` with `context` 1: mapping with `target` `(b, h, w)`
+        and `context` `(b, h, w, 2)` levels, `position` `(b,)` and `gap_mm` `(b,)`. All but `target`
+        is enough for `condition`.
 
     Output shape:
         Mapping of `mixture` `(b, h, w, 3 * mixtures)` with `center` `(b, h, w)`, the middle of the

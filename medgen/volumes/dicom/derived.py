@@ -171,7 +171,7 @@ class DerivedSlices:
                 values = self.decode(frame.file)[frame.index]
         elif self.has_own_scale(k):
             slope, intercept = self.own_scale(k)
-            values = (self.volume.physical_of(values).astype(np.float64) - intercept) / slope
+            values = (self.volume.to_physical(values).astype(np.float64) - intercept) / slope
             values = np.rint(values).astype(np.uint16)
         elif values.dtype.itemsize > self.itemsize:
             values = values.astype(fitting_dtype(values, self.itemsize))
@@ -184,7 +184,7 @@ class DerivedSlices:
 
     def own_scale(self, k: int) -> tuple[float, float]:
         """Slope and intercept that spread a synthetic slice over 16 bits."""
-        values = self.volume.physical_of(self.volume.array[:, :, k])
+        values = self.volume.to_physical(self.volume.array[:, :, k])
         low, high = float(values.min()), float(values.max())
         low = float(DSfloat(low, auto_format=True))
         slope = (high - low) / 65534 or 1.0

@@ -48,11 +48,11 @@ def test_every_slice_along_the_coarsest_axis_is_encoded_and_decoded(two_stage, a
 def test_stored_values_keep_their_scaling(two_stage):
     array = np.random.default_rng(0).integers(0, 4095, (32, 36, 2)).astype(np.uint16)
     before = Volume(array, Geometry.from_spacing(array.shape, (1, 1, 4)), 0.5, -1024.0, "ct")
-    plain = Volume(before.physical(), before.geometry, modality="ct")
+    plain = Volume(before.to_physical(), before.geometry, modality="ct")
     after = reconstruct_volume(before, two_stage).volume
     assert (after.array.dtype, after.slope, after.intercept) == (np.uint16, 0.5, -1024.0)
     expected = reconstruct_volume(plain, two_stage).volume.array
-    np.testing.assert_allclose(after.physical(), expected, atol=0.26)
+    np.testing.assert_allclose(after.to_physical(), expected, atol=0.26)
 
 
 def test_values_beyond_the_range_are_limited_on_both_sides(two_stage):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from medgen.doctor.causality import earlier, gradients
 from medgen.likelihoods import logistic_mixture
-from medgen.nets.pixelminer_published.net import PixelMinerPaper
+from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.nets.pixelminer_published.stages import GatedResidual, Maps, ResidualStages, concat_elu
 
 LEVELS, MIXTURES = 32, 2
@@ -15,9 +15,9 @@ HEIGHT, WIDTH = 16, 12
 PLACES = [(0, 0), (0, 11), (7, 5), (8, 4), (10, 6), (11, 7), (15, 0), (15, 11)]
 
 
-def net(dtype: str = "float64", **options) -> PixelMinerPaper:
+def net(dtype: str = "float64", **options) -> PixelMinerPublished:
     options = {"filters": 4, "layers": 1, "mixtures": MIXTURES, "dropout": 0.2} | options
-    model = PixelMinerPaper(LEVELS, dtype=dtype, **options)
+    model = PixelMinerPublished(LEVELS, dtype=dtype, **options)
     model.build()
     rng = np.random.default_rng(0)
     for v in model.trainable_variables:
@@ -31,7 +31,7 @@ def net(dtype: str = "float64", **options) -> PixelMinerPaper:
 
 
 @pytest.fixture(scope="module")
-def model() -> PixelMinerPaper:
+def model() -> PixelMinerPublished:
     return net()
 
 
@@ -178,7 +178,7 @@ def test_sides_need_not_be_multiples_of_four(model, height, width):
 
 
 def test_config_round_trip(model):
-    assert PixelMinerPaper.from_config(model.get_config()).get_config() == model.get_config()
+    assert PixelMinerPublished.from_config(model.get_config()).get_config() == model.get_config()
     stages = ResidualStages(4, 2, True, 0.1, 3, 1)
     assert ResidualStages.from_config(stages.get_config()).get_config() == stages.get_config()
     layer = GatedResidual(4, False, True, 0.1, 3)

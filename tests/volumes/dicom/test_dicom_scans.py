@@ -135,7 +135,7 @@ def test_grid_and_values_are_those_of_itk(shared_data, name):
     scan = read_volume(folder)
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder)
     image = sitk.ReadImage(files if len(files) > 1 else files[0])
-    ours = scan.physical()
+    ours = scan.to_physical()
     theirs = sitk.GetArrayFromImage(image).T
     if name != "mr_nonsquare_rescale_slope":  # ITK rescales every slice as the first
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)

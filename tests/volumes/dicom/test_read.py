@@ -33,7 +33,7 @@ def test_without_rescale_stored_values_are_physical(tmp_path):
     folder = series(tmp_path / "scan", RescaleSlope=None, RescaleIntercept=None, Modality="MR")
     scan = read_volume(folder)
     assert not scan.is_scaled
-    np.testing.assert_array_equal(scan.physical(), VOXELS)
+    np.testing.assert_array_equal(scan.to_physical(), VOXELS)
 
 
 @pytest.mark.parametrize("padding", [-2000, 63536])  # the same bits, read as signed and unsigned

@@ -105,7 +105,7 @@ def test_same_voxels_at_the_same_places_as_nifti(scan, tmp_path, options):
     assert (ours.array.dtype, ours.slope, ours.intercept) == (np.int16, 1, -1024)
     assert ours.geometry == nifti.geometry
     array, image = itk(tmp_path / "out")
-    np.testing.assert_array_equal(array, nifti.physical())
+    np.testing.assert_array_equal(array, nifti.to_physical())
     for index in ((0, 0, 0), (3, 4, 0), (0, 0, ours.shape[2] - 1)):
         lps = image.TransformIndexToPhysicalPoint(index)
         ras = (nifti.geometry.affine @ [*index, 1])[:3]
@@ -524,13 +524,13 @@ def test_real_series(shared_data, tmp_path, name):
     run_job(Job(scan, tmp_path / "file.nii", "linear", slice_axis=2))
     before, ours = read_volume(scan), read_volume(tmp_path / "out")
     nifti = read_volume(tmp_path / "file.nii")
-    np.testing.assert_array_equal(ours.physical()[..., ::2], before.physical())
-    span = float(np.ptp(nifti.physical()))
-    np.testing.assert_allclose(ours.physical(), nifti.physical(), rtol=0, atol=span / 65534)
+    np.testing.assert_array_equal(ours.to_physical()[..., ::2], before.to_physical())
+    span = float(np.ptp(nifti.to_physical()))
+    np.testing.assert_allclose(ours.to_physical(), nifti.to_physical(), rtol=0, atol=span / 65534)
     assert ours.geometry.close_to(before.geometry.refine(2, 2))
     assert ours.metadata.get("padding_value") == before.metadata.get("padding_value")
     array, image = itk(tmp_path / "out")
-    np.testing.assert_allclose(array, ours.physical(), rtol=0, atol=span * 1e-6)
+    np.testing.assert_allclose(array, ours.to_physical(), rtol=0, atol=span * 1e-6)
     np.testing.assert_allclose(image.GetSpacing(), ours.spacing, rtol=1e-4)
     if shutil.which("dciodvfy"):
         files = [scan, *sorted(scan.iterdir())[:2]]
@@ -579,7 +579,7 @@ def test_a_real_series_with_a_gap(shared_data, tmp_path):
     assert filled.spacing[2] == pytest.approx(5)
     kept = [k for k in range(filled.shape[2]) if k != missing]
     np.testing.assert_array_equal(filled.array[..., kept], gapped.array[..., kept])
-    around = filled.physical()[..., [missing - 1, missing + 1]].mean(axis=-1)
-    scanned_there = (filled.physical()[..., [missing - 1, missing + 1]] >= -1024).all(axis=-1)
-    ours = filled.physical()[..., missing]
+    around = filled.to_physical()[..., [missing - 1, missing + 1]].mean(axis=-1)
+    scanned_there = (filled.to_physical()[..., [missing - 1, missing + 1]] >= -1024).all(axis=-1)
+    ours = filled.to_physical()[..., missing]
     np.testing.assert_allclose(ours[scanned_there], around[scanned_there], atol=0.5)

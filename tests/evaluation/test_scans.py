@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medgen.errors import EvaluationError
+from medgen.evaluation.scans import Settings, evaluate_scans, read_mask, scan_names
 from medgen.evaluation.scoring import Binning
-from medgen.evaluation.study import Settings, read_mask, run_study, scan_names
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Geometry, Volume, write_volume
 
@@ -42,7 +42,7 @@ def scans(tmp_path_factory) -> dict[str, Path]:
 
 def study(paths, **options):
     settings = options.pop("settings", Settings())
-    return run_study(paths, {"repeat": repeat}, settings, **options)
+    return evaluate_scans(paths, {"repeat": repeat}, settings, **options)
 
 
 def test_defaults_follow_the_modality(scans):
@@ -77,7 +77,7 @@ def test_a_defect_in_one_scan_is_reported_too(scans):
         return repeat(volume, factor=factor, slice_axis=slice_axis)
 
     first = phantom_volume("ct", (44, 36, 9), (9.0, 8.0, 20.0), seed=1)
-    result = run_study([scans["ct"], scans["ct2"]], {"m": fails_on_second}, Settings())
+    result = evaluate_scans([scans["ct"], scans["ct2"]], {"m": fails_on_second}, Settings())
     assert [scan.name for scan in result.scans] == ["ct.nii.gz"]
     assert result.failures == {"ct2.nii.gz": "Unexpected ZeroDivisionError: boom"}
 

@@ -5,13 +5,10 @@ import numpy as np
 import pytest
 
 from medgen.errors import EvaluationError, GeometryError
+from medgen.evaluation.experiment import evaluate_scan
 from medgen.evaluation.metrics import METRICS
-from medgen.evaluation.protocol import (
-    evaluate_scan,
-    overlap_warning,
-    plan_scan,
-    take_slices,
-)
+from medgen.evaluation.plan import overlap_warning, plan_scan
+from medgen.evaluation.recreate import take_slices
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import TRUTH, Binning
 from medgen.phantoms.phantom import phantom_volume
@@ -145,7 +142,7 @@ def test_a_method_that_knows_the_truth_is_perfect(ct, factor, gap, step):
 
 def test_errors_are_those_of_the_removed_slices(ct):
     result = evaluate(ct, {"repeat": repeat})
-    values = np.maximum(ct.physical(), -1024)
+    values = np.maximum(ct.to_physical(), -1024)
     for score in (s for s in result.scores if s.method == "repeat"):
         error = values[:, score.index - 1] - values[:, score.index]
         assert score.metrics["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-6)
@@ -162,7 +159,7 @@ def test_region_limits_its_error_and_texture(ct):
         ct, {"repeat": repeat}, region=Region("box", region), binning=Binning(count=8)
     )
     by_index = {(s.index, s.method): s for s in result.scores}
-    values = ct.physical()[10:25, :, 8:30]
+    values = ct.to_physical()[10:25, :, 8:30]
     error = np.abs(values[:, 4] - values[:, 5]).mean()
     assert by_index[5, "repeat"].metrics["mae_region"] == pytest.approx(error, rel=1e-6)
     assert np.isnan(by_index[11, "repeat"].metrics["mae_region"])
@@ -249,7 +246,7 @@ def test_mr_is_scored_on_its_own_range(ct):
     mr = replace(phantom_volume("mr", (30, 34, 7), (7.0, 7.0, 5.0), seed=1), slope=0.5)
     result = evaluate(mr, {"repeat": repeat}, plan_scan(mr.geometry, slice_axis=2))
     score = next(s for s in result.scores if s.index == 3 and s.method == "repeat")
-    values = mr.physical().astype(np.float64)
+    values = mr.to_physical().astype(np.float64)
     mse = ((values[..., 3] - values[..., 2]) ** 2).mean()
     peak = np.ptp(values)
     assert score.metrics["psnr_db"] == pytest.approx(10 * np.log10(peak**2 / mse), rel=1e-6)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medgen.errors import EvaluationError, MedgenError, printable
-from medgen.evaluation.protocol import Progress, Recreate, ScanResult, evaluate_scan, plan_scan
+from medgen.evaluation.experiment import Progress, ScanResult, evaluate_scan
+from medgen.evaluation.plan import plan_scan
+from medgen.evaluation.recreate import Recreate
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
 from medgen.processes import workers
@@ -58,7 +60,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Study:
+class Evaluation:
     """Results of the scans that could be evaluated, and why others could not: name -> reason."""
 
     settings: Settings
@@ -66,7 +68,7 @@ class Study:
     failures: Mapping[str, str]
 
 
-def run_study(
+def evaluate_scans(
     paths: Sequence[Path],
     methods: Mapping[str, Recreate],
     settings: Settings,
@@ -74,7 +76,7 @@ def run_study(
     masks: Sequence[Path] = (),
     jobs: int = 1,
     progress: Progress = lambda name, done, total: None,
-) -> Study:
+) -> Evaluation:
     """Evaluate methods on scans; one that fails is kept with its reason, and the rest goes on.
 
     Args:
@@ -122,7 +124,7 @@ def run_study(
     if not results:
         reasons = " ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise EvaluationError(f"No scan could be evaluated. {reasons}")
-    return Study(settings, tuple(results), failures)
+    return Evaluation(settings, tuple(results), failures)
 
 
 def scan_names(paths: Sequence[Path]) -> list[str]:
@@ -152,7 +154,7 @@ def read_mask(path: Path, scan: Volume) -> Region:
             f"The mask {path} of shape {mask.shape} does not lie on the grid of the scan of shape "
             f"{scan.shape}; resample it to the scan first."
         )
-    inside = mask.physical() > 0
+    inside = mask.to_physical() > 0
     if not inside.any():
         raise EvaluationError(f"The region of interest in {path} is empty; give another mask.")
     return Region(path.name, inside)

@@ -1,0 +1,226 @@
+"""The experiment: take slices out of a scan, let methods put them back, score what they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medgen.errors import EvaluationError
+from medgen.evaluation.plan import Plan, overlap_warning
+from medgen.evaluation.recreate import (
+    Recreate,
+    Recreations,
+    recreate_slices,
+    stack_of,
+    take_slices,
+)
+from medgen.evaluation.regions import Region
+from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
+from medgen.evaluation.similarity import SSIM_SIDE
+from medgen.processes import in_order
+from medgen.volumes.geometry import Geometry
+from medgen.volumes.volume import Volume
+
+# Slices handed to other processes before the first comes back.
+AHEAD = 16
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Pictures of one removed slice, `(rows, cols)` each, in physical units, and its region."""
+
+    index: int
+    before: np.ndarray
+    true: np.ndarray
+    behind: np.ndarray
+    tests: dict[str, np.ndarray]
+    region: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """What was measured on one scan.
+
+    Args:
+        name: of the scan in the report.
+        modality: as the scan's.
+        geometry: of the scan as read.
+        plan: which slices were removed.
+        thickness_mm: thickness of its slices, None if unknown.
+        region: what texture was measured in.
+        binning: how texture was discretised.
+        scores: of all removed slices that are not blank.
+        blank: removed slices without any content, which are not scored.
+        failures: method -> why it gave nothing.
+        example: the scored slice nearest to the middle, for pictures.
+        notes: on what was odd about the scan.
+    """
+
+    name: str
+    modality: str
+    geometry: Geometry
+    plan: Plan
+    thickness_mm: float | None
+    region: str
+    binning: Binning | None
+    scores: tuple[SliceScore, ...] = field(repr=False)
+    blank: int
+    failures: Mapping[str, str]
+    example: Example = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before trusting the numbers; see `overlap_warning`."""
+        overlap = overlap_warning(self.plan, self.thickness_mm)
+        return [*([] if overlap is None else [overlap]), *self.notes]
+
+
+def evaluate_scan(
+    volume: Volume,
+    methods: Mapping[str, Recreate],
+    plan: Plan,
+    *,
+    name: str,
+    region: Region,
+    binning: Binning | None,
+    mapped: bool = False,
+    thickness_mm: float | None = None,
+    executor: Executor | None = None,
+    progress: Progress = lambda name, done, total: None,
+) -> ScanResult:
+    """Remove slices, let each method re-create them, and score every one.
+
+    Padding (see `medgen.intensities.padding`) counts as air, and so does whatever a method puts
+    where the truth is padding: nothing was measured there. The data range is 4095 HU for CT, and
+    that of the truth otherwise.
+
+    Args:
+        volume: the scan.
+        methods: name -> function that inserts slices.
+        plan: which slices to remove.
+        name: of the scan in the report.
+        region: where texture is measured, with a mask of the shape of the volume.
+        binning: grey levels for texture, or None to leave texture out.
+        mapped: whether to compare maps of texture features too (MSMFE).
+        thickness_mm: of the slices; by default what the file says, if it does.
+        executor: scores slices in parallel if given.
+        progress: called with the name, slices re-created or scored, and such slices in all.
+
+    Raises:
+        EvaluationError: voxels are not finite, slices are below 11 voxels a side, every removed one
+            is blank, the region is empty in all of them, or no method gave a result.
+    """
+    truth = _truth_of(volume, plan, region)
+    total = len(methods) + len(truth.scored)
+    made = recreate_slices(
+        volume, methods, plan, truth.padding, lambda done: progress(name, done, total)
+    )
+
+    def task(t: int) -> SliceTask:
+        return _task(volume, plan, truth, made, t, binning, mapped)
+
+    scores: list[SliceScore] = []
+    results = in_order(executor, score_slice, map(task, truth.scored), ahead=AHEAD)
+    for done, rows in enumerate(results, start=1):
+        scores += rows
+        progress(name, len(methods) + done, total)
+    middle = task(min(truth.scored, key=lambda t: abs(t - len(truth.values) // 2)))
+    return ScanResult(
+        name=name,
+        modality=volume.modality,
+        geometry=volume.geometry,
+        plan=plan,
+        thickness_mm=thickness_mm or volume.metadata.get("slice_thickness_mm"),
+        region=region.name,
+        binning=binning,
+        scores=tuple(scores),
+        blank=len(plan.removed) - len(truth.scored),
+        failures=made.failures,
+        example=Example(
+            middle.index,
+            middle.neighbours[0],
+            middle.true,
+            middle.neighbours[1],
+            middle.tests,
+            middle.region,
+        ),
+        notes=volume.notes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What methods are measured against.
+
+    Args:
+        values: slices of the truth, `(n, rows, cols)` in physical units, padding as air.
+        padding: bool, like `values`.
+        regions: bool, like `values`; where texture is measured.
+        scored: indices of the removed slices that are not blank.
+        limits: lowest and highest possible value.
+    """
+
+    values: np.ndarray
+    padding: np.ndarray
+    regions: np.ndarray
+    scored: list[int]
+    limits: tuple[float, float]
+
+
+def _truth_of(volume: Volume, plan: Plan, region: Region) -> _Truth:
+    """The truth in a scan; refuses what cannot be measured, see `evaluate_scan`."""
+    truth, padding = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
+    regions = np.moveaxis(region.mask, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
+    if not np.isfinite(truth).all():
+        raise EvaluationError(
+            "The scan has NaN or infinite voxels; replace them by numbers before evaluating."
+        )
+    if min(truth.shape[1:]) < SSIM_SIDE:
+        raise EvaluationError(
+            f"Slices must be at least {SSIM_SIDE} voxels a side to be compared, got "
+            f"{truth.shape[1]} x {truth.shape[2]}; choose another axis with --slice-axis."
+        )
+    scored = [t for t in plan.removed if np.ptp(truth[t]) > 0]
+    if not scored:
+        raise EvaluationError("Every removed slice is blank, so there is nothing to compare.")
+    if not any(regions[t].any() for t in scored):
+        raise EvaluationError(
+            f"The region of interest ({region.name}) is empty in every removed slice; give another "
+            "with --mask."
+        )
+    limits = volume.kind.absolute or (float(truth.min()), float(truth.max()))
+    return _Truth(truth, padding, regions, scored, limits)
+
+
+def _task(
+    volume: Volume,
+    plan: Plan,
+    truth: _Truth,
+    made: Recreations,
+    t: int,
+    binning: Binning | None,
+    mapped: bool,
+) -> SliceTask:
+    """All that is needed to score slice `t` of the truth."""
+    values, before = truth.values, t - t % plan.factor
+    lower, upper = truth.limits
+    return SliceTask(
+        index=plan.truth[t],
+        position_mm=plan.truth[t] * volume.spacing[plan.axis],
+        where=plan.where(t),
+        true=values[t],
+        tests={method: stack[t] for method, stack in made.tests.items()},
+        intervals={method: (low[t], high[t]) for method, (low, high) in made.intervals.items()},
+        neighbours=values[[before, before + plan.factor]],
+        region=truth.regions[t],
+        lower=lower,
+        data_range=upper - lower,
+        binning=binning,
+        mapped=mapped,
+    )

@@ -1,0 +1,113 @@
+"""Which slices of a scan are taken out, and which a method sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medgen.errors import EvaluationError
+from medgen.volumes.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which slices of a scan the methods see and which they have to re-create.
+
+    Every `step`-th slice from `first` on is the truth. Every `factor`-th of the truth is acquired,
+    what a method sees; those between are removed.
+
+    Args:
+        axis: slice axis of the scan.
+        first: index of the first slice.
+        step: slices of the scan from one of the truth to the next.
+        factor: slices of the truth from one acquired to the next.
+        acquired: number of acquired slices, at least 2.
+        spacing_mm: distance of the slices of the truth.
+    """
+
+    axis: int
+    first: int
+    step: int
+    factor: int
+    acquired: int
+    spacing_mm: float
+
+    @property
+    def gap_mm(self) -> float:
+        """Distance, centre to centre, of the acquired slices: those that a method sees."""
+        return self.spacing_mm * self.factor
+
+    @property
+    def truth(self) -> range:
+        """Indices, in the scan, of all slices of the truth."""
+        count = (self.acquired - 1) * self.factor + 1
+        return range(self.first, self.first + count * self.step, self.step)
+
+    @property
+    def removed(self) -> list[int]:
+        """Indices, in the truth, of the slices to re-create."""
+        return [t for t in range(len(self.truth)) if t % self.factor]
+
+    def where(self, t: int) -> str:
+        """`outermost` if slice `t` of the truth lies in the first or the last gap, else `interior`.
+
+        There a method has acquired slices on one side only beyond the two neighbours.
+        """
+        return "outermost" if t // self.factor in (0, self.acquired - 2) else "interior"
+
+
+def plan_scan(
+    geometry: Geometry,
+    *,
+    factor: int = 2,
+    gap_mm: float | None = None,
+    slice_axis: int | None = None,
+) -> Plan:
+    """Decide which slices of a scan to remove.
+
+    Without `gap_mm` all slices are the truth. With it, the truth is thinned first to every n-th
+    slice, n as near as whole slices allow, so that the acquired ones lie about that far apart.
+    Slices behind the last acquired one are not used.
+
+    Args:
+        geometry: of the scan.
+        factor: int >= 2; 1 in `factor` slices of the truth is kept.
+        gap_mm: wanted distance of the acquired slices.
+        slice_axis: 0, 1 or 2; by default the geometry's.
+
+    Raises:
+        GeometryError: there is no such axis.
+        EvaluationError: fewer than 2 slices are left, or the gap is finer than the scan allows.
+    """
+    if factor < 2:
+        raise EvaluationError(f"The factor must be at least 2, got {factor}.")
+    axis = geometry.slice_axis if slice_axis is None else slice_axis
+    geometry.require_slices(axis)
+    spacing, count = geometry.spacing[axis], geometry.shape[axis]
+    step = 1 if gap_mm is None else max(1, round(gap_mm / (factor * spacing)))
+    if gap_mm is not None and gap_mm < 0.75 * factor * spacing:
+        raise EvaluationError(
+            f"Keeping 1 in {factor} slices that lie {spacing:g} mm apart leaves them at least "
+            f"{factor * spacing:g} mm apart, got --gap {gap_mm:g}; ask for a wider gap."
+        )
+    acquired = (count - 1) // (step * factor) + 1
+    if acquired < 2:
+        raise EvaluationError(
+            f"Keeping 1 in {step * factor} leaves only 1 of the scan's {count} slices, and 2 are "
+            "needed; choose a smaller factor or gap."
+        )
+    return Plan(axis, 0, step, factor, acquired, spacing * step)
+
+
+def overlap_warning(plan: Plan, thickness_mm: float | None) -> str | None:
+    """One sentence if removed slices overlap the acquired ones beside them, or None.
+
+    They do when they lie nearer than one slice thickness: then they share most of their noise,
+    interpolation looks near perfect, and nothing is learned about gaps of several millimetres.
+    """
+    if thickness_mm is None or plan.spacing_mm >= 0.99 * thickness_mm:
+        return None
+    return (
+        f"Removed slices lie {plan.spacing_mm:g} mm from acquired ones but are {thickness_mm:g} mm "
+        "thick, so both overlap and share their noise: errors are too small and say nothing about "
+        f"wider gaps; repeat with --gap {2 * thickness_mm:g} or more."
+    )
