@@ -18,7 +18,11 @@ Function = Callable[..., Any]
 
 
 def compiled(
-    function: Function, net: keras.Model | None = None, *, jit_compile: bool = False
+    function: Function,
+    net: keras.Model | None = None,
+    *,
+    jit_compile: bool = False,
+    takes: Sequence[tuple[tuple[int | None, ...], str]] | None = None,
 ) -> Function:
     """`function` of tensors as one graph, of maps of any size.
 
@@ -26,13 +30,20 @@ def compiled(
         function: of tensors alone.
         net: whose weights it reads, as they are at each call: JAX would keep those of the first.
         jit_compile: whether XLA compiles it under TensorFlow. JAX knows no other way.
+        takes: shape and dtype of each argument, None where any will do, for one that takes long to
+            trace: TensorFlow then does so once, and otherwise for the first size and the second.
     """
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow as tf
 
+            signature = None if takes is None else [tf.TensorSpec(*one) for one in takes]
             return tf.function(
-                function, jit_compile=jit_compile, autograph=False, reduce_retracing=True
+                function,
+                input_signature=signature,
+                jit_compile=jit_compile,
+                autograph=False,
+                reduce_retracing=True,
             )
         case "jax":
             return _compiled_by_jax(function, [] if net is None else net.variables)
@@ -110,17 +121,23 @@ def _scan_by_tensorflow(step: Function, carry: Any, xs: Any, dtypes: Any) -> tup
 
     xs = tree.map_structure(tf.convert_to_tensor, xs)
     length = tf.shape(tree.flatten(xs)[0])[0]
+    shapes: list[Any] = []  # which TensorFlow forgets
 
     def one(i: Tensor, carry: Any, arrays: Any) -> tuple[Any, ...]:
         following, collected = step(carry, _entry(xs, i))
         for new, old in zip(tree.flatten(following), tree.flatten(carry), strict=True):
             new.set_shape(old.shape)  # which size may be known of one and not of the other
-        written = zip(arrays, tree.flatten(collected), strict=True)
+        collected = tree.flatten(collected)
+        shapes[:] = [y.shape for y in collected]
+        written = zip(arrays, collected, strict=True)
         return i + 1, following, [array.write(i, y) for array, y in written]
 
     arrays = [tf.TensorArray(dtype, size=length) for dtype in tree.flatten(dtypes)]
     _, carry, arrays = tf.while_loop(lambda i, *_: i < length, one, (0, carry, arrays))
-    return carry, tree.pack_sequence_as(dtypes, [array.stack() for array in arrays])
+    stacked = [array.stack() for array in arrays]
+    for y, shape in zip(stacked, shapes, strict=True):
+        y.set_shape([None, *shape])
+    return carry, tree.pack_sequence_as(dtypes, stacked)
 
 
 def _entry(xs: Any, i: Any) -> Any:

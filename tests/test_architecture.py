@@ -24,7 +24,6 @@ KNOW_A_BACKEND = {
     "medgen.families.two_stage.serve",
     "medgen.families.vqvae.serve",
     "medgen.likelihoods.tfp",
-    "medgen.sampling.staged",
     "medgen.serving.export",
     "medgen.serving.graph",
     "medgen.serving.outside",

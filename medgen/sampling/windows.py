@@ -12,7 +12,7 @@ from medgen.examples.bands import UNKNOWN
 from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.slices import Drawn
-from medgen.sampling.staged import StagedSampler
+from medgen.sampling.staged.sampler import StagedSampler
 
 # Pixels drawn at once: what the outer slices say to the published net takes 20 KB for each.
 PIXELS_AT_ONCE = 2**16

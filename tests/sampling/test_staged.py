@@ -8,7 +8,7 @@ from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
-from medgen.sampling.staged import StagedSampler
+from medgen.sampling.staged.sampler import StagedSampler
 
 LEVELS, MIXTURES = 200, 2
 

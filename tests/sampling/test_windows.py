@@ -9,7 +9,7 @@ from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.raster import RasterSampler
-from medgen.sampling.staged import StagedSampler
+from medgen.sampling.staged.sampler import StagedSampler
 from medgen.sampling.windows import WindowSampler, waves
 
 LEVELS = 50

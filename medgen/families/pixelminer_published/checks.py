@@ -9,7 +9,7 @@ from medgen.doctor.findings import Subject
 from medgen.families.pixelminer.checks import example, likelihoods
 from medgen.nets.pixelminer_published.net import PixelMinerPublished
 from medgen.sampling.draw import logistic_mixture_draw
-from medgen.sampling.staged import StagedSampler
+from medgen.sampling.staged.sampler import StagedSampler
 
 
 def subject_of(stage: str, net: PixelMinerPublished) -> Subject:

@@ -1,0 +1,1 @@
+"""Sampling from a net of several resolutions: what is known, rows and pixels, the loops."""
