@@ -334,7 +334,10 @@ def wrong(work, tmp_path) -> Path:
         ("DATA -o trained", "trained already holds a trained model; choose another output."),
         ("DATA -o file", "file cannot be a folder to write to"),
         ("DATA -o file/below", "below cannot be a folder to write to"),
-        ("DATA -o out --recipe huge", "'huge'; the recipes are default, oasis-80, small, conditional."),
+        (
+            "DATA -o out --recipe huge",
+            "'huge'; the recipes are default, oasis-80, small, conditional.",
+        ),
         ("DATA -o out --recipe bad.json", "filters must be a whole number above 0, got 'many'"),
         ("DATA -o out --learning-rate nan", "learning_rate must be a finite number"),
         ("DATA -o out --validation empty", "No scan in "),
