@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shlex
 import signal
 import subprocess
 import sys
@@ -12,29 +11,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from shown import block, commands
 
 from medgen.cli import main
 
-README = Path(__file__).parents[2] / "README.md"
+SERVE = block("medgen serve")
+CURL = block("$ curl")
 
 
 @pytest.fixture(scope="module")
-def section() -> str:
-    return README.read_text().split("\n## Serve\n")[1].split("\n## ")[0]
-
-
-def words_of(section: str, start: str) -> list[str]:
-    """Of the command that begins with `start`."""
-    line = next(line for line in section.splitlines() if line.startswith(start))
-    return shlex.split(line)
-
-
-@pytest.fixture(scope="module")
-def example(section) -> tuple[str, str, dict]:
+def example() -> tuple[str, str, dict]:
     """Body and path of the request, and the answer."""
-    command, shown = section[section.index("$ curl") :].split("```")[0].strip().rsplit("\n", 1)
-    *_, body, place = shlex.split(command.replace("\\\n", ""))
-    return body, "/" + place.split("/", 1)[1], json.loads(shown)["outputs"]
+    (command,) = commands(CURL)
+    *_, body, place = command.words
+    return body, "/" + place.split("/", 1)[1], json.loads(command.printed)["outputs"]
 
 
 def assert_answers(got: dict, expected: dict) -> None:
@@ -45,10 +35,10 @@ def assert_answers(got: dict, expected: dict) -> None:
 
 
 @pytest.mark.slow
-def test_the_server_answers_as_shown(section, example):
+def test_the_server_answers_as_shown(example):
     """Its command, but for the port, which may be taken here."""
     body, path, expected = example
-    _, *words = words_of(section, "medgen serve")
+    _, *words = commands(SERVE)[0].words
     words[words.index("--port") + 1] = "0"
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "medgen", *words], stdout=subprocess.PIPE, text=True
@@ -65,10 +55,10 @@ def test_the_server_answers_as_shown(section, example):
         process.wait(60)
 
 
-def test_an_export_answers_as_shown(section, example, tmp_path, monkeypatch):
+def test_an_export_answers_as_shown(example, tmp_path, monkeypatch):
     body, path, expected = example
     monkeypatch.chdir(tmp_path)
-    _, *words = words_of(section, "medgen export")
+    _, *words = commands(SERVE)[1].words
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     name = path.split("/")[3].removesuffix(":predict")
