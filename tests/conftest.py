@@ -68,3 +68,36 @@ def exact_two_stage(two_stage):
     from rounding import exact
 
     return exact(two_stage)
+
+
+@pytest.fixture(scope="session")
+def exact_conditional():
+    """A conditional two-stage model for CT, untrained, but of many codes that count; in float64."""
+    import numpy as np
+    from rounding import exact
+
+    from medgen.bundles.bundle import Bundle
+    from medgen.families.conditional.build import conditional_prior_from, conditional_vqvae_from
+    from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
+    from medgen.intensities.rule import IntensityRule
+
+    first = ConditionalRecipe(
+        context=2,
+        conditioner_filters=6,
+        conditioner_blocks=1,
+        prediction_mixtures=2,
+        filters=12,
+        residual_blocks=1,
+        mixtures=2,
+        num_embeddings=16,
+        embedding_dim=4,
+    )
+    second = ConditionalPriorRecipe(
+        filters=6, blocks=2, conditioner_filters=6, conditioner_blocks=1
+    )
+    vqvae = conditional_vqvae_from(first, 2048, seed=1)
+    vqvae.out.kernel.assign(np.random.default_rng(0).normal(size=vqvae.out.kernel.shape))
+    nets = {"vqvae": vqvae, "prior": conditional_prior_from(second, first, seed=2)}
+    recipes = {"vqvae": first, "prior": second}
+    kind = "two-stage-conditional"
+    return exact(Bundle(kind, IntensityRule("ct"), recipes, nets, name="tiny"))

@@ -13,10 +13,9 @@ from rounding import exact
 from tensorflow.core.protobuf import saved_model_pb2
 
 from medgen.bundles.bundle import Bundle
+from medgen.families.conditional.sampler import CodeSampler
 from medgen.families.pixelminer.build import pixelminer_from
-from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
-from medgen.families.two_stage.fill import TwoStage
 from medgen.families.vqvae.codes import codes_of
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume
@@ -70,12 +69,13 @@ def pixelminer() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def bundles(exact_two_stage, pixelminer) -> dict[str, Bundle]:
+def bundles(exact_two_stage, exact_conditional, pixelminer) -> dict[str, Bundle]:
     """In float64, so that what is drawn is the same however it is compiled."""
     return {
         "codes": exact_two_stage,
         "mr": replace(exact_two_stage, rule=IntensityRule("mr")),
         "direct": exact(pixelminer),
+        "beside": exact_conditional,
     }
 
 
@@ -91,11 +91,6 @@ def folders(bundles, tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def loaded(folders) -> dict:
     return {name: tf.saved_model.load(str(folder)) for name, folder in folders.items()}
-
-
-def interpolator(bundle: Bundle, **options):
-    kind = PixelMinerInterpolator if "pixelminer" in bundle.nets else TwoStage
-    return kind(bundle, **options)
 
 
 def slices(count=2, seed=0, shape=(11, 14)) -> np.ndarray:
@@ -114,7 +109,8 @@ def filled(bundle: Bundle, acquired, factor=2, **options) -> np.ndarray:
     """What `medgen interpolate` puts between `acquired`, stored as float32."""
     geometry = Geometry.from_spacing(acquired.shape, (GAP_MM, 0.8, 0.9))
     volume = Volume(acquired, geometry, modality=bundle.rule.modality)
-    after = interpolate_volume(volume, interpolator(bundle, **options), factor=factor, slice_axis=0)
+    interpolator = bundle.family.interpolator(bundle, **{"temperature": 1.0} | options)
+    after = interpolate_volume(volume, interpolator, factor=factor, slice_axis=0)
     return np.delete(after.array, np.s_[::factor], axis=0)
 
 
@@ -147,6 +143,8 @@ def test_equals_interpolate_in_a_process_with_tensorflow_alone(
     """Other sizes than the graph was made with, several pairs at once, every kind of model."""
     not_compiled = partial(SliceSampler, jit_compile=False)
     monkeypatch.setattr("medgen.families.pixelminer.sampler.SliceSampler", not_compiled)
+    not_compiled = partial(CodeSampler, jit_compile=False)
+    monkeypatch.setattr("medgen.families.conditional.fill.CodeSampler", not_compiled)
     requests, expected = {}, {}
     for name, folder in folders.items():
         for signature, inputs, answer in (
@@ -202,7 +200,7 @@ def test_needs_no_compiler_and_no_operations_of_python(folders):
         assert not any(node.attr["_XlaMustCompile"].b for node in nodes)
 
 
-@pytest.mark.parametrize("name", ["codes", "mr", "direct"])
+@pytest.mark.parametrize("name", ["codes", "mr", "direct", "beside"])
 def test_seed_temperature_position_and_gap_count(loaded, name):
     request = pairs(2)
     request["previous"][1], request["next"][1] = request["previous"][0], request["next"][0]
@@ -297,6 +295,22 @@ def test_log_prob_of_codes(loaded, exact_two_stage):
     place = {"position": request["position"], "gap_mm": request["gap_mm"]}
     logits = exact_two_stage.nets["prior"](codes | place).numpy()
     expected = np.take_along_axis(tf.nn.log_softmax(logits).numpy(), codes["codes"][..., None], -1)
+    np.testing.assert_allclose(answer, expected[..., 0], atol=1e-5)
+
+
+def test_log_prob_of_codes_beside_the_acquired_slices(loaded, exact_conditional):
+    acquired, target = (np.clip(slices(seed=seed), -1024, 1023) for seed in (0, 9))
+    request = {"previous": acquired[:1], "next": acquired[1:], "position": np.float32(0.5)}
+    request |= {"target": target[:1], "gap_mm": np.float32(GAP_MM)}
+    answer = ask(loaded["beside"], "log_prob", request)["log_prob"]
+    vqvae, prior = (exact_conditional.nets[name] for name in ("vqvae", "prior"))
+    place = {"position": np.array([0.5]), "gap_mm": np.array([GAP_MM])}
+    context = np.moveaxis(acquired[[0, 0, 1, 1]], 0, -1)[None].astype(int) + 1024
+    known = vqvae.condition({"context": context, "present": np.array([[0.0, 1, 1, 0]]), **place})
+    surroundings = vqvae.surroundings(known)
+    codes = vqvae.encode(target[:1].astype(int) + 1024, surroundings)
+    logits = prior({"codes": codes, "surroundings": surroundings[-1], **place}).numpy()
+    expected = np.take_along_axis(tf.nn.log_softmax(logits).numpy(), codes.numpy()[..., None], -1)
     np.testing.assert_allclose(answer, expected[..., 0], atol=1e-5)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medgen.bundles.bundle import Bundle
     from medgen.doctor.findings import Finding
     from medgen.interpolation import Interpolator
+    from medgen.serving.signatures import ServedModel
 
 
 class ConditionalVQVAEFamily(Family):
@@ -90,6 +91,12 @@ class ConditionalFamily(ConditionalVQVAEFamily):
         from medgen.interpolation.options import with_temperature
 
         return ConditionalInterpolator(bundle, **with_temperature(bundle.name, options, AUTO))
+
+    def served(self, bundle: Bundle) -> ServedModel:
+        """See `Family.served`."""
+        from medgen.families.conditional.serve import ServedConditional
+
+        return ServedConditional(bundle)
 
 
 FIRST_STAGE = ConditionalVQVAEFamily()

@@ -53,7 +53,7 @@ class ServedPixelMiner(ServedModel):
         numbers = uniforms(wanted.seed, wanted.place[None], (shape[0], shape[1], 2))[0][window]
         temperature = tf.fill([*tf.unstack(tf.shape(numbers)[:2]), 1], wanted.temperature)
         numbers = tf.concat([numbers, temperature], axis=-1)
-        return _filled_up(maps, shape), _filled_up(numbers, shape), first, size
+        return filled_up(maps, shape), filled_up(numbers, shape), first, size
 
     def _inputs(self, acquired, wanted, window):
         """Of the net, for one slice."""
@@ -151,7 +151,7 @@ def _draw(levels: int, center):
     return draw
 
 
-def _filled_up(maps, shape):
+def filled_up(maps, shape):
     """`(h, w, c)` with zeros below and to the right up to `shape`."""
     missing = shape - tf.shape(maps)[:2]
     return tf.pad(maps, [[0, missing[0]], [0, missing[1]], [0, 0]])

@@ -27,7 +27,7 @@ class ServedTwoStage(ServedCodes):
     def __init__(self, bundle: Bundle):
         super().__init__(bundle)
         self.prior = bundle.nets["prior"]
-        self.sampler = CachedSampler(self.prior, _draw)
+        self.sampler = CachedSampler(self.prior, draw_code)
         width = self.prior.config["conditioner_filters"]
         conditioning = tf.TensorSpec([None, None, width], self.prior.compute_dtype)
         self.preparation = conditioning, tf.TensorSpec([None, None, 2], tf.float32)
@@ -80,7 +80,7 @@ class ServedTwoStage(ServedCodes):
         return tf.cast(categorical.log_prob(logits, codes)[0], tf.float32)
 
 
-def _draw(logits, numbers, conditioning):
+def draw_code(logits, numbers, conditioning):
     """`sampling.draw.categorical_draw` at a temperature that is the last of the numbers."""
     uniform, temperature = numbers[:, 0], numbers[:, 1]
     likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)

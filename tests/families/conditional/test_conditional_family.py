@@ -5,12 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from rounding import exact
 
 from medgen.bundles.bundle import Bundle, load_bundle, save_bundle
 from medgen.doctor import examine
 from medgen.errors import BundleError, TrainingError
-from medgen.families.conditional.build import conditional_prior_from, conditional_vqvae_from
 from medgen.families.conditional.fill import ConditionalInterpolator
 from medgen.families.conditional.fit import ConditionalTask
 from medgen.families.conditional.fit_prior import ConditionalPriorTask
@@ -18,7 +16,6 @@ from medgen.families.conditional.recipe import ConditionalPriorRecipe, Condition
 from medgen.families.conditional.sampler import CodeSampler
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
-from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.matching import match_texture
 from medgen.phantoms.phantom import phantom_volume
@@ -67,15 +64,8 @@ def start(scans):
 
 
 @pytest.fixture(scope="module")
-def bundle():
-    """Untrained but of many codes and with a decoder that heeds them; in float64."""
-    vqvae = conditional_vqvae_from(FIRST, 2048, seed=1)
-    rng = np.random.default_rng(0)
-    vqvae.out.kernel.assign(rng.normal(size=vqvae.out.kernel.shape))
-    nets = {"vqvae": vqvae, "prior": conditional_prior_from(SECOND, FIRST, seed=2)}
-    recipes = {"vqvae": FIRST, "prior": SECOND}
-    kind = "two-stage-conditional"
-    return exact(Bundle(kind, IntensityRule("ct"), recipes, nets, name="tiny"))
+def bundle(exact_conditional):
+    return exact_conditional
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +130,7 @@ def test_from_scans_to_a_model_that_doctor_passes_and_slices_are_drawn_by(scans,
     with pytest.raises(BundleError, match="takes no temperature, got 1"):
         interpolator_named(str(tmp_path / "b"), decode="mean", temperature=1.0)
     with pytest.raises(BundleError, match="cannot be exported"):
-        whole.family.served(whole)
+        first.family.served(first)
 
 
 def test_an_interrupted_run_continues_to_the_same_weights(scans, start, tmp_path):
