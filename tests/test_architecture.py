@@ -20,6 +20,7 @@ HEAVY = TENSORFLOW | {"keras", "jax"}
 # The only files that name TensorFlow or JAX; everything else runs on any backend of Keras.
 KNOW_A_BACKEND = {
     "medgen.backends",
+    "medgen.families.conditional.serve",
     "medgen.families.pixelminer.serve",
     "medgen.families.two_stage.serve",
     "medgen.families.vqvae.serve",
