@@ -177,6 +177,30 @@ def test_the_table_of_families_names_what_is_there():
         assert getattr(import_module(module), name).kind == kind
 
 
+MOST_LINES_OF_FILES, MOST_LINES_OF_FUNCTIONS = 400, 60
+
+
+def functions(module: str) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, list[str]]]:
+    """Functions of a module, and their lines but for docstring, comments and empty ones."""
+    lines = SOURCES[module].read_text().splitlines()
+    for node in ast.walk(ast.parse(SOURCES[module].read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0].end_lineno if ast.get_docstring(node) else node.body[0].lineno - 1
+            own = lines[node.lineno - 1 : node.body[0].lineno - 1] + lines[first : node.end_lineno]
+            yield node, [line for line in own if line.strip() and line.lstrip()[0] != "#"]
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_files_and_functions_are_short(module):
+    """A function may be longer where a comment right above it, `# Long: ...`, says why."""
+    lines = SOURCES[module].read_text().splitlines()
+    assert len(lines) <= MOST_LINES_OF_FILES
+    for node, own in functions(module):
+        says_why = lines[node.lineno - 2].lstrip().startswith("# Long: ")
+        assert says_why or len(own) <= MOST_LINES_OF_FUNCTIONS, f"{node.name}, {len(own)} lines"
+        assert not says_why or len(own) > MOST_LINES_OF_FUNCTIONS, f"{node.name} is short"
+
+
 def test_nobody_imports_the_command_line():
     others = {part(module) for module in SOURCES} - {"cli", "__main__", ""}
     assert "cli" not in parts_seen_by(*others)

@@ -138,6 +138,7 @@ class Temperature(click.ParamType):
     "workers see the same paths and have one thread each. Needs medgen[cluster].",
 )
 @scan_options
+# Long: every option as an argument, and once more in the job.
 def interpolate(
     scan: Path,
     output: Path,

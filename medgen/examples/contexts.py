@@ -134,16 +134,12 @@ def context_batch(
             other = turned_slabs and rng.random() < augmentation.other_axes
             slab = choose_slab(rng, turned_slabs if other else slabs)
             gap = _random_gap(rng, slab, min_gap_mm, max_gap_mm)
-            before = int(rng.integers(slab.start, slab.stop - gap))
-            offset = int(rng.integers(1, gap))
-            unit = slab.stack.unit
-            window = random_window(rng, unit.shape[1:], side)
-            if unit[before + offset][window].std() > FLAT:
+            before, offset, window = _random_place(rng, slab, gap, side)
+            if slab.stack.unit[before + offset][window].std() > FLAT:
                 break
         indices, present = acquired_around(before, gap, context, slab.start, slab.stop)
         if context > 1 and rng.random() < augmentation.edge:
-            hidden = int(rng.integers(1, context))
-            present[slice(None, hidden) if rng.integers(2) else slice(-hidden, None)] = False
+            _hide_beyond_an_end(rng, present, context)
         profile = slice_profile(gap, augmentation.thickness, rng)
         pieces = [
             fit_to(_thick(slab, k, window, profile), side) for k in (*indices, before + offset)
@@ -175,6 +171,21 @@ def _random_gap(rng: np.random.Generator, slab: Slab, min_gap_mm: float, max_gap
     largest = min(len(slab) - 1, max(2, int(max_gap_mm / spacing)))
     smallest = min(largest, max(2, int(np.ceil(min_gap_mm / spacing))))
     return int(rng.integers(smallest, largest + 1))
+
+
+def _random_place(
+    rng: np.random.Generator, slab: Slab, gap: int, side: int
+) -> tuple[int, int, tuple[slice, slice]]:
+    """The slice before a gap, how far behind it the target lies, and a window."""
+    before = int(rng.integers(slab.start, slab.stop - gap))
+    offset = int(rng.integers(1, gap))
+    return before, offset, random_window(rng, slab.stack.unit.shape[1:], side)
+
+
+def _hide_beyond_an_end(rng: np.random.Generator, present: np.ndarray, context: int) -> None:
+    """Make slices absent in place, as near the first or the last slice of a scan."""
+    hidden = int(rng.integers(1, context))
+    present[slice(None, hidden) if rng.integers(2) else slice(-hidden, None)] = False
 
 
 def _thick(slab: Slab, index: int, window: tuple[slice, slice], profile: np.ndarray) -> np.ndarray:

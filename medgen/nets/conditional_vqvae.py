@@ -62,6 +62,7 @@ class ConditionalVQVAE(keras.Model):
         [2] Huang et al., Neural Distributed Source Coding, 2021.
     """
 
+    # Long: every argument once more in the configuration, then one layer after the other.
     def __init__(
         self,
         levels: int,

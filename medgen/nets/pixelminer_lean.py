@@ -68,6 +68,7 @@ class PixelMinerLean(keras.Model):
             PixelMiner, 2021.
     """
 
+    # Long: every argument once more in the configuration, then one layer after the other.
     def __init__(
         self,
         levels: int,

@@ -47,6 +47,7 @@ class VQVAE(keras.Model):
         ICML 2021.
     """
 
+    # Long: every argument once more in the configuration, then one layer after the other.
     def __init__(
         self,
         filters: int,

@@ -169,14 +169,8 @@ def train(
             if not workers.is_chief or (step % plan.validate_every and done < 1):
                 continue
             row = {"step": step, **{f"train_{key}": sums[key] / counted for key in sums}}
-            with take_step.averaged():
-                row |= task.measure()
-                require_finite(row["loss"], "validation", step)
-                if row["loss"] < best:
-                    best = row["loss"]
-                    store.keep_best(
-                        [np.array(keras.ops.convert_to_numpy(v)) for v in net.variables]
-                    )
+            row |= _validated(task, take_step, store, step, best)
+            best = min(best, row["loss"])
             row["seconds"] = round(clock() - since, 1)
             rows.append(row)
             store.keep(Checkpoint(take_step.arrays(), step, clock() - began, rows))
@@ -190,6 +184,17 @@ def train(
     workers.wait()  # until all have read it, as it may be removed then
     net.optimizer = None  # or Keras would save its state with the weights
     return rows
+
+
+def _validated(task: Task, take_step: Step, store: Store, step: int, best: float) -> Row:
+    """What the task measures of the averaged weights, which are kept if they are the best yet."""
+    with take_step.averaged():
+        row = task.measure()
+        require_finite(row["loss"], "validation", step)
+        if row["loss"] < best:
+            variables = task.net.variables
+            store.keep_best([np.array(keras.ops.convert_to_numpy(v)) for v in variables])
+    return row
 
 
 def require_finite(loss: float, what: str, step: int) -> None:
