@@ -14,7 +14,6 @@ import numpy as np
 
 from medgen.errors import ReadError
 from medgen.volumes.geometry import LPS_TO_RAS
-from medgen.volumes.reading import first_line
 from medgen.volumes.text_headers import (
     ANY_NUMBER,
     NUMBER,
@@ -30,6 +29,7 @@ from medgen.volumes.text_headers import (
     numbers,
     per_axis,
     per_entry,
+    read_by,
 )
 from medgen.volumes.volume import Volume
 from medgen.volumes.voxels import Stored
@@ -76,14 +76,7 @@ def read_metaimage(path: Path, *, volume: int | None = None) -> Volume:
             several volumes and `volume` names none of them.
         GeometryError: the affine is degenerate.
     """
-    try:
-        header = read_header(path)
-    except (OSError, ValueError) as error:
-        raise ReadError(
-            f"{path} is not a readable MetaImage file ({first_line(error)}); check that it was "
-            "downloaded completely and is what its name says."
-        ) from error
-    return header.read(path, "MetaImage", volume)
+    return read_by(read_header, path, "MetaImage", volume)
 
 
 def read_header(path: Path) -> Header:

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 
 from medgen.errors import ReadError
-from medgen.volumes.reading import first_line
 from medgen.volumes.text_headers import (
     ANY_NUMBER,
     NUMBER,
@@ -32,6 +31,7 @@ from medgen.volumes.text_headers import (
     header_lines,
     numbers,
     per_axis,
+    read_by,
 )
 from medgen.volumes.volume import Volume
 from medgen.volumes.voxels import Stored
@@ -99,14 +99,7 @@ def read_nrrd(path: Path, *, volume: int | None = None) -> Volume:
             or holds several volumes and `volume` names none of them.
         GeometryError: the affine is degenerate.
     """
-    try:
-        header = read_header(path)
-    except (OSError, ValueError) as error:
-        raise ReadError(
-            f"{path} is not a readable NRRD file ({first_line(error)}); check that it was "
-            "downloaded completely and is what its name says."
-        ) from error
-    return header.read(path, "NRRD", volume)
+    return read_by(read_header, path, "NRRD", volume)
 
 
 def read_header(path: Path) -> Header:

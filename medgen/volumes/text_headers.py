@@ -18,7 +18,7 @@ from medgen.errors import ReadError
 from medgen.volumes.fetched import is_in_annex, require_fetched
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.metadata import Metadata
-from medgen.volumes.reading import choose_volume
+from medgen.volumes.reading import choose_volume, first_line
 from medgen.volumes.volume import Volume
 from medgen.volumes.voxels import Stored, read_voxels
 
@@ -88,6 +88,30 @@ class Header:
             metadata["notes"] = notes
         native = self.stored.dtype.newbyteorder("=")
         return Volume(np.array(array, native, order="F"), geometry, metadata=metadata)
+
+
+def read_by(
+    read_header: Callable[[Path], Header], path: Path, format_name: str, volume: int | None
+) -> Volume:
+    """Volume number `volume` of the scan at `path`, which has a text header.
+
+    Args:
+        read_header: of the format; raises `ValueError` with what is wrong in a few words.
+        path: the file with the header.
+        format_name: as sentences have it.
+        volume: which one of a 4-D file, from 0; needed only where there are several.
+
+    Raises:
+        ReadError: the header is damaged; or see `Header.read`, as for `GeometryError`.
+    """
+    try:
+        header = read_header(path)
+    except (OSError, ValueError) as error:
+        raise ReadError(
+            f"{path} is not a readable {format_name} file ({first_line(error)}); check that it was "
+            "downloaded completely and is what its name says."
+        ) from error
+    return header.read(path, format_name, volume)
 
 
 def per_axis(axes: int) -> int:
