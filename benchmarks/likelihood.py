@@ -3,8 +3,9 @@
     python benchmarks/likelihood.py SCAN [--gap 4] [--model NAME|BUNDLE]... [--method NAME]...
 
 As by `medgen evaluate`, slices are taken out of the scan, so that those left lie `--gap` mm apart.
-Each `--model`, a PixelMiner, tells how probable it finds the true levels of what was taken out:
-pixel by pixel, given the true pixels before, and by its prediction, every pixel on its own. Around
+Each `--model` tells how probable it finds the true levels of what was taken out: a PixelMiner pixel
+by pixel, given the true pixels before; a conditional two-stage model by its evidence lower bound:
+the codes, and every pixel given the codes; both by the prediction, every pixel on its own. Around
 the slices of each `--method` (linear, sinc, a two-stage model ...) a logistic is laid whose one
 scale is the best for the scan. Counted are the interior gaps, within the smallest box that holds
 the patient; all in the levels of the first `--model`. The last line is one JSON object.
@@ -22,9 +23,10 @@ from medgen.bundles.bundle import load_bundle
 from medgen.evaluation.plan import Plan, plan_scan
 from medgen.evaluation.recreate import take_slices
 from medgen.examples.contexts import acquired_around
+from medgen.families.conditional.examples import CodesOfWindows
 from medgen.interpolation import interpolate_volume, interpolator_named, model_folder
 from medgen.interpolation.insert import stack_slices
-from medgen.likelihoods import bits_per_dim, logistic_mixture
+from medgen.likelihoods import bits_per_dim, categorical, logistic_mixture
 from medgen.likelihoods.baseline import logistic_bits_per_dim
 from medgen.volumes import Volume, read_volume
 
@@ -38,25 +40,32 @@ def levels_of(volume: Volume, plan: Plan, bundle) -> np.ndarray:
 
 def model_bits(bundle, levels: np.ndarray, plan: Plan, removed: list[int]) -> dict[str, float]:
     """Mean bits per pixel of the slices `removed`, by likelihood."""
-    net, step, bits = bundle.nets["pixelminer"], plan.factor, {}
+    net = bundle.nets["pixelminer" if "pixelminer" in bundle.nets else "vqvae"]
+    step, bits = plan.factor, {}
     for t in removed:
         before = t - t % step
         indices, present = acquired_around(before, step, net.context, 0, len(levels))
-        outputs = net(
-            {
-                "target": levels[None, t],
-                "context": np.moveaxis(levels[indices], 0, -1)[None],
-                "present": present[None].astype(np.float32),
-                "position": np.array([t % step / step], np.float32),
-                "gap_mm": np.array([plan.gap_mm], np.float32),
-            }
-        )
+        inputs = {
+            "target": levels[None, t],
+            "context": np.moveaxis(levels[indices], 0, -1)[None],
+            "present": present[None].astype(np.float32),
+            "position": np.array([t % step / step], np.float32),
+            "gap_mm": np.array([plan.gap_mm], np.float32),
+        }
+        outputs = net(inputs)
         for params, center in (("prediction", "linear"), ("mixture", "center")):
             if params in outputs:
                 log_prob = logistic_mixture.log_prob(
                     outputs[params], levels[None, t], levels=net.levels, center=outputs[center]
                 )
                 bits.setdefault(params, []).append(float(bits_per_dim(log_prob)))
+        if "prior" in bundle.nets:
+            given = CodesOfWindows(net)(inputs)
+            log_prob = categorical.log_prob(bundle.nets["prior"](given), given["codes"])
+            share = given["codes"].size / levels[t].size
+            codes = share * float(bits_per_dim(log_prob))
+            bits.setdefault("codes", []).append(codes)
+            bits.setdefault("lower bound", []).append(codes + bits["mixture"][-1])
     return {params: float(np.mean(values)) for params, values in bits.items()}
 
 
