@@ -53,7 +53,7 @@ class ConditionalRecipe(Recipe):
             self.conditioner_filters * self.context,
             self.conditioner_filters * self.prediction_mixtures,
             self.filters**2 * self.residual_blocks,
-            self.filters // 2 * self.mixtures,
+            max(1, self.filters // 2) * self.mixtures,
             self.num_embeddings * self.embedding_dim,
             self.filters * self.embedding_dim,
         )

@@ -9,6 +9,7 @@ import pytest
 from medgen.bundles.bundle import Bundle, load_bundle, save_bundle
 from medgen.doctor import examine
 from medgen.errors import BundleError, TrainingError
+from medgen.families.conditional.build import conditional_prior_from, conditional_vqvae_from
 from medgen.families.conditional.fill import ConditionalInterpolator
 from medgen.families.conditional.fit import ConditionalTask
 from medgen.families.conditional.fit_prior import ConditionalPriorTask
@@ -159,6 +160,19 @@ def test_an_untrained_net_is_the_prediction_of_its_start(scans, start):
     np.testing.assert_allclose(outputs["center"], expected, atol=1e-2)
     mean = task.net.mean(outputs["mixture"], task.net.condition(inputs))
     np.testing.assert_allclose(mean, expected, atol=1e-2)
+
+
+def test_no_net_has_fewer_numbers_than_its_recipe_says():
+    ones = {"filters": 1, "conditioner_filters": 1, "conditioner_blocks": 1}
+    least = ConditionalRecipe(
+        **ones, residual_blocks=1, mixtures=50, context=1, num_embeddings=1, embedding_dim=1
+    )
+    for first in (FIRST, least):
+        net = conditional_vqvae_from(first, 64)
+        assert 0 < first.fewest_numbers <= net.count_params()
+        for second in (SECOND, ConditionalPriorRecipe(**ones, blocks=1)):
+            net = conditional_prior_from(second, first)
+            assert 0 < second.fewest_numbers <= net.count_params()
 
 
 def test_what_a_run_cannot_start_from(scans, start, two_stage):
