@@ -124,7 +124,7 @@ MAY_IMPORT = {
     "storage": set(),
     "recipes": set(),
     "intensities": set(),
-    "likelihoods": set(),
+    "likelihoods": {"backends"},
     "layers": set(),
     "memory": set(),
     "backends": set(),

@@ -13,12 +13,13 @@ import math
 
 from keras import ops
 
+from medgen.backends import Tensor
 from medgen.likelihoods import categorical, logistic_mixture
 
 __all__ = ["bits_per_dim", "categorical", "logistic_mixture"]
 
 
-def bits_per_dim(log_prob):
+def bits_per_dim(log_prob: Tensor) -> Tensor:
     """Mean negative log-probability in bits.
 
     Args:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from medgen.backends import Tensor
 
-def precision(outputs) -> str:
+
+def precision(outputs: Tensor) -> str:
     """What to compute a likelihood in from a net's `outputs`: float32, or float64 if they are."""
     return "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
 
 
-def log_prob(logits, codes):
+def log_prob(logits: Tensor, codes: Tensor) -> Tensor:
     """Log-probability of `codes`, the negative softmax cross entropy.
 
     Args:
@@ -29,7 +31,7 @@ def log_prob(logits, codes):
     return ops.squeeze(chosen, -1) - ops.logsumexp(logits, axis=-1)
 
 
-def sample(logits, uniforms):
+def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
     """Codes by inversion of the cumulative probabilities: code `n` where cdf(n-1) <= u < cdf(n).
 
     A function of its arguments alone, so that two samplers fed the same numbers draw the same code.

@@ -28,6 +28,7 @@ import math
 import numpy as np
 from keras import ops
 
+from medgen.backends import Tensor
 from medgen.likelihoods import categorical
 from medgen.likelihoods.categorical import precision
 
@@ -48,7 +49,7 @@ NEAREST_LEVELS = np.arange(-16, 17)
 MAX_SUMMED_SCALE = 1.25
 
 
-def components(params):
+def components(params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Split a net's output into the components of the mixture.
 
     Args:
@@ -66,7 +67,7 @@ def components(params):
     )
 
 
-def temper(params, temperature):
+def temper(params: Tensor, temperature: Tensor) -> Tensor:
     """The same mixture at another temperature: logits divided by it, scales multiplied by it.
 
     Above 1 both the choice of component and the values around its location spread; below 1 both
@@ -86,7 +87,7 @@ def temper(params, temperature):
     )
 
 
-def log_prob(params, value, *, levels: int, center):
+def log_prob(params: Tensor, value: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Log-probability of a level.
 
     Args:
@@ -114,7 +115,7 @@ def log_prob(params, value, *, levels: int, center):
     return ops.logsumexp(log_weights + log_mass, axis=-1)
 
 
-def cdf(params, value, *, levels: int, center):
+def cdf(params: Tensor, value: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Probability of a level up to `value`, `(...)`; arguments as in `log_prob`."""
     log_weights, means, log_scales = components(params)
     value = ops.floor(_trailing(value, means))
@@ -125,7 +126,7 @@ def cdf(params, value, *, levels: int, center):
     return ops.where(value >= levels - 1, 1.0, ops.where(value < 0, 0.0, ops.minimum(total, 1.0)))
 
 
-def quantile(params, probability, *, levels: int, center):
+def quantile(params: Tensor, probability: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Lowest level whose `cdf` reaches `probability`, by bisection: exact, not interpolated.
 
     `quantile(0.05)` and `quantile(0.95)` bound an interval of at least 90 % probability.
@@ -150,7 +151,7 @@ def quantile(params, probability, *, levels: int, center):
     return ops.cast(high, "int32")
 
 
-def sample(params, uniforms, *, levels: int, center):
+def sample(params: Tensor, uniforms: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Draw a level: component, then logistic value, both by inversion; rounded and limited.
 
     A function of its arguments alone, so that two samplers fed the same numbers draw the same
@@ -179,20 +180,20 @@ def sample(params, uniforms, *, levels: int, center):
     return ops.cast(ops.clip(ops.floor(value + 0.5), 0, levels - 1), "int32")
 
 
-def mean(params, *, levels: int, center):
+def mean(params: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Mean level `(...)` of the discretised mixture, open ends included."""
     nodes, masses = _quadrature(params, levels, center)
     return ops.sum(masses * nodes, axis=(-2, -1))
 
 
-def variance(params, *, levels: int, center):
+def variance(params: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Variance `(...)`, in levels squared, of the discretised mixture."""
     nodes, masses = _quadrature(params, levels, center)
     mean = ops.sum(masses * nodes, axis=(-2, -1), keepdims=True)
     return ops.sum(masses * ops.square(nodes - mean), axis=(-2, -1))
 
 
-def entropy(params, *, levels: int, center):
+def entropy(params: Tensor, *, levels: int, center: Tensor) -> Tensor:
     """Entropy in nats, `(...)`, estimated by quadrature.
 
     Evaluates the mixture 35 times per component instead of once per level. A single component errs
@@ -213,19 +214,19 @@ def entropy(params, *, levels: int, center):
     return total
 
 
-def _split(params):
+def _split(params: Tensor) -> Tensor:
     """Logits, means and log-scales as the net gave them, `(..., k)`."""
     if params.shape[-1] % 3:
         raise ValueError(f"params must have 3k channels, got {params.shape[-1]}")
     return ops.split(ops.cast(params, precision(params)), 3, axis=-1)
 
 
-def _trailing(x, means):
+def _trailing(x: Tensor, means: Tensor) -> Tensor:
     """`x` in the dtype of `means` with an axis for the components behind."""
     return ops.expand_dims(ops.convert_to_tensor(x, means.dtype), -1)
 
 
-def _mass(value, location, scale, levels):
+def _mass(value: Tensor, location: Tensor, scale: Tensor, levels: int) -> Tensor:
     """Mass of a level under one component, not as a logarithm: 0 where float32 underflows."""
     is_first, is_last = value <= 0, value >= levels - 1
     below = ops.where(is_last, 1.0, ops.sigmoid((value + 0.5 - location) / scale))
@@ -234,7 +235,7 @@ def _mass(value, location, scale, levels):
     return below * above * within
 
 
-def _quadrature(params, levels, center):
+def _quadrature(params: Tensor, levels: int, center: Tensor) -> tuple[Tensor, Tensor]:
     """Levels and masses that stand for the mixture in sums over all levels.
 
     For each component: the first and the last level with their open ends; between them every level
