@@ -186,7 +186,7 @@ def test_what_is_said_of_models(text):
 def test_an_evaluation_has_the_rows_and_columns_that_are_shown(place):
     """On a small phantom, so only words count."""
     (command,) = commands(EVALUATE)
-    chest = phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=1)
+    chest = phantom_volume("ct", (48, 40, 9), (1.9, 1.9, 2.0), seed=1)
     write_volume(chest, place / command.words[2])
     assert_shown(run(with_instead(command)), command.printed, numbers=False)
 
