@@ -24,8 +24,8 @@ FIRST_LOG_SCALES = (-1.0, 1.0)
 class ConditionalVQVAE(keras.Model):
     """Vector-quantised autoencoder of a missing slice, given the acquired slices around it.
 
-    A `PixelMiner` without autoregression, which is not trained here, predicts every pixel from the
-    acquired slices. Its features, with the prediction's mean (the *center*) and scale (the
+    A `PixelMinerLean` without autoregression, which is not trained here, predicts every pixel from
+    the acquired slices. Its features, with the prediction's mean (the *center*) and scale (the
     *spread*), are brought to the resolutions of pixels, 2 x 2 and 4 x 4 of them; these maps, the
     *surroundings*, are added to the decoder's on its way up and, if `aware`, shown to the encoder.
     So codes need not say what the neighbours show. Pixels have a mixture of logistics around the
@@ -35,7 +35,7 @@ class ConditionalVQVAE(keras.Model):
     Args:
         levels: number of grey levels.
         context: acquired slices a side that are read.
-        conditioner_filters: of the prediction, see `PixelMiner`.
+        conditioner_filters: of the prediction, see `PixelMinerLean`.
         conditioner_blocks: likewise.
         prediction_mixtures: likewise.
         filters: channels at the resolution of the codes; two thirds of them at 2 x 2 pixels, half
@@ -50,7 +50,7 @@ class ConditionalVQVAE(keras.Model):
         seed: of the revival draws.
 
     Input shape:
-        As `PixelMiner`, without `known`.
+        As `PixelMinerLean`, without `known`.
 
     Output shape:
         Mapping of `mixture` `(b, h, w, 3 * mixtures)` with `center` `(b, h, w)`, and `prediction`
@@ -184,7 +184,7 @@ class ConditionalVQVAE(keras.Model):
         self.built = True
 
     def condition(self, inputs):
-        """What the prediction knows of every pixel, see `PixelMiner.condition`."""
+        """What the prediction knows of every pixel, see `PixelMinerLean.condition`."""
         return self.predictor.condition(inputs)
 
     def surroundings(self, known):
