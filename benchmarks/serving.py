@@ -195,6 +195,8 @@ def mixed(served: Served, requests: int, minutes: float, clients: int = 8) -> No
 
     with ThreadPoolExecutor(clients) as pool:
         for done, status in enumerate(pool.map(ask, range(requests)), 1):
+            if status is None:
+                break
             statuses[status] += 1
             if done % (requests // 20) == 0:
                 print(json.dumps({"requests": done, "mb": served.memory_mb()}), flush=True)
