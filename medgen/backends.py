@@ -7,6 +7,7 @@ others (PyTorch, NumPy) run the same step by step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -103,6 +104,16 @@ def gradients(function: Callable[..., Tensor], at: Sequence[Tensor]) -> list[Ten
             return list(jax.grad(function, tuple(range(len(at))))(*at))
         case name:
             raise NotImplementedError(f"Gradients under {name}.")
+
+
+def double_precision() -> AbstractContextManager[None]:
+    """A context in which float64 is what it says, which JAX takes for float32 unless told."""
+    if keras.backend.backend() != "jax":
+        return nullcontext()
+    import jax
+
+    context: AbstractContextManager[None] = jax.enable_x64(True)
+    return context
 
 
 def _compiled_by_jax(function: Function, variables: Sequence[keras.Variable]) -> Function:

@@ -31,7 +31,6 @@ KNOW_A_BACKEND = {
     "medgen.serving.rest",
     "medgen.serving.batches",
     "medgen.serving.signatures",
-    "medgen.training.step",
     "medgen.training.step_tensorflow",
     "medgen.training.workers",
 }
@@ -147,7 +146,7 @@ MAY_IMPORT = {
         "memory",
         "processes",
     },
-    "training": {"examples", "volumes", "intensities", "storage", "recipes"},
+    "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"backends", "sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "intensities", "storage"},
 }

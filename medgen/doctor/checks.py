@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from medgen.backends import double_precision
 from medgen.bundles.bundle import Bundle
 from medgen.doctor.causality import changed_by, earlier, gradients, near, reach
 from medgen.doctor.findings import Finding, Likelihood, Subject
@@ -28,6 +29,16 @@ def examine(bundle: Bundle) -> Iterator[Finding]:
 
     A net with weights that are not finite is not examined further.
     """
+    findings = _findings(bundle)
+    while True:
+        with double_precision():  # while a check runs, and not while the caller looks at it
+            finding = next(findings, None)
+        if finding is None:
+            return
+        yield finding
+
+
+def _findings(bundle: Bundle) -> Iterator[Finding]:
     for stage, net in bundle.nets.items():
         finding = check_weights(stage, net)
         yield finding

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from medgen.backends import compiled
 from medgen.training.workers import ALONE, Workers
 
 # The average covers about the last 1 in so many steps.
@@ -90,22 +91,6 @@ def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) ->
     """Give variables their values, in order."""
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of tensors, compiled as the backend of Keras does it."""
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow
-
-            graph: Callable[..., Any] = tensorflow.function(function)
-        case "jax":
-            import jax
-
-            graph = jax.jit(function)
-        case _:
-            graph = function
-    return graph
 
 
 def _alone(net: keras.Model) -> Callable[[Any], Mapping[str, Any]]:
