@@ -9,13 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from medgen.backends import compiled
 from medgen.examples.augmentation import Augmentation
 from medgen.examples.contexts import NO_AUGMENTATION, context_batch
 from medgen.examples.stacks import Slab
 from medgen.families.conditional.recipe import ConditionalRecipe
 from medgen.nets.conditional_vqvae import ConditionalVQVAE
 from medgen.training.gather import TrainingScans
-from medgen.training.step import compiled
 
 VALIDATION_BATCHES = 4
 # Nearer slices share their noise, which codes need not hold then.
