@@ -23,10 +23,9 @@ def models(name: str | None) -> None:
         click.echo(found[name].card.rstrip())
         return
     width = max(map(len, found), default=0)
+    kinds = max((len(model.kind) for model in found.values()), default=0)
     for model in found.values():
         default = "default for " + model.modality.upper()
         note = default if DEFAULT[model.modality] == model.name else ""
-        line = (
-            f"{model.name:<{width}}  {model.modality}  {model.kind:<10}  {model.megabytes:4.1f} MB"
-        )
-        click.echo(f"{line}  {note}".rstrip())
+        line = f"{model.name:<{width}}  {model.modality}  {model.kind:<{kinds}}"
+        click.echo(f"{line}  {model.megabytes:4.1f} MB  {note}".rstrip())

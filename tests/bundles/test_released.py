@@ -20,7 +20,7 @@ def test_all_models_of_the_checkout_are_found():
     models = released_models()
     assert set(models) == {path.name for path in (ROOT / "models").iterdir() if path.is_dir()}
     model = models["ct-two-stage"]
-    assert (model.kind, model.modality) == ("two-stage", "ct")
+    assert (model.kind, model.modality) == ("two-stage-conditional", "ct")
     assert model.card == (ROOT / "models/ct-two-stage/README.md").read_text()
     assert all(model.megabytes <= 20 for model in models.values())
     assert sum(model.megabytes for model in models.values()) <= 60
@@ -64,7 +64,7 @@ def test_models_are_listed_and_their_cards_shown():
     listed = CliRunner().invoke(main, ["models"]).output.splitlines()
     rows = {line.split()[0]: line.split(maxsplit=5)[1:] for line in listed}
     assert list(rows) == list(released_models())
-    assert rows["ct-two-stage"] == ["ct", "two-stage", "7.6", "MB"]
+    assert rows["ct-two-stage"] == ["ct", "two-stage-conditional", "9.8", "MB"]
     assert rows["mr-pixelminer"][4] == "default for MR"
     assert rows["ct-pixelminer"] == ["ct", "pixelminer", "4.2", "MB", "default for CT"]
     card = CliRunner().invoke(main, ["models", "oasis-80"]).output

@@ -272,7 +272,7 @@ def test_training_on_two_machines(recipes):
 
 
 def test_reconstruct_sample_and_phantom():
-    make_scan("scan.nii.gz")
+    make_scan("scan.nii.gz", "mr")
     for command in commands(OTHERS):
         run(with_instead(command, SCAN="scan.nii.gz"))
     assert read_volume("seen.nii.gz").shape == (*SIDES, 4)
