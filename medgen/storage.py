@@ -184,7 +184,9 @@ def _locked(folder: Path, tell: Callable[[str], None]) -> int | None:
         return None
     while True:
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            pass  # not `exist_ok`, which refuses a folder that goes away while it looks
         except OSError:
             return None
         try:

@@ -247,6 +247,20 @@ def test_many_at_once_take_turns(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_goes_away_while_it_is_claimed(tmp_path, monkeypatch):
+    """Between making the folder, as it is there, and opening its lock, as it is no longer."""
+    there = Path.mkdir
+
+    def mkdir(folder, *args, **kwargs):
+        monkeypatch.setattr(Path, "mkdir", there)
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with claim(tmp_path / "x") as folder:
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disk_without_locks(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(38, "Function not implemented")
