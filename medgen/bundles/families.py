@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from medgen.bundles.bundle import Bundle
     from medgen.doctor.findings import Finding
+    from medgen.families.vqvae.reconstruct import Codec
     from medgen.interpolation import Interpolator
     from medgen.serving.signatures import ServedModel
 
@@ -76,6 +77,17 @@ class Family:
         """
         raise BundleError(
             f"{bundle.name} is a {self.title} and cannot fill in slices; name another model."
+        )
+
+    def codec(self, bundle: Bundle) -> Codec:
+        """The way of `bundle` from acquired slices to codes and back.
+
+        Raises:
+            BundleError: such models have no codes.
+        """
+        raise BundleError(
+            f"{bundle.name} is a {self.title} and has no codes of slices; name a model with a "
+            "VQ-VAE."
         )
 
     def served(self, bundle: Bundle) -> ServedModel:

@@ -30,7 +30,8 @@ def reconstruct(
     """Write SCAN as the VQ-VAE of a model sees it, and print mean SSIM and PSNR of its slices.
 
     A model for small slices (recipe oasis-80) is shown, and gives, axial slices of its own size;
-    the measures compare with those.
+    the measures compare with those. A model conditioned on the acquired slices (recipe conditional)
+    has codes of a slice between two others: the first and the last stay as they are.
     """
     check_output(output, overwrite)
 

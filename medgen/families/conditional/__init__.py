@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from medgen.bundles.bundle import Bundle
     from medgen.doctor.findings import Finding
+    from medgen.families.vqvae.reconstruct import Codec
     from medgen.interpolation import Interpolator
     from medgen.serving.signatures import ServedModel
 
@@ -44,6 +45,12 @@ class ConditionalVQVAEFamily(Family):
 
         yield check_codebook(stage, net.quantizer)
         yield from examine_net(first_stage(stage, net))
+
+    def codec(self, bundle: Bundle) -> Codec:
+        """See `Family.codec`."""
+        from medgen.families.conditional.codes import CodesAmongNeighbours
+
+        return CodesAmongNeighbours(bundle.nets["vqvae"])
 
     def interpolator(self, bundle: Bundle, **options: Any) -> Interpolator:
         """See `Family.interpolator`."""

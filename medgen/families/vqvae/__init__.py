@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from medgen.bundles.bundle import Bundle
     from medgen.doctor.findings import Finding
+    from medgen.families.vqvae.reconstruct import Codec
     from medgen.interpolation import Interpolator
     from medgen.serving.signatures import ServedModel
 
@@ -49,6 +50,12 @@ class VQVAEFamily(Family):
             f"{bundle.name} is a VQ-VAE without a prior and cannot fill in slices; train one with "
             "medgen train-prior."
         )
+
+    def codec(self, bundle: Bundle) -> Codec:
+        """See `Family.codec`."""
+        from medgen.families.vqvae.codes import codes_of
+
+        return codes_of(bundle)
 
     def served(self, bundle: Bundle) -> ServedModel:
         """See `Family.served`."""

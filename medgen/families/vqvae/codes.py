@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -11,12 +12,13 @@ import numpy as np
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError
 from medgen.families.vqvae.recipe import VQVAERecipe
+from medgen.intensities.scale import Scale
 from medgen.nets.vqvae import VQVAE
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """The first stage of a model.
+    """The first stage of a model; a `reconstruct.Codec`.
 
     Args:
         recipe: its architecture and training.
@@ -35,6 +37,25 @@ class Codes:
         """Slice of `shape`, as `encode_slice` takes it, float32, from codes `(h, w)`."""
         image = keras.ops.convert_to_numpy(self.vqvae.decode(codes[None]))
         return image[0, : shape[0], : shape[1]].reshape(shape)
+
+    @property
+    def image_size(self) -> int | None:
+        """See `reconstruct.Codec`."""
+        return self.recipe.image_size
+
+    @property
+    def num_embeddings(self) -> int:
+        """See `reconstruct.Codec`."""
+        return self.recipe.num_embeddings
+
+    def seen(
+        self, slices: np.ndarray, scale: Scale, distance_mm: float
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """See `reconstruct.Codec`."""
+        for image in slices:
+            unit = scale.to_unit(image)
+            codes = self.encode_slice(unit)
+            yield codes, self.decode_slice(codes, unit.shape)
 
 
 def digest(net: keras.Model) -> str:
