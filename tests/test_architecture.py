@@ -128,6 +128,7 @@ MAY_IMPORT = {
     "memory": set(),
     "backends": set(),
     "processes": set(),
+    "web": set(),
     "volumes": {"storage", "intensities", "memory"},
     "phantoms": {"volumes"},
     "nets": {"layers", "likelihoods"},

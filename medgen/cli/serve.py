@@ -51,7 +51,8 @@ def serve(
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
     from medgen.serving.bounds import Bounds
-    from medgen.serving.server import ModelServer, http_server, listening_socket
+    from medgen.serving.server import ModelServer, http_server
+    from medgen.web import listening_socket
 
     with listening_socket(host, port) as listening:
         _, bundle = trained_model(model)

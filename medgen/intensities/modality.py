@@ -12,6 +12,21 @@ PADDING_BELOW_HU = -1500.0
 
 
 @dataclass(frozen=True)
+class Window:
+    """Values that a radiologist spreads over the greys, in physical units.
+
+    Args:
+        name: of what shows in it.
+        level: shown as middle grey.
+        width: from black to white.
+    """
+
+    name: str
+    level: float
+    width: float
+
+
+@dataclass(frozen=True)
 class Modality:
     """A kind of scan.
 
@@ -28,6 +43,7 @@ class Modality:
         bin_width: of a grey level for texture, None for a number of levels.
         is_learnt: whether a model can be for this kind.
         is_categorical: whether values are names, between which nothing lies.
+        windows: those in which it is read, where its unit has a meaning.
     """
 
     name: str
@@ -41,6 +57,7 @@ class Modality:
     bin_width: float | None = None
     is_learnt: bool = False
     is_categorical: bool = False
+    windows: tuple[Window, ...] = ()
 
 
 CT = Modality(
@@ -54,6 +71,12 @@ CT = Modality(
     shows_lungs=True,
     bin_width=25.0,
     is_learnt=True,
+    windows=(
+        Window("lung", -600.0, 1500.0),
+        Window("soft tissue", 40.0, 400.0),
+        Window("bone", 400.0, 1800.0),
+        Window("brain", 40.0, 80.0),
+    ),
 )
 MR = Modality("mr", "MR", is_learnt=True)
 LABELS = Modality("labels", "a label map", is_categorical=True)

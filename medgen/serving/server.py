@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import anyio
@@ -15,7 +14,7 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from medgen.errors import MedgenError, RequestError, TooLargeError
+from medgen.errors import RequestError, TooLargeError
 from medgen.serving.batches import Batches, answers
 from medgen.serving.bounds import Bounds
 from medgen.serving.rest import (
@@ -171,21 +170,6 @@ class ModelServer:
             raise HTTPException(
                 404, f"Here is {self.name}, version {VERSION}; got {name!r}, version {version!r}."
             )
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket bound to `host` and `port`; 0 takes a free one.
-
-    Raises:
-        MedgenError: the port is in use or the address not this machine's.
-    """
-    try:
-        return socket.create_server((host, port), backlog=1024)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MedgenError(
-            f"Cannot listen on {host}, port {port} ({reason}); choose another --port or --host."
-        ) from error
 
 
 def http_server(server: ModelServer) -> uvicorn.Server:

@@ -20,8 +20,9 @@ from medgen.interpolation import interpolate_volume
 from medgen.serving import batches
 from medgen.serving import server as serving
 from medgen.serving.bounds import Bounds
-from medgen.serving.server import ModelServer, http_server, listening_socket
+from medgen.serving.server import ModelServer, http_server
 from medgen.volumes import Geometry, Volume
+from medgen.web import listening_socket
 
 MAX_BYTES = 200_000
 BOUNDS = Bounds(voxels=4000, slices=6, side=100)
