@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from medgen.cli.options import seed_option
+from medgen.cli.options import modality_option, seed_option
 from medgen.cli.places import check_folder, trained_model
-from medgen.errors import WriteError
+from medgen.errors import BundleError, WriteError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from medgen.bundles.bundle import Bundle
 
 SHEET = "samples.png"
 SLICES = "samples.nii.gz"
+COMPARISON = "comparison.json"
 
 
 class Size(click.ParamType):
@@ -42,6 +49,16 @@ class Size(click.ParamType):
 @click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0))
 @click.option("--top-k", type=click.IntRange(1), help="Only the k most likely codes.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling.")
+@click.option(
+    "--compare",
+    "scans",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="SCAN",
+    help="Measure the slices beside those of a real scan (repeatable): the training scans, to tell "
+    "copies.",
+)
+@modality_option
 @click.option("--overwrite", is_flag=True, help="Replace earlier samples in DIR.")
 def sample(
     model: str,
@@ -52,10 +69,15 @@ def sample(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
+    scans: tuple[Path, ...],
+    modality: str | None,
     overwrite: bool,
 ) -> None:
-    """Write new slices to DIR: samples.png, a sheet, and samples.nii.gz, slices along axis 2."""
-    if not overwrite and any((output / name).exists() for name in (SHEET, SLICES)):
+    """Write new slices to DIR: samples.png, a sheet, and samples.nii.gz, slices along axis 2.
+
+    With --compare also comparison.json: how alike the slices are to real ones, and to each other.
+    """
+    if not overwrite and any((output / name).exists() for name in (SHEET, SLICES, COMPARISON)):
         raise WriteError(f"{output} already holds samples; add --overwrite to replace them.")
     check_folder(output)
 
@@ -68,6 +90,7 @@ def sample(
     from medgen.volumes import Geometry, Volume, write_volume
 
     _, bundle = trained_model(model)
+    real = [_slices_of(scan, bundle, size, modality) for scan in scans]
     slices = sample_slices(
         bundle, count, size, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p
     )
@@ -82,3 +105,51 @@ def sample(
     imsave(output / SHEET, img_as_ubyte(np.clip(sheet, 0, 1)), check_contrast=False)
     unit = kind.unit or "0 … 1"
     click.echo(f"{count} slices of {size[0]} x {size[1]} pixels ({unit}) written to {output}")
+    (output / COMPARISON).unlink(missing_ok=True)  # of earlier samples
+    if real:
+        _compare(slices + 0.5, real, seed, output / COMPARISON)
+
+
+def _slices_of(
+    scan: Path, bundle: Bundle, size: tuple[int, int], modality: str | None
+) -> np.ndarray:
+    """Slices `(n, rows, cols)` of a real scan as the model's training saw them, from 0 to 1.
+
+    Raises:
+        BundleError: the model is one of pieces of slices, or of slices of another size.
+    """
+    from medgen.examples.stacks import stack_of
+    from medgen.families.vqvae.reconstruct import EMPTY
+    from medgen.volumes import read_volume
+
+    side = bundle.family.codec(bundle).image_size
+    if side is None or size != (side, side):
+        whole = "pieces of slices" if side is None else f"slices of {side} x {side} pixels"
+        raise BundleError(
+            f"{bundle.name} is a model of {whole}, and --compare needs whole ones, got --size "
+            f"{size[0]},{size[1]}; leave it out, or name such a model at its size."
+        )
+    volume = read_volume(scan, modality=modality)
+    bundle.rule.require(volume.modality, volume.guess)
+    unit = stack_of(volume, bundle.rule, scan.name, side).unit
+    return unit[unit.std(axis=(1, 2)) >= EMPTY] + 0.5
+
+
+def _compare(samples: np.ndarray, real: list[np.ndarray], seed: int, path: Path) -> None:
+    """Say how samples compare with real slices, and write that down."""
+    from dataclasses import asdict
+
+    from medgen.evaluation.generative import compare
+    from medgen.storage import write_text
+
+    found = compare(samples, real, seed)
+    figures = {k: None if v != v else v for k, v in asdict(found).items()}  # JSON has no NaN
+    write_text(json.dumps(figures, indent=2) + "\n", path)
+    click.echo(
+        f"most alike real slice: SSIM {found.nearest_ssim:.3f}, at most {found.highest_ssim:.3f} "
+        f"(real slices and another scan's: {found.real_nearest_ssim:.3f}, "
+        f"{found.real_highest_ssim:.3f})\n"
+        f"pairs of samples: MS-SSIM {found.ms_ssim:.3f} (real slices: {found.real_ms_ssim:.3f})\n"
+        f"precision {found.precision:.0%}, recall {found.recall:.0%}, "
+        f"squared MMD {found.mmd:.3g}"
+    )

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from medgen.evaluation.generative import ms_ssim_diversity, nearest_training_slice
+from medgen.errors import EvaluationError
+from medgen.evaluation.generative import (
+    compare,
+    describe,
+    features_of,
+    mmd,
+    ms_ssim_diversity,
+    nearest_training_slice,
+    precision_and_recall,
+)
 from medgen.evaluation.similarity import ms_ssim, ssim
 
 
@@ -49,3 +58,69 @@ def test_drawn_pairs_depend_on_the_seed_only(images):
 def test_diversity_needs_two_samples(images):
     with pytest.raises(ValueError, match="at least two samples, got 1"):
         ms_ssim_diversity(images[:1], data_range=1)
+
+
+def test_descriptions_tell_place_and_texture_apart():
+    rng = np.random.default_rng(0)
+    smooth = np.tile(np.linspace(0, 1, 40), (1, 40, 1))
+    noisy = smooth + 0.05 * rng.standard_normal((1, 40, 40))
+    moved = np.roll(smooth, 20, axis=2)
+    means, spectra = describe(np.concatenate([smooth, noisy, moved]))
+    assert means.shape == (3, 100)
+    np.testing.assert_allclose(means[0], smooth[0].reshape(10, 4, 10, 4).mean(axis=(1, 3)).ravel())
+    # Noise is in the high frequencies alone, a shift in the places.
+    assert np.abs(means[1] - means[0]).max() < 0.05 < np.abs(means[2] - means[0]).max()
+    assert (spectra[1] - spectra[0])[-5:].min() > 2
+
+
+def test_features_have_mean_0_and_both_parts_count_alike(images):
+    real, same = features_of(images, images)
+    np.testing.assert_array_equal(real, same)
+    np.testing.assert_allclose(real.mean(axis=0), 0, atol=1e-12)
+    places = describe(images)[0].shape[1]
+    squares = (real**2).mean(axis=0)
+    assert squares[:places].sum() == pytest.approx(squares[places:].sum())
+    assert squares.mean() == pytest.approx(2)
+
+
+def test_precision_and_recall_of_points_on_a_line():
+    real = np.array([0.0, 1, 2, 3, 10])[:, None]
+    samples = np.array([0.5, 2.5, 30, 40, 2.6])[:, None]
+    # By the nearest neighbour: within 1 of 0 to 3 or 7 of 10; real ones within 2 of 0.5 (reached
+    # by 2.5), 0.1 of 2.5, ... , 10 of 30 and of 40.
+    precision, recall = precision_and_recall(real, samples, neighbour=1)
+    assert precision == 3 / 5
+    assert recall == 3 / 5
+    assert precision_and_recall(real, real) == (1, 1)
+
+
+def test_mmd_is_unbiased_and_sees_a_shift_and_a_spread():
+    rng = np.random.default_rng(0)
+    real = rng.standard_normal((200, 4))
+    none = np.mean([mmd(real, rng.standard_normal((50, 4))) for _ in range(60)])
+    assert abs(none) < 0.02
+    assert mmd(real, rng.standard_normal((50, 4)) + 0.5) > 0.3
+    assert mmd(real, 2 * rng.standard_normal((50, 4))) > 0.3
+    # By hand, for two points each on a line.
+    a, b = np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])
+    assert mmd(a, b) == pytest.approx(1 + 27 - 2 * (1 + 1 + 8 + 27) / 4)
+
+
+def test_copies_are_told_from_new_images(images):
+    rng = np.random.default_rng(1)
+    turned = [np.clip(np.roll(images, k, axis=2) * 0.9, 0, 1) for k in (0, 7)]
+    copies = compare(turned[0][:5], turned)
+    assert copies.highest_ssim == pytest.approx(1)
+    assert copies.precision == 1
+    assert copies.real_highest_ssim < 0.99
+    noise = compare(rng.random((5, 30, 41)), turned)
+    assert noise.highest_ssim < 0.5
+    assert noise.precision == 0
+    assert noise.mmd > copies.mmd
+    assert noise.ms_ssim < copies.ms_ssim
+    assert np.isnan(compare(turned[0], [turned[1]]).real_nearest_ssim)
+
+
+def test_a_comparison_needs_enough(images):
+    with pytest.raises(EvaluationError, match=r"more than 3 samples .* got 3 and 6 of 30 x 41"):
+        compare(images[:3], [images])
