@@ -57,7 +57,9 @@ def test_two_commands_after_a_pixelminer_make_a_model(scan, tmp_path):
     succeeds("interpolate", scan, "-o", out, "--model", tmp_path / "model")
     before = read_volume(scan).array
     np.testing.assert_array_equal(read_volume(out).array[:, :, ::2], before)
-    refused = run("reconstruct", scan, "--model", tmp_path / "model", "-o", tmp_path / "no.nii.gz")
+    seen = succeeds("reconstruct", scan, "--model", tmp_path / "model", "-o", tmp_path / "seen.nii")
+    assert f"{before.shape[2] - 2} slices: mean SSIM 0." in seen
+    refused = run("sample", "--model", tmp_path / "model", "-o", tmp_path / "no")
     assert refused.exit_code == 1
     assert "has no codes of slices on their own" in refused.output
 

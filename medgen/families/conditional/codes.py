@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
 
-from medgen.backends import compiled
+from medgen.backends import Tensor, compiled
 from medgen.errors import BundleError
 from medgen.examples.contexts import acquired_around
 from medgen.intensities.scale import Scale
@@ -62,7 +62,7 @@ class CodesAmongNeighbours:
             unit = keras.ops.convert_to_numpy(mean)[0] / (scale.levels - 1) - 0.5
             yield keras.ops.convert_to_numpy(codes)[0], unit.astype(np.float32)
 
-    def _seen(self, inputs):
+    def _seen(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Codes `(1, h, w)` and means of pixels `(1, rows, cols)` in levels."""
         known = self.vqvae.condition(inputs)
         surroundings = self.vqvae.surroundings(known)
