@@ -9,5 +9,6 @@ setup(
         "medgen": ["py.typed"],
         "medgen.released": ["*/*"],
         "medgen.evaluation": ["templates/*.html"],
+        "medgen.jobs": ["references.bib"],
     },
 )

@@ -41,6 +41,7 @@ class Family:
         measured: sentence of its cards on what the metrics mean.
         stages: class of the recipe of each net, by the net's name, in the order they are trained.
         options: of sampling that it takes, see `interpolation.interpolator_named`.
+        references: keys of `jobs/references.bib` that a paper cites for such a model.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Family:
     measured: str
     stages: ClassVar[Mapping[str, type[Recipe]]]
     options: Collection[str] = ()
+    references: Collection[str] = ()
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0

@@ -91,12 +91,17 @@ def default_model(modality: str, guess: Guess = UNTOLD) -> ReleasedModel:
     return models[DEFAULT[modality]]
 
 
+def kind_in(folder: Path) -> str:
+    """Kind that a model's folder tells, as `bundles.families` has it, or `unknown`; unchecked."""
+    return str(json.loads((folder / "recipe.json").read_text()).get("kind", "unknown"))
+
+
 def _described(folder: Path) -> ReleasedModel:
     size = sum(path.stat().st_size for path in folder.iterdir())
     return ReleasedModel(
         folder.name,
         folder,
-        json.loads((folder / "recipe.json").read_text())["kind"],
+        kind_in(folder),
         json.loads((folder / "intensity.json").read_text())["modality"],
         size / 1e6,
     )

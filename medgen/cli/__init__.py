@@ -20,6 +20,7 @@ COMMANDS = {
     "train-pixelminer": "train",
     "models": "models",
     "interpolate": "interpolate",
+    "cite": "cite",
     "reconstruct": "reconstruct",
     "sample": "sample",
     "phantom": "phantom",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import medgen
+from medgen.bundles.released import kind_in
 from medgen.errors import ReadError, WriteError
 from medgen.interpolation.plan import SlicePlan
 from medgen.jobs.source import Input, Source
@@ -20,9 +21,10 @@ FILE_TYPES = MimeTypes()  # those that Python knows, whatever the machine does
 
 
 class Model(TypedDict):
-    """Name of a model or method, and a checksum of its files, None for a method that has none."""
+    """Name of a model or method, its kind, and a checksum of its files; None where it has none."""
 
     name: str
+    kind: str | None
     sha256: str | None
 
 
@@ -43,6 +45,7 @@ class Provenance(TypedDict):
         synthetic_slices: indices along the axis from 0.
         positions: of every slice, in units of acquired slices.
         check: how the model does on the scan, where that was looked at.
+        methods: what a paper says of the scan, see `medgen.jobs.methods`.
     """
 
     medgen: str
@@ -56,6 +59,7 @@ class Provenance(TypedDict):
     synthetic_slices: list[int]
     positions: list[float]
     check: NotRequired[Mapping[str, object]]
+    methods: NotRequired[str]
 
 
 def provenance(
@@ -83,6 +87,7 @@ def provenance(
         "input": source.facts,
         "model": {
             "name": model,
+            "kind": None if model_folder is None else kind_in(model_folder),
             "sha256": None if model_folder is None else model_checksum(model_folder),
         },
         "options": dict(options),
@@ -96,7 +101,9 @@ def provenance(
 
 def identity(facts: Mapping[str, Any]) -> str:
     """The part of `provenance` that does not depend on where files lie, as text."""
-    kept = {name: value for name, value in facts.items() if name not in ("output", "check")}
+    kept = {
+        name: value for name, value in facts.items() if name not in ("output", "check", "methods")
+    }
     return json.dumps(kept | {"input": facts["input"]["sha256"]}, sort_keys=True)
 
 

@@ -18,6 +18,7 @@ from medgen.interpolation.plan import SlicePlan, plan_slices
 from medgen.jobs.check import WORTH_A_CHECK, Check, check_scan
 from medgen.jobs.job import Job
 from medgen.jobs.keeping import KeepingInterpolator, Partial
+from medgen.jobs.methods import methods
 from medgen.jobs.provenance import (
     Provenance,
     identity,
@@ -277,7 +278,7 @@ def _write(
             move(new[path], path, overwrite=job.overwrite)
     for path in job.told_of:
         fields = opened.fields if path in job.outputs else {}
-        facts = {**fields, **told[path]}
+        facts = {**fields, **told[path], "methods": methods([told[path]]).paragraph}
         put_in_place(new[path], path, facts, overwrite=job.overwrite)
 
 

@@ -68,7 +68,7 @@ def test_by_shape_unless_told_otherwise(labels, tmp_path):
     assert after.metadata["nifti"]["intent_code"] == LABEL_INTENT
     np.testing.assert_array_equal(read_volume(mask).array[0, 0], np.arange(13) % 3 > 0)
     facts = json.loads((tmp_path / "out.json").read_text())
-    assert facts["model"] == {"name": "shape", "sha256": None}
+    assert facts["model"] == {"name": "shape", "kind": None, "sha256": None}
     assert facts["options"]["modality"] == "labels"
 
 

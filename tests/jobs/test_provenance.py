@@ -36,7 +36,7 @@ def test_everything_is_told(job, tmp_path):
     assert (facts["medgen"], facts["output"]) == (medgen.__version__, "ct_3x.nii.gz")
     sha = hashlib.sha256(job.scan.read_bytes()).hexdigest()
     assert facts["input"] == {"path": str(job.scan), "files": 1, "sha256": sha}
-    assert facts["model"] == {"name": "linear", "sha256": None}
+    assert facts["model"] == {"name": "linear", "kind": None, "sha256": None}
     assert facts["synthetic_slices"] == [1, 2, 4, 5]
     np.testing.assert_allclose(facts["positions"], np.arange(7) / 3)
     after = read_volume(job.output)

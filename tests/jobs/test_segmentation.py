@@ -71,7 +71,7 @@ def test_each_has_its_provenance(job):
         json.loads(job.output.with_name(name).read_text()) for name in ("out.json", "out_seg.json")
     )
     assert labels["output"] == "out_seg.nii.gz"
-    assert labels["model"] == {"name": "shape", "sha256": None}
+    assert labels["model"] == {"name": "shape", "kind": None, "sha256": None}
     assert labels["input"] == {
         "path": str(job.labels), "files": 1, "sha256": checksum([job.labels])
     }  # fmt: skip

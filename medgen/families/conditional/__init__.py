@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.bundles.families import Family
@@ -29,6 +29,7 @@ class ConditionalVQVAEFamily(Family):
         "slices alone; errors are in HU for CT and in per cent of the intensity range for MR."
     )
     stages: ClassVar = {"vqvae": ConditionalRecipe}
+    references: Collection[str] = ("oord2017", "rogers2023")
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0
@@ -71,6 +72,7 @@ class ConditionalFamily(ConditionalVQVAEFamily):
     )
     stages: ClassVar = {"vqvae": ConditionalRecipe, "prior": ConditionalPriorRecipe}
     options = ("temperature", "top_k", "top_p", "decode")
+    references: Collection[str] = ("oord2017", "oord2016", "rogers2023")
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0

@@ -29,6 +29,7 @@ class PixelMinerFamily(Family):
     )
     stages: ClassVar = {"pixelminer": PixelMinerRecipe}
     options = ("temperature", "decode", "sampler")
+    references = ("rogers2023", "salimans2017")
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0

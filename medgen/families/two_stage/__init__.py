@@ -25,6 +25,7 @@ class TwoStageFamily(VQVAEFamily):
     title = "VQ-VAE with conditional PixelCNN prior"
     stages: ClassVar = {"vqvae": VQVAERecipe, "prior": PriorRecipe}
     options = ("temperature", "top_k", "top_p")
+    references = ("oord2017", "oord2016")
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0

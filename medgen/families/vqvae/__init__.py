@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from medgen.bundles.families import Family
@@ -29,6 +29,7 @@ class VQVAEFamily(Family):
         "reconstruction over the model's intensity range."
     )
     stages: ClassVar = {"vqvae": VQVAERecipe}
+    references: Collection[str] = ("oord2017",)
 
     def build(
         self, recipes: Mapping[str, Any], levels: int, seed: int = 0
