@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import socket
+from urllib.parse import urlsplit
 
+import anyio
 import uvicorn
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +32,10 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+# What changes nothing.
+HARMLESS = ("GET", "HEAD")
+# A client that sends its body no faster than this loses its place.
+SECONDS_TO_SEND = 60
 # What is being sent when a server of pages is stopped may take so long.
 SECONDS_TO_FINISH = 2
 
@@ -45,19 +55,49 @@ def listening_socket(host: str, port: int) -> socket.socket:
         ) from error
 
 
+async def read_body(request: Request, *, max_bytes: int, advice: str) -> bytes:
+    """The body of a request.
+
+    Args:
+        request: whose body has not been read.
+        max_bytes: most that it may have.
+        advice: what to do about one that has more.
+
+    Raises:
+        HTTPException: 413 where it is too long, 408 where it takes too long.
+    """
+    body = bytearray()
+    try:
+        with anyio.fail_after(SECONDS_TO_SEND):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise too_long(max_bytes, advice)
+    except TimeoutError:
+        raise HTTPException(408, f"The body took over {SECONDS_TO_SEND} s.") from None
+    return bytes(body)
+
+
+def too_long(max_bytes: int, advice: str) -> HTTPException:
+    """The answer to a request with a longer body."""
+    return HTTPException(413, f"A request may have {max_bytes} bytes; {advice}.")
+
+
 class Guarded:
     """An application for requests to hosts that are known by name, whose answers have `HEADERS`.
 
     A page from elsewhere whose name was made to lead to this machine (DNS rebinding) sends that
-    name, and is refused.
+    name, and is refused. So is what a page from elsewhere asks to have changed.
 
     Args:
         app: what answers.
         hosts: names, as in an address; whatever port they are reached at.
+        numeric: whether every numeric address is known: no name can be made to lead to one.
     """
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = LOOPBACK):
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = LOOPBACK, *, numeric: bool = False):
+        self.app, self.numeric = app, numeric
+        self.hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
@@ -68,11 +108,34 @@ class Guarded:
                 message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
-        asked = b"".join(value for name, value in scope["headers"] if name == b"host")
-        name, _, port = asked.decode("latin-1").rpartition(":")
-        known = (name if port.isdecimal() else asked.decode("latin-1")) in self.hosts
-        app = self.app if known else PlainTextResponse("This is not the host here.", 421)
+        headers = Headers(scope=scope)
+        app = self.app
+        if not self._knows(headers.get("host", "")):
+            app = PlainTextResponse("This is not the host here.", 421)
+        elif scope["method"] not in HARMLESS and not _is_from_here(headers):
+            app = PlainTextResponse("Only a page from here may ask for that.", 403)
         await app(scope, receive, send_guarded)
+
+    def _knows(self, asked: str) -> bool:
+        name, _, port = asked.lower().rpartition(":")
+        name = name if port.isdecimal() else asked.lower()
+        return name in self.hosts or (self.numeric and _is_address(name))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_from_here(headers: Headers) -> bool:
+    """Whether a page of this host asks, or no page at all."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers["host"].lower()
 
 
 def answer_until_stopped(app: ASGIApp, listening: socket.socket) -> None:

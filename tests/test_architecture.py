@@ -149,7 +149,7 @@ MAY_IMPORT = {
     },
     "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"backends", "sampling", "layers", "bundles"},
-    "serving": {"bundles", "sampling", "intensities", "storage"},
+    "serving": {"bundles", "sampling", "intensities", "storage", "web"},
 }
 
 

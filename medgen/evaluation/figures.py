@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 
 from medgen.evaluation.experiment import ScanResult
+from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.summary import Cases
 
@@ -133,32 +134,6 @@ def side_by_side(scan: ScanResult) -> Figure:
             axes.set_axis_off()
     figure.colorbar(shown, ax=list(grid[1]), label="error", fraction=0.02, pad=0.005)
     return figure
-
-
-def hung(image: np.ndarray, codes: tuple[str, str]) -> np.ndarray:
-    """A slice as it hangs on the light box: front or head up, the patient's right on the left.
-
-    Args:
-        image: `(rows, cols)`.
-        codes: anatomical direction in which rows and columns run, such as `("L", "P")`.
-    """
-    if _is_sideways(codes):
-        image, codes = image.T, codes[::-1]
-    # Rows run to the back or the feet, columns to the patient's left, or to the back.
-    return image[:: 1 if codes[0] in "PI" else -1, :: 1 if codes[1] in "LP" else -1]
-
-
-def hung_spacing(spacing: Sequence[float], codes: tuple[str, str]) -> tuple[float, float]:
-    """Spacing of rows and columns of a `hung` slice."""
-    rows, columns = spacing
-    return (columns, rows) if _is_sideways(codes) else (rows, columns)
-
-
-def _is_sideways(codes: tuple[str, str]) -> bool:
-    """Whether the axis that should run down the image, head-foot or else front-back, is second."""
-    height = ["LR", "AP", "SI"]
-    first, second = (next(n for n, pair in enumerate(height) if code in pair) for code in codes)
-    return second > first
 
 
 def enlarged_region(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int, int]:

@@ -27,6 +27,7 @@ from medgen.serving.rest import (
     write_answer,
 )
 from medgen.serving.signatures import PIXELS_AT_ONCE, ServedModel
+from medgen.web import read_body, too_long
 
 VERSION = "1"
 # Requests inside, and of how many times the largest size together; further ones are told to come
@@ -36,8 +37,7 @@ LARGEST_INSIDE = 4
 RETRY_S = 5
 # Texts that are turned into arrays and back at a time.
 TEXTS_AT_ONCE = 2
-# A client that sends its body no faster than this loses its place.
-SECONDS_TO_SEND = 60
+ADVICE = "send fewer or smaller slices"
 # What is being worked on when the server is stopped may take so long to finish.
 SECONDS_TO_FINISH = 120
 # Side of the slices that the model is tried on before it is announced.
@@ -129,12 +129,12 @@ class ModelServer:
         told = request.headers.get("content-length", "")
         length = int(told) if told.isdecimal() else self.max_bytes
         if length > self.max_bytes:
-            raise self._too_long()
+            raise too_long(self.max_bytes, ADVICE)
         return length
 
     async def _asked(self, request: HTTPRequest) -> Request:
         """What a request asks, once it is known to be within bounds."""
-        body = await self._body(request)
+        body = await read_body(request, max_bytes=self.max_bytes, advice=ADVICE)
 
         def parsed() -> Request:
             self.bounds.check_body(body)
@@ -145,24 +145,6 @@ class ModelServer:
             return asked
 
         return await anyio.to_thread.run_sync(parsed, limiter=self.texts)
-
-    async def _body(self, request: HTTPRequest) -> bytes:
-        """The body, unless it is too long or takes too long."""
-        body = bytearray()
-        try:
-            with anyio.fail_after(SECONDS_TO_SEND):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > self.max_bytes:
-                        raise self._too_long()
-        except TimeoutError:
-            raise HTTPException(408, f"The body took over {SECONDS_TO_SEND} s.") from None
-        return bytes(body)
-
-    def _too_long(self) -> HTTPException:
-        return HTTPException(
-            413, f"A request may have {self.max_bytes} bytes; send fewer or smaller slices."
-        )
 
     def _require_model(self, request: HTTPRequest) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from medgen import web
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import MedgenError
 from medgen.families.two_stage.fill import TwoStage
@@ -246,7 +247,7 @@ def test_a_client_that_hangs_up_leaves_its_place(port):
 
 
 def test_a_slow_client_loses_its_place(port, monkeypatch):
-    monkeypatch.setattr(serving, "SECONDS_TO_SEND", 0.05)
+    monkeypatch.setattr(web, "SECONDS_TO_SEND", 0.05)
     with raw(port, b"Content-Length: 1000\r\n\r\n{") as connection:
         assert b" 408 " in connection.recv(100)
 
