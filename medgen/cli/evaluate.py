@@ -17,6 +17,7 @@ from medgen.cli.options import (
 )
 from medgen.cli.progress import shown_progress
 from medgen.errors import MedgenError, printable
+from medgen.evaluation.protocols import OWN, PROTOCOLS
 
 
 class Method(click.ParamType):
@@ -98,6 +99,14 @@ class Method(click.ParamType):
     type=click.IntRange(2),
     help="Number of grey levels for texture instead. [default: 64 unless CT]",
 )
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice([OWN, *PROTOCOLS]),
+    help="Tell the PSNR of CT as this paper measures it, too (repeatable), for comparison with "
+    "published figures; medgen's own always stands there.",
+)
 @click.option("--msmfe", is_flag=True, help="Compare maps of texture too; takes minutes a scan.")
 @seed_option
 @scoring_jobs_option
@@ -107,7 +116,7 @@ class Method(click.ParamType):
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 def evaluate(
     scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
-    bin_count, msmfe, seed, jobs, volume, modality, intercept, overwrite,
+    bin_count, protocols, msmfe, seed, jobs, volume, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
 
@@ -135,6 +144,7 @@ def evaluate(
         modality=modality,
         intercept=intercept,
         seed=seed,
+        protocols=tuple(name for name in PROTOCOLS if name in protocols),
     )
     methods = recreators(method_names, seed, intervals=True)
     with shown_progress() as progress:
@@ -161,12 +171,17 @@ def echo_summary(summary: dict[str, Any], output: Path) -> None:
             click.echo(printable(f"Warning: {scan['name']}: {method} failed: {text}"), err=True)
     for name, text in summary["failed"].items():
         click.echo(printable(f"Warning: {name} failed: {text}"), err=True)
+    published = {
+        name: [row[method] for method in summary["methods"]]
+        for name, row in summary["protocols"].items()
+    }
     table = summary["metrics"][summary["where"]]
     columns = {
         metric.short: [table[name][method]["mean"] for method in summary["methods"]]
         for name, metric in METRICS.items()
         if metric.short
     }
+    columns = {"PSNR": columns.pop("PSNR")} | published | columns
     columns["coverage"] = columns.pop("coverage")  # last, as few methods have it
     if summary["texture"] is not None:
         columns["texture"] = list(summary["texture"]["nrmse_median"].values())

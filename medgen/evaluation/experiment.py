@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from medgen.errors import EvaluationError
 from medgen.evaluation.plan import Plan, overlap_warning
+from medgen.evaluation.protocols import PROTOCOLS
 from medgen.evaluation.recreate import (
     Recreate,
     Recreations,
@@ -59,6 +60,7 @@ class ScanResult:
         failures: method -> why it gave nothing.
         example: the scored slice nearest to the middle, for pictures.
         notes: on what was odd about the scan.
+        published: protocol of a paper -> method -> PSNR in dB of the scan, of those asked for.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ScanResult:
     failures: Mapping[str, str]
     example: Example = field(repr=False)
     notes: tuple[str, ...] = ()
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
@@ -91,6 +94,7 @@ def evaluate_scan(
     binning: Binning | None,
     mapped: bool = False,
     thickness_mm: float | None = None,
+    protocols: Sequence[str] = (),
     executor: Executor | None = None,
     progress: Progress = lambda name, done, total: None,
 ) -> ScanResult:
@@ -109,13 +113,20 @@ def evaluate_scan(
         binning: grey levels for texture, or None to leave texture out.
         mapped: whether to compare maps of texture features too (MSMFE).
         thickness_mm: of the slices; by default what the file says, if it does.
+        protocols: keys of `PROTOCOLS`: papers by whose PSNR the scan is measured as well.
         executor: scores slices in parallel if given.
         progress: called with the name, slices re-created or scored, and such slices in all.
 
     Raises:
         EvaluationError: voxels are not finite, slices are below 11 voxels a side, every removed one
-            is blank, the region is empty in all of them, or no method gave a result.
+            is blank, the region is empty in all of them, no method gave a result, or protocols are
+            asked for a scan that is not in HU.
     """
+    if protocols and volume.kind.absolute is None:
+        raise EvaluationError(
+            f"The protocols of {', '.join(protocols)} are for CT in HU, got "
+            f"{volume.kind.title}; leave out --protocol."
+        )
     truth = _truth_of(volume, plan, region)
     total = len(methods) + len(truth.scored)
     made = recreate_slices(
@@ -151,7 +162,21 @@ def evaluate_scan(
             middle.region,
         ),
         notes=volume.notes,
+        published=_published(protocols, truth, made, plan.factor),
     )
+
+
+def _published(
+    protocols: Sequence[str], truth: _Truth, made: Recreations, factor: int
+) -> dict[str, dict[str, float]]:
+    """PSNR of every method by each protocol."""
+    return {
+        name: {
+            method: PROTOCOLS[name].psnr(truth.values, stack, factor, lower=truth.limits[0])
+            for method, stack in made.tests.items()
+        }
+        for name in protocols
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from medgen.errors import EvaluationError
 from medgen.evaluation import figures
 from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
+from medgen.evaluation.protocols import PROTOCOLS
 from medgen.evaluation.scans import Evaluation
 from medgen.evaluation.scoring import SliceScore
 from medgen.evaluation.summary import gather_cases, summarize
@@ -174,7 +175,11 @@ def render(summary: dict[str, Any], pictures: list[dict[str, str]]) -> str:
         for where in ("interior", "outermost")
     }
     return environment.get_template("report.html").render(
-        summary=summary, figures=pictures, metrics=list(METRICS.values()), best=best
+        summary=summary,
+        figures=pictures,
+        metrics=list(METRICS.values()),
+        best=best,
+        protocols=PROTOCOLS,
     )
 
 

@@ -35,6 +35,7 @@ class Settings:
         modality: what the user says the scans are, see `read_volume`.
         intercept: instead of the files', likewise.
         seed: of the methods' and the bootstrap's random choices.
+        protocols: papers by whose PSNR CT is measured as well, see `PROTOCOLS`.
     """
 
     factor: int = 2
@@ -47,6 +48,7 @@ class Settings:
     modality: str | None = None
     intercept: float | None = None
     seed: int = 0
+    protocols: tuple[str, ...] = ()
 
     def read(self, path: Path) -> Volume:
         """The scan at `path`.
@@ -186,6 +188,7 @@ def _evaluate(
         binning=settings.binning or (LEVELS if width is None else Binning(width=width)),
         mapped=settings.mapped,
         thickness_mm=settings.thickness_mm,
+        protocols=settings.protocols,
         executor=executor,
         progress=progress,
     )

@@ -17,6 +17,7 @@ from medgen.evaluation.agreement import (
 )
 from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
+from medgen.evaluation.protocols import PROTOCOLS
 from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.evaluation.statistics import compare_methods, win_matrix
 
@@ -102,6 +103,7 @@ def summarize(scans: Sequence[ScanResult], *, seed: int = 0) -> dict[str, Any]:
             }
             for where in ("interior", "outermost")
         },
+        "protocols": published(scans, methods),
         "comparisons": {
             metric.name: compared(metric.merit(cases.values(methods, "metrics", metric.name)))
             for metric in METRICS.values()
@@ -159,6 +161,20 @@ def spread_of(
             "slices": int(values.size),
         }
     return table
+
+
+def published(scans: Sequence[ScanResult], methods: Sequence[str]) -> dict[str, dict[str, float]]:
+    """PSNR of each method by each protocol of a paper that was asked for, mean over scans."""
+    return {
+        name: {
+            method: PROTOCOLS[name].mean(
+                [scan.published[name].get(method, np.nan) for scan in scans],
+                [len(scan.plan.truth) for scan in scans],
+            )
+            for method in methods
+        }
+        for name in scans[0].published
+    }
 
 
 def compared(merits: np.ndarray) -> dict[str, object]:

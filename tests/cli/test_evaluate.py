@@ -217,3 +217,19 @@ def test_one_model_with_two_sets_of_options_is_two_methods(scans, tmp_path):
     }
     assert len(covered) == 1  # the prediction's interval, whatever is decoded
     assert 0 < covered.pop() < 1
+
+
+def test_protocols_of_papers_are_columns_of_their_own(scans, tmp_path):
+    words = ("--method", "linear", "--protocol", "acvtt", "--protocol", "saint")
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report", *words)
+    assert code == 0
+    head, row = (line.split() for line in output.splitlines()[:2])
+    assert head[:3] == ["PSNR", "saint", "acvtt"]
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert list(summary["protocols"]) == ["saint", "acvtt"]
+    assert row[2] == f"{summary['protocols']['saint']['linear']:.4g}"
+    assert row[3] == "–"  # a scan of 9 slices has none that count
+    assert "PSNR by the protocols of papers" in (tmp_path / "report" / "report.html").read_text()
+    code, output = run(scans / "mr.nii", "-o", tmp_path / "mr", *words)
+    assert code == 1
+    assert "are for CT in HU, got MR" in output
