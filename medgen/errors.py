@@ -65,6 +65,10 @@ class EvaluationError(MedgenError):
     """A comparison or measurement that has nothing to work on."""
 
 
+class StudyError(MedgenError):
+    """A reader study that cannot be prepared, read or reported."""
+
+
 class ResourceError(MedgenError):
     """Work that needs more memory than there is."""
 

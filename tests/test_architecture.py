@@ -147,6 +147,7 @@ MAY_IMPORT = {
         "memory",
         "processes",
     },
+    "study": {"evaluation", "volumes", "storage"},
     "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"backends", "sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "intensities", "storage", "web"},
@@ -208,7 +209,7 @@ def test_nobody_imports_the_command_line():
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "intensities", "storage", "volumes", "examples", "evaluation", "recipes"],
+    ["errors", "intensities", "storage", "volumes", "examples", "evaluation", "recipes", "study"],
 )
 def test_tensorflow_and_keras_are_not_needed_by(name):
     for module in modules(name):

@@ -26,6 +26,7 @@ COMMANDS = {
     "phantom": "phantom",
     "evaluate": "evaluate",
     "audit": "audit",
+    "study": "study",
     "info": "info",
     "doctor": "doctor",
     "export": "export",

@@ -15,8 +15,7 @@ from medgen.evaluation.recreate import (
     Recreate,
     Recreations,
     recreate_slices,
-    stack_of,
-    take_slices,
+    true_slices,
 )
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
@@ -200,12 +199,8 @@ class _Truth:
 
 def _truth_of(volume: Volume, plan: Plan, region: Region) -> _Truth:
     """The truth in a scan; refuses what cannot be measured, see `evaluate_scan`."""
-    truth, padding = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
+    truth, padding = true_slices(volume, plan)
     regions = np.moveaxis(region.mask, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
-    if not np.isfinite(truth).all():
-        raise EvaluationError(
-            "The scan has NaN or infinite voxels; replace them by numbers before evaluating."
-        )
     if min(truth.shape[1:]) < SSIM_SIDE:
         raise EvaluationError(
             f"Slices must be at least {SSIM_SIDE} voxels a side to be compared, got "

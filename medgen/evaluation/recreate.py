@@ -111,6 +111,20 @@ def take_slices(volume: Volume, axis: int, indices: range) -> Volume:
     return volume.with_array(array, Geometry(array.shape, affine))
 
 
+def true_slices(volume: Volume, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Slices of the truth `(n, rows, cols)` in physical units, padding as air, and where that is.
+
+    Raises:
+        EvaluationError: voxels are not finite.
+    """
+    truth, padding = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
+    if not np.isfinite(truth).all():
+        raise EvaluationError(
+            "The scan has NaN or infinite voxels; replace them by numbers before evaluating."
+        )
+    return truth, padding
+
+
 def stack_of(volume: Volume, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Physical values `(n, rows, cols)` with padding as air, and where that is."""
     volume.require_one_channel("An evaluation")

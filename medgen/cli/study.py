@@ -1,0 +1,166 @@
+"""`medgen study`, `medgen read`, `medgen study-report` and `medgen study-plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medgen.cli.evaluate import Method
+from medgen.cli.options import (
+    intercept_option,
+    modality_option,
+    seed_option,
+    slice_axis_option,
+    volume_option,
+)
+from medgen.cli.progress import shown_progress
+from medgen.errors import ReadError, printable
+
+# Of the study published with PixelMiner.
+READERS, COMPARISONS = 16, 140
+LONGEST_CONSENT = 20_000  # bytes
+
+
+@click.command(short_help="Prepare a reader study: which slice is closer to the truth, or real.")
+@click.argument(
+    "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="STUDY",
+    type=click.Path(path_type=Path),
+    help="Folder to make.",
+)
+@click.option(
+    "--method",
+    "method_names",
+    multiple=True,
+    required=True,
+    type=Method(),
+    metavar="METHOD",
+    help="As in medgen evaluate (repeatable). The study is about the first one.",
+)
+@click.option(
+    "--design",
+    default="closer",
+    show_default=True,
+    type=click.Choice(["closer", "real"]),
+    help="closer: the first method against each other one, which is closer to the true slice "
+    "between them? real: the true slice against each method, which is real?",
+)
+@click.option(
+    "--readers", default=READERS, show_default=True, type=click.IntRange(1), help="How many."
+)
+@click.option(
+    "--questions",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"For each reader. [default: what gives {COMPARISONS} comparisons in all]",
+)
+@click.option(
+    "--repeats",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Of a reader's questions, how many are asked once more, to tell whether they agree with "
+    "themselves.",
+)
+@click.option(
+    "--cases",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Different pairs of pictures in all. [default: so many that 4 readers see each]",
+)
+@click.option("--practice/--no-practice", default=True, help="Three questions first that tell.")
+@click.option(
+    "--consent",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Text that readers agree to first.",
+)
+@click.option(
+    "--factor",
+    default=2,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Keep 1 in this many slices.",
+)
+@click.option(
+    "--gap",
+    "gap_mm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MM",
+    help="Thin the truth first, so that acquired slices lie about this far apart.",
+)
+@slice_axis_option
+@seed_option
+@volume_option
+@modality_option
+@intercept_option
+@click.option("--overwrite", is_flag=True, help="Replace a study that has no answers.")
+def study(
+    scans, output, method_names, design, readers, questions, repeats, cases, practice, consent,
+    factor, gap_mm, slice_axis, seed, volume, modality, intercept, overwrite,
+) -> None:  # fmt: skip
+    """Remove slices from each SCAN, re-create them, and draw what every reader is asked.
+
+    STUDY gets the pictures, the key to them and a code for each reader; `medgen read STUDY` asks.
+    """
+    from medgen.evaluation.scans import Settings
+    from medgen.interpolation.recreate import recreators
+    from medgen.study.prepare import Trial, prepare_study, require_free
+    from medgen.study.study import CODES, PRACTICE
+
+    require_free(output, overwrite=overwrite)
+    trial = Trial(
+        design=design,
+        readers=readers,
+        questions=questions or -(-COMPARISONS // readers),
+        repeats=repeats,
+        practice=practice,
+        cases=cases,
+        consent="" if consent is None else consent_in(consent),
+        seed=seed,
+    )
+    settings = Settings(
+        factor=factor,
+        gap_mm=gap_mm,
+        slice_axis=slice_axis,
+        volume=volume,
+        modality=modality,
+        intercept=intercept,
+        seed=seed,
+    )
+    methods = recreators(method_names, seed)
+    with shown_progress() as progress:
+        made = prepare_study(
+            scans, methods, settings, trial, output, overwrite=overwrite, progress=progress
+        )
+    for text in made.warnings:
+        click.echo(printable(f"Warning: {text}"), err=True)
+    asked = {q.pair for questions in made.readers for q in questions if q.kind != PRACTICE}
+    click.echo(
+        f"{output}: {trial.readers} readers, {trial.questions + repeats} questions each, "
+        f"{len(asked)} different pairs; codes in {output / CODES}."
+    )
+
+
+def consent_in(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ReadError: it cannot be read, is no text or too long.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LONGEST_CONSENT + 1)
+        if len(content) <= LONGEST_CONSENT:
+            return content.decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReadError(f"{path} is no text in UTF-8 ({reason}); give another.") from error
+    raise ReadError(f"{path} has over {LONGEST_CONSENT} bytes; give a shorter text.")
