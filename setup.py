@@ -10,5 +10,6 @@ setup(
         "medgen.released": ["*/*"],
         "medgen.evaluation": ["templates/*.html"],
         "medgen.jobs": ["references.bib"],
+        "medgen.viewing": ["page/*"],
     },
 )

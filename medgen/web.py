@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import anyio
@@ -149,10 +151,19 @@ def answer_until_stopped(app: ASGIApp, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )
-    # The server gives back the signals that it took, and SIGTERM would end the process at once.
+    with ending_in_order():
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Within, SIGTERM is as Ctrl-C, and either of them ends the context with all that it opened.
+
+    A server gives back the signals that it took, and SIGTERM would then end the process at once.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        yield
     except KeyboardInterrupt:
         pass
     finally:

@@ -148,6 +148,7 @@ MAY_IMPORT = {
         "processes",
     },
     "study": {"evaluation", "volumes", "storage"},
+    "viewing": {"interpolation", "jobs", "volumes", "web"},
     "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"backends", "sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "intensities", "storage", "web"},

@@ -21,6 +21,7 @@ COMMANDS = {
     "models": "models",
     "interpolate": "interpolate",
     "cite": "cite",
+    "view": "view",
     "reconstruct": "reconstruct",
     "sample": "sample",
     "phantom": "phantom",

@@ -119,6 +119,9 @@ class Temperature(click.ParamType):
     "where linear interpolation does better. By default where that takes little beside the work.",
 )
 @click.option(
+    "--view", "viewed", is_flag=True, help="Show SCAN and OUT in a browser when done; see `view`."
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on from the slices that a killed run left, if it was the same.",
@@ -159,6 +162,7 @@ def interpolate(
     labels: Path | None,
     labels_out: Path | None,
     check: bool | None,
+    viewed: bool,
     resume: bool,
     jobs: int,
     scheduler: str | None,
@@ -216,6 +220,8 @@ def interpolate(
         overwrite=overwrite,
     )
     if is_folder_of_scans(scan):
+        if viewed:
+            raise click.UsageError("--view shows one scan; leave it out for a folder of scans.")
         if any(path is not None for path in (mask, uncertainty, labels, labels_out)):
             raise click.UsageError(
                 "--mask, --uncertainty, --labels and --labels-out name files of one scan; leave "
@@ -241,6 +247,12 @@ def interpolate(
             note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
         )
     click.echo(printable(outcome.line))
+    if viewed:
+        from medgen.cli.view import show
+        from medgen.viewing.scene import MOST_OUTPUTS, open_scene
+
+        made = outcome.outputs[:MOST_OUTPUTS]
+        show(open_scene(scan.name, source.volume, made, uncertainty=uncertainty, modality=modality))
 
 
 def _work_through(job: Job, processes: int, scheduler: str | None) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from medgen.errors import GeometryError
-from medgen.volumes.geometry import Geometry
+from medgen.volumes.geometry import AXES, Geometry
 from medgen.volumes.volume import Volume
 
 # Target positions this near to an acquired slice, in units of the old spacing, are that slice.
 COINCIDENCE = 1e-4
+# Likewise, of grids that were read from files.
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +72,36 @@ def plan_slices(
     finer = geometry.respace(axis, spacing_mm)
     steps = np.arange(finer.shape[axis])
     return SlicePlan(axis, finer, steps * (spacing_mm / geometry.spacing[axis]))
+
+
+def plan_onto(before: Geometry, after: Geometry) -> SlicePlan | None:
+    """The plan by which a scan on `before` became one on `after`.
+
+    Args:
+        before: grid of the scan.
+        after: grid of a finer one, or the same.
+
+    Returns:
+        None where the grids differ in more than the slices along one axis, or the finer one has
+        slices beyond the first or last acquired one.
+    """
+    # (4, 4), from voxels of `after` to voxels of `before`
+    steps = np.linalg.inv(before.affine) @ after.affine
+    for axis in sorted(AXES, key=lambda axis: axis != before.slice_axis):
+        step, start = steps[axis, axis], steps[axis, 3]
+        along = np.eye(4)
+        along[axis, [axis, 3]] = step, start
+        positions = start + step * np.arange(after.shape[axis])
+        nearest = np.rint(positions)
+        # Headers hold float32: what is an acquired slice by that much is one.
+        positions = np.where(np.abs(positions - nearest) < ROUNDING, nearest, positions)
+        last = before.shape[axis] - 1
+        if (
+            all(before.shape[other] == after.shape[other] for other in AXES if other != axis)
+            and 0 < step <= 1 + ROUNDING
+            and positions[0] >= 0
+            and positions[-1] <= last
+            and after.close_to(Geometry(after.shape, before.affine @ along), 0.1, 0.1)
+        ):
+            return SlicePlan(axis, after, positions)
+    return None

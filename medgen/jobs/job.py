@@ -148,11 +148,7 @@ class Job:
     @property
     def maps(self) -> dict[str, Path]:
         """Where maps of the uncertainty go, by name."""
-        if self.uncertainty is None:
-            return {}
-        whole = bool(suffix_of(self.uncertainty))
-        path = self.uncertainty if whole else Path(f"{self.uncertainty}.nii.gz")
-        return {name: _with_ending(path, name) for name in UNCERTAINTY}
+        return {} if self.uncertainty is None else uncertainty_files(self.uncertainty)
 
     @property
     def beside(self) -> tuple[Path, ...]:
@@ -224,6 +220,12 @@ class Job:
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
         return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)
+
+
+def uncertainty_files(told: Path) -> dict[str, Path]:
+    """Where maps of the uncertainty are by name, of what the user calls them all together."""
+    path = told if suffix_of(told) else Path(f"{told}.nii.gz")
+    return {name: _with_ending(path, name) for name in UNCERTAINTY}
 
 
 def _with_ending(path: Path, ending: str) -> Path:
