@@ -155,7 +155,7 @@ def open_scene(
 
 def _told_by_provenance(output: Path, geometry: Geometry) -> Marks | None:
     """What the file beside an output says of it, None where there is none that fits."""
-    facts = read_provenance(output)
+    facts = read_provenance(output) or {}
     try:
         axis, slices = int(facts["slice_axis"]), [int(k) for k in facts["synthetic_slices"]]
         theirs = Geometry(tuple(facts["shape"]), np.array(facts["affine"], np.float64))

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from nibabel.testing import data_path
 from shown import ROOT, Command, assert_shown, block, commands
 
+from medgen import web
 from medgen.cli import COMMANDS, main
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
@@ -44,6 +45,7 @@ BY_HAND = block("python3 -m venv")
 INFO = block("$ medgen info")
 INTERPOLATE = block("$ medgen interpolate $SCAN")
 LABELS = block("medgen interpolate scan.nii.gz")
+VIEW = block("medgen view")
 DICOM = block("medgen interpolate SERIES_FOLDER")
 MANY = block("medgen interpolate SCANS")
 MODELS = block("$ medgen models")
@@ -137,6 +139,17 @@ def test_labels_of_a_scan(place):
     assert finer.geometry == labels.geometry
     assert finer.shape == (*SIDES, 7)
     assert set(np.unique(labels.array)) <= set(np.unique(organs))
+
+
+def test_looking_at_a_finer_scan(monkeypatch):
+    """All but the browser, see `tests/viewing`."""
+    make_scan("scan.nii.gz")
+    run(["interpolate", "scan.nii.gz", "-o", "finer.nii.gz", "--model", "linear"])
+    served = []
+    monkeypatch.setattr(web, "answer_until_stopped", lambda app, listening: served.append(app))
+    (command,) = commands(VIEW)
+    assert run([*with_instead(command), "--no-browser"]).startswith("Look at http://127.0.0.1:")
+    assert len(served) == 1
 
 
 def test_a_dicom_series():
