@@ -1,4 +1,4 @@
-"""`medgen study`, `medgen read`, `medgen study-report` and `medgen study-plan`."""
+"""`medgen study`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READERS, COMPARISONS = 16, 140
 LONGEST_CONSENT = 20_000  # bytes
 
 
-@click.command(short_help="Prepare a reader study: which slice is closer to the truth, or real.")
+@click.command(short_help="Prepare a reader study of interpolated slices.")
 @click.argument(
     "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
 )
