@@ -18,6 +18,8 @@ from medgen.nets.pixelminer_lean import PixelMinerLean, rescaled
 COMPRESSION = 4
 # Logarithms of the components' scales start between these, in spreads: alike, they would stay so.
 FIRST_LOG_SCALES = (-1.0, 1.0)
+# Where the acquired slices are not shown, so many spreads make the range of levels.
+BLIND_SPREADS = 8
 
 
 @keras.saving.register_keras_serializable("medgen")
@@ -27,8 +29,8 @@ class ConditionalVQVAE(keras.Model):
     A `PixelMinerLean` without autoregression, which is not trained here, predicts every pixel from
     the acquired slices. Its features, with the prediction's mean (the *center*) and scale (the
     *spread*), are brought to the resolutions of pixels, 2 x 2 and 4 x 4 of them; these maps, the
-    *surroundings*, are added to the decoder's on its way up and, if `aware`, shown to the encoder.
-    So codes need not say what the neighbours show. Pixels have a mixture of logistics around the
+    *surroundings*, are added to the decoder's on its way up and shown to the encoder. So codes need
+    not say what the neighbours show. Pixels have a mixture of logistics around the
     center, in spreads; its output layer starts at zero, so that the net begins as the prediction.
     Conditioning both sides of a quantiser on a reference is what [1, 2] do for video and stereo.
 
@@ -44,7 +46,10 @@ class ConditionalVQVAE(keras.Model):
         mixtures: components of the decoder's likelihood.
         num_embeddings: codes.
         embedding_dim: length of a codebook vector.
-        aware: whether the encoder, too, sees the acquired slices.
+        encoder_sees: whether the encoder is shown the acquired slices.
+        decoder_sees: whether the decoder is; if not, pixels are relative to the middle of the range
+            instead of the prediction. Without both, it is a plain VQ-VAE.
+        rotation: see `VectorQuantizer`.
         commitment_cost: see `VectorQuantizer`.
         decay: see `VectorQuantizer`.
         seed: of the revival draws.
@@ -75,7 +80,9 @@ class ConditionalVQVAE(keras.Model):
         mixtures: int,
         num_embeddings: int,
         embedding_dim: int,
-        aware: bool = True,
+        encoder_sees: bool = True,
+        decoder_sees: bool = True,
+        rotation: bool = False,
         commitment_cost: float = 0.25,
         decay: float = 0.99,
         seed: int = 0,
@@ -93,12 +100,15 @@ class ConditionalVQVAE(keras.Model):
             "mixtures": mixtures,
             "num_embeddings": num_embeddings,
             "embedding_dim": embedding_dim,
-            "aware": aware,
+            "encoder_sees": encoder_sees,
+            "decoder_sees": decoder_sees,
+            "rotation": rotation,
             "commitment_cost": commitment_cost,
             "decay": decay,
             "seed": seed,
         }
-        self.levels, self.context, self.aware = levels, context, aware
+        self.levels, self.context = levels, context
+        self.encoder_sees, self.decoder_sees = encoder_sees, decoder_sees
         self.widths = pixel, half, quarter = max(1, filters // 2), max(1, 2 * filters // 3), filters
         layers, policy = keras.layers, self.dtype_policy
 
@@ -142,6 +152,7 @@ class ConditionalVQVAE(keras.Model):
             embedding_dim,
             commitment_cost=commitment_cost,
             decay=decay,
+            rotation=rotation,
             seed=seed,
             dtype=policy,
             name="quantizer",
@@ -168,7 +179,7 @@ class ConditionalVQVAE(keras.Model):
         self.predictor.build()
         self.shrink[0].build((*maps, known))
         self.shrink[1].build((*maps, half))
-        self.encoder[0].build((*maps, 2 + known if self.aware else 1))
+        self.encoder[0].build((*maps, 2 + known if self.encoder_sees else 1))
         self.encoder[1].build((*maps, pixel))
         for layer in self.encoder[2:]:
             layer.build((*maps, quarter))
@@ -201,6 +212,10 @@ class ConditionalVQVAE(keras.Model):
         half = self.shrink[0](known)
         return known, half, self.shrink[1](half)
 
+    def center(self, known):
+        """What the pixels' mixtures are relative to, in levels `(...)`, see `condition`."""
+        return self.predictor.center(self._shown(known))
+
     def latents(self, target, surroundings):
         """Encoder output `(b, ⌈h/4⌉, ⌈w/4⌉, embedding_dim)` before quantisation.
 
@@ -211,7 +226,7 @@ class ConditionalVQVAE(keras.Model):
         known = surroundings[0]
         target = pad_to_multiple(ops.cast(target, known.dtype)[..., None], COMPRESSION)
         x = 4 * (target * (1 / (self.levels - 1)) - 0.5)
-        if self.aware:
+        if self.encoder_sees:
             off = target[..., 0] - self.predictor.center(known)
             off = ops.arcsinh(off / self.predictor.spread(known))
             x = ops.concatenate([x, off[..., None], known], axis=-1)
@@ -233,7 +248,7 @@ class ConditionalVQVAE(keras.Model):
         """Mean of pixels in levels, `(...)`, from their mixtures and what is known of them."""
         log_weights, means, _ = logistic_mixture.components(mixture)
         mean = ops.sum(ops.exp(log_weights) * means, axis=-1)
-        center = self.predictor.center(known)
+        center = self.center(known)
         return ops.clip(center + ops.cast(mean, center.dtype), 0, self.levels - 1)
 
     def call(self, inputs, training=False):
@@ -245,7 +260,7 @@ class ConditionalVQVAE(keras.Model):
         rows, columns = ops.shape(linear)[1:]
         return {
             "mixture": self._decoded(quantized, surroundings)[:, :rows, :columns],
-            "center": self.predictor.center(known),
+            "center": self.center(known),
             "prediction": params,
             "linear": linear,
         }
@@ -259,12 +274,19 @@ class ConditionalVQVAE(keras.Model):
         return -ops.mean(log_prob) + sum(self.losses)
 
     def _decoded(self, quantized, surroundings):
-        known, half, quarter = surroundings
+        known, half, quarter = map(self._shown, surroundings)
         x = self.merge(ops.concatenate([quantized, quarter], axis=-1))
         x = _through(self.coarse, x)
         x = _through(self.middle, self.upsample(self.grow[0](x)) + half)
         x = _through(self.fine, self.upsample(self.grow[1](x)) + self.seen(known))
-        return rescaled(self.out(keras.activations.silu(x)), self.predictor.spread(known))
+        spread = self.predictor.spread(known)
+        if not self.decoder_sees:
+            spread = ops.full_like(spread, self.levels / BLIND_SPREADS)
+        return rescaled(self.out(keras.activations.silu(x)), spread)
+
+    def _shown(self, maps):
+        """Of what is known, what the decoder sees; zeros stand for the middle of the range."""
+        return maps if self.decoder_sees else ops.zeros_like(maps)
 
     def get_config(self):
         return self.config

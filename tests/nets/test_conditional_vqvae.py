@@ -62,14 +62,29 @@ def test_decoding_is_what_training_decodes():
     np.testing.assert_allclose(decoded[:, :9, :14], net(given)["mixture"], atol=1e-4)
 
 
-@pytest.mark.parametrize("aware", [True, False])
-def test_the_encoder_sees_the_acquired_slices_if_it_is_aware(aware):
-    net, given = vqvae(aware=aware), inputs()
+@pytest.mark.parametrize("sees", [True, False])
+def test_the_encoder_sees_the_acquired_slices_if_it_is_to(sees):
+    net, given = vqvae(encoder_sees=sees), inputs()
     other = given | {"context": LEVELS - 1 - given["context"]}
     latents = [
         net.latents(given["target"], net.surroundings(net.condition(one))) for one in (given, other)
     ]
-    assert np.array_equal(*latents) != aware
+    assert np.array_equal(*latents) != sees
+
+
+def test_the_decoder_sees_the_acquired_slices_if_it_is_to():
+    given = inputs()
+    other = given | {"context": LEVELS - 1 - given["context"]}
+    for sees in (True, False):
+        net = vqvae(decoder_sees=sees)
+        net.out.kernel.assign(np.random.default_rng(1).normal(size=net.out.kernel.shape))
+        codes = np.random.default_rng(2).integers(0, 9, (2, 3, 4))
+        images = []
+        for one in (given, other):
+            known = net.condition(one)
+            images.append(net.mean(net.decode(codes, net.surroundings(known))[:, :9, :14], known))
+        assert np.array_equal(*images) != sees
+        assert np.ptp(images[0]) > 1
 
 
 def test_components_start_apart_and_the_prediction_is_not_trained():

@@ -25,7 +25,9 @@ class ConditionalRecipe(Recipe):
     mixtures: int = 3
     num_embeddings: int = 512
     embedding_dim: int = 16
-    aware: bool = True
+    encoder_sees: bool = True
+    decoder_sees: bool = True
+    rotation: bool = False
     commitment_cost: float = 0.25
     decay: float = 0.99
     max_gap_mm: float = 8.0
