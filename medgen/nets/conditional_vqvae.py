@@ -139,6 +139,8 @@ class ConditionalVQVAE(keras.Model):
         )
         self.predictor.trainable = False
         self.shrink = [strided(half, "shrink_0"), strided(quarter, "shrink_1")]
+        for layer in self.shrink:
+            layer.trainable = decoder_sees  # the prior reads them as they are
         self.encoder = [
             strided(pixel, "encoder_0"),
             strided(quarter, "encoder_1"),
