@@ -9,6 +9,7 @@ setup(
         "medgen": ["py.typed"],
         "medgen.released": ["*/*"],
         "medgen.evaluation": ["templates/*.html"],
+        "medgen.study": ["page/*", "templates/*.html"],
         "medgen.jobs": ["references.bib"],
         "medgen.viewing": ["page/*"],
     },

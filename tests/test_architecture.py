@@ -147,7 +147,7 @@ MAY_IMPORT = {
         "memory",
         "processes",
     },
-    "study": {"evaluation", "volumes", "storage"},
+    "study": {"evaluation", "volumes", "intensities", "storage", "web"},
     "viewing": {"interpolation", "jobs", "volumes", "web"},
     "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
     "doctor": {"backends", "sampling", "layers", "bundles"},

@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "audit": "audit",
     "study": "study",
+    "read": "read",
     "info": "info",
     "doctor": "doctor",
     "export": "export",

@@ -1,0 +1,51 @@
+"""`medgen read`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Ask readers the questions of a study, in their browsers.")
+@click.argument("study", metavar="STUDY", type=click.Path(path_type=Path))
+@click.option(
+    "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 for all of this machine's.",
+)
+@click.option(
+    "--hostname",
+    "hostnames",
+    multiple=True,
+    metavar="NAME",
+    help="Under which readers reach this machine (repeatable); numeric addresses and this "
+    "machine's own name need none.",
+)
+def read(study: Path, port: int, host: str, hostnames: tuple[str, ...]) -> None:
+    """Serve the page of a reader study until Ctrl-C.
+
+    Readers enter the codes in STUDY/codes.csv, one for each. Answers are stored in
+    STUDY/answers.sqlite as they come, so the server can be ended and started at any time. It does
+    not encrypt; on a network, put it behind something that does.
+    """
+    import socket
+
+    from medgen.study.server import StudyServer
+    from medgen.web import LOOPBACK, Guarded, answer_until_stopped, listening_socket
+
+    server = StudyServer(study)
+    names = (*LOOPBACK, host, socket.gethostname(), socket.getfqdn(), *hostnames)
+    with listening_socket(host, port) as listening:
+        shown = f"[{host}]" if ":" in host else host
+        readers = len(server.study.readers)
+        click.echo(
+            f"{study} for {readers} reader{'s' * (readers != 1)} at "
+            f"http://{shown}:{listening.getsockname()[1]}; Ctrl-C stops."
+        )
+        answer_until_stopped(Guarded(server.app(), names, numeric=True), listening)
+    server.answers.close()
