@@ -128,7 +128,8 @@ def train(
 
     Returns:
         A row for each validation: `step`, means of the training values since the last one as
-        `train_...`, what `task.measure` gave, and `seconds`.
+        `train_...`, how many examples it trained on in a second, what `task.measure` gave, and
+        `seconds`.
 
     Raises:
         TrainingError: the store holds another run or one that must be resumed explicitly, or the
@@ -169,6 +170,8 @@ def train(
             if not workers.is_chief or (step % plan.validate_every and done < 1):
                 continue
             row = {"step": step, **{f"train_{key}": sums[key] / counted for key in sums}}
+            trained = counted * _examples(batch) * workers.count
+            row["train_examples_per_second"] = trained / (clock() - since)
             row |= _validated(task, take_step, store, step, best)
             best = min(best, row["loss"])
             row["seconds"] = round(clock() - since, 1)
@@ -195,6 +198,11 @@ def _validated(task: Task, take_step: Step, store: Store, step: int, best: float
             variables = task.net.variables
             store.keep_best([np.array(keras.ops.convert_to_numpy(v)) for v in variables])
     return row
+
+
+def _examples(batch: Any) -> int:
+    """How many a batch holds."""
+    return len(keras.tree.flatten(batch)[0])
 
 
 def require_finite(loss: float, what: str, step: int) -> None:
