@@ -10,7 +10,10 @@ export class Panes {
     this.levels = 4096;
     this.grey = new Uint8ClampedArray(this.levels);
     this.show(null, []);
-    new ResizeObserver(() => this.draw()).observe(root);
+    new ResizeObserver(() => {
+      this.draw();
+      this.onChange();
+    }).observe(root);
   }
 
   // Take `figures` ([{element, canvas, tag, label, layers: Map(layer -> Uint16Array)}]) of a question.
@@ -128,7 +131,7 @@ export class Panes {
       const left = canvas.width / 2 + (this.shift[0] - this.zoom / 2) * width;
       const top = canvas.height / 2 + (this.shift[1] - this.zoom / 2) * height;
       const context = canvas.getContext("2d", { alpha: false });
-      context.imageSmoothingQuality = "high";
+      context.imageSmoothingQuality = "medium"; // linear: pixels keep their values
       context.drawImage(source, left, top, width * this.zoom, height * this.zoom);
     }
   }
