@@ -150,6 +150,7 @@ MAY_IMPORT = {
     "study": {"evaluation", "volumes", "intensities", "storage", "web"},
     "viewing": {"interpolation", "jobs", "volumes", "web"},
     "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
+    "machine_reader": {"backends", "evaluation", "examples", "nets", "training"},
     "doctor": {"backends", "sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "intensities", "storage", "web"},
 }

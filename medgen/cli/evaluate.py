@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,11 @@ from medgen.cli.options import (
 from medgen.cli.progress import shown_progress
 from medgen.errors import MedgenError, printable
 from medgen.evaluation.protocols import OWN, PROTOCOLS
+from medgen.evaluation.reading import BUDGETS, Budget
+
+if TYPE_CHECKING:
+    from medgen.evaluation.experiment import Progress
+    from medgen.evaluation.scans import Evaluation
 
 
 class Method(click.ParamType):
@@ -107,6 +113,16 @@ class Method(click.ParamType):
     help="Tell the PSNR of CT as this paper measures it, too (repeatable), for comparison with "
     "published figures; medgen's own always stands there.",
 )
+@click.option(
+    "--machine-reader",
+    is_flag=False,
+    flag_value="default",
+    type=click.Choice(list(BUDGETS)),
+    metavar="[strong]",
+    help="Let a small net learn on all scans but one to tell synthetic slices from real ones, and "
+    "name the real one in pairs of the other; 0.5 is chance. Takes two scans or more. strong sees "
+    "whole slices with their neighbours, and learns for hours, or minutes on a GPU.",
+)
 @click.option("--msmfe", is_flag=True, help="Compare maps of texture too; takes minutes a scan.")
 @seed_option
 @scoring_jobs_option
@@ -116,7 +132,7 @@ class Method(click.ParamType):
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 def evaluate(
     scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
-    bin_count, protocols, msmfe, seed, jobs, volume, modality, intercept, overwrite,
+    bin_count, protocols, machine_reader, msmfe, seed, jobs, volume, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
 
@@ -133,6 +149,11 @@ def evaluate(
     from medgen.processes import cores
 
     require_writable(output, overwrite=overwrite)
+    reader = BUDGETS.get(machine_reader)
+    if reader is not None:
+        from medgen.machine_reader import require_scans
+
+        require_scans(len(scans))
     settings = Settings(
         factor=factor,
         gap_mm=gap_mm,
@@ -145,6 +166,7 @@ def evaluate(
         intercept=intercept,
         seed=seed,
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
+        reader=reader,
     )
     methods = recreators(method_names, seed, intervals=True)
     with shown_progress() as progress:
@@ -156,8 +178,27 @@ def evaluate(
             jobs=jobs or cores(),
             progress=progress,
         )
+        if reader is not None:
+            evaluation = _read(evaluation, reader, progress)
         summary = write_report(evaluation, output, overwrite=overwrite)
     echo_summary(summary, output)
+
+
+def _read(evaluation: Evaluation, budget: Budget, progress: Progress) -> Evaluation:
+    """The same evaluation with what a machine reader says, unless a single scan is left for it."""
+    from medgen.machine_reader import read
+
+    shown = [scan.shown for scan in evaluation.scans if scan.shown is not None]
+    if len(shown) < 2:
+        click.echo("Warning: one scan is left, so the machine reader reads none.", err=True)
+        return evaluation
+    readings = read(
+        shown,
+        budget,
+        seed=evaluation.settings.seed,
+        progress=lambda method, *steps: progress(f"Reading {method}", *steps),
+    )
+    return replace(evaluation, readings=readings)
 
 
 def echo_summary(summary: dict[str, Any], output: Path) -> None:
@@ -186,6 +227,9 @@ def echo_summary(summary: dict[str, Any], output: Path) -> None:
     if summary["texture"] is not None:
         columns["texture"] = list(summary["texture"]["nrmse_median"].values())
         columns["won"] = list(summary["texture"]["features_won"].values())
+    if summary["machine_reader"] is not None:
+        told = summary["machine_reader"]["methods"]
+        columns["told"] = [told.get(name, {}).get("told") for name in summary["methods"]]
     if set(columns["coverage"]) == {None}:
         del columns["coverage"]
     width = max(len(method) for method in summary["methods"])

@@ -11,6 +11,7 @@ import numpy as np
 from medgen.errors import EvaluationError
 from medgen.evaluation.plan import Plan, overlap_warning
 from medgen.evaluation.protocols import PROTOCOLS
+from medgen.evaluation.reading import Budget, Shown, shown_slices
 from medgen.evaluation.recreate import (
     Recreate,
     Recreations,
@@ -60,6 +61,7 @@ class ScanResult:
         example: the scored slice nearest to the middle, for pictures.
         notes: on what was odd about the scan.
         published: protocol of a paper -> method -> PSNR in dB of the scan, of those asked for.
+        shown: what a machine reader is to see, if it was asked for.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ScanResult:
     example: Example = field(repr=False)
     notes: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    shown: Shown | None = field(default=None, repr=False)
 
     @property
     def warnings(self) -> list[str]:
@@ -94,6 +97,7 @@ def evaluate_scan(
     mapped: bool = False,
     thickness_mm: float | None = None,
     protocols: Sequence[str] = (),
+    reader: Budget | None = None,
     executor: Executor | None = None,
     progress: Progress = lambda name, done, total: None,
 ) -> ScanResult:
@@ -113,6 +117,7 @@ def evaluate_scan(
         mapped: whether to compare maps of texture features too (MSMFE).
         thickness_mm: of the slices; by default what the file says, if it does.
         protocols: keys of `PROTOCOLS`: papers by whose PSNR the scan is measured as well.
+        reader: budget of the machine reader for whom slices are kept, if one will read them.
         executor: scores slices in parallel if given.
         progress: called with the name, slices re-created or scored, and such slices in all.
 
@@ -162,6 +167,9 @@ def evaluate_scan(
         ),
         notes=volume.notes,
         published=_published(protocols, truth, made, plan.factor),
+        shown=None
+        if reader is None
+        else shown_slices(name, truth.values, made.tests, plan, truth.scored, reader),
     )
 
 

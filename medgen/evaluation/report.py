@@ -22,9 +22,10 @@ from medgen.evaluation import figures
 from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
 from medgen.evaluation.protocols import PROTOCOLS
+from medgen.evaluation.reading import tell
 from medgen.evaluation.scans import Evaluation
 from medgen.evaluation.scoring import SliceScore
-from medgen.evaluation.summary import gather_cases, summarize
+from medgen.evaluation.summary import FEWEST_SCANS, gather_cases, summarize
 from medgen.storage import csv_text, make_folder, move, staging, write_text
 
 FORMAT_VERSION = 1
@@ -65,7 +66,11 @@ def write_report(
         "settings": asdict(evaluation.settings),
         **summarize(evaluation.scans, seed=evaluation.settings.seed),
         "failed": dict(evaluation.failures),
+        "machine_reader": None,
     }
+    budget = evaluation.settings.reader
+    if budget is not None and evaluation.readings:
+        summary["machine_reader"] = tell(evaluation.readings, budget, FEWEST_SCANS)
     make_folder(folder.parent)
     with staging(folder) as place:
         new = place / "new"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medgen.errors import EvaluationError, MedgenError, printable
 from medgen.evaluation.experiment import Progress, ScanResult, evaluate_scan
 from medgen.evaluation.plan import plan_scan
+from medgen.evaluation.reading import Budget, Reading
 from medgen.evaluation.recreate import Recreate
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
@@ -36,6 +37,7 @@ class Settings:
         intercept: instead of the files', likewise.
         seed: of the methods' and the bootstrap's random choices.
         protocols: papers by whose PSNR CT is measured as well, see `PROTOCOLS`.
+        reader: budget of a machine reader, None for none.
     """
 
     factor: int = 2
@@ -49,6 +51,7 @@ class Settings:
     intercept: float | None = None
     seed: int = 0
     protocols: tuple[str, ...] = ()
+    reader: Budget | None = None
 
     def read(self, path: Path) -> Volume:
         """The scan at `path`.
@@ -63,11 +66,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of the scans that could be evaluated, and why others could not: name -> reason."""
+    """Results of an experiment.
+
+    Args:
+        settings: what was told.
+        scans: those that could be evaluated.
+        failures: why others could not, by name.
+        readings: method -> answers of the machine reader, where one was asked.
+    """
 
     settings: Settings
     scans: tuple[ScanResult, ...]
     failures: Mapping[str, str]
+    readings: Mapping[str, Reading] = field(default_factory=dict)
 
 
 def evaluate_scans(
@@ -189,6 +200,7 @@ def _evaluate(
         mapped=settings.mapped,
         thickness_mm=settings.thickness_mm,
         protocols=settings.protocols,
+        reader=settings.reader,
         executor=executor,
         progress=progress,
     )

@@ -6,12 +6,12 @@ same order. A case is a slice, a scan, or a feature of a scan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import binomtest, wilcoxon
+from scipy.stats import binomtest, norm, t, wilcoxon
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,45 @@ def holm(p_values: list[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
+
+
+def proportion_interval(
+    hits: Sequence[float] | np.ndarray, cases: Sequence[Hashable], *, level: float = 0.95
+) -> tuple[float, float, float]:
+    """A proportion, and the ends of its interval where observations come in cases.
+
+    Wilson's interval at the effective number of observations: that by which a binomial variance
+    would be the variance between cases, corrected for few of them [1]. Where all or none are hits
+    the number of cases stands for it.
+
+    Args:
+        hits: 1 or 0 (0.5 for half a hit) of each observation.
+        cases: of each observation the case that it belongs to.
+        level: of the interval.
+
+    References:
+        [1] Korn and Graubard, Confidence intervals for proportions with small expected number of
+            positive counts estimated from survey data, Survey Methodology 24, 1998.
+    """
+    hits = np.asarray(hits, np.float64)
+    numbers = {case: number for number, case in enumerate(dict.fromkeys(cases))}
+    count, groups, share = len(hits), len(numbers), float(hits.mean())
+    if groups < 2:
+        return share, 0.0, 1.0
+    sums = np.zeros(groups)
+    np.add.at(sums, [numbers[case] for case in cases], hits - share)
+    variance = groups / (groups - 1) * (sums**2).sum() / count**2
+    binomial = share * (1 - share)
+    effective = float(groups if binomial == 0 else count)
+    if variance > 0:
+        effective = min(effective, count / (count - 1) * binomial / variance)
+    tail = (1 + level) / 2
+    effective = effective * (t.ppf(tail, count - 1) / t.ppf(tail, groups - 1)) ** 2
+    z = norm.ppf(tail)
+    centre = (share + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z / (1 + z**2 / effective)
+    half *= np.sqrt(binomial / effective + z**2 / (4 * effective**2))
+    return share, max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def _differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
+from medgen.evaluation.reading import BUDGETS
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
@@ -233,3 +234,30 @@ def test_protocols_of_papers_are_columns_of_their_own(scans, tmp_path):
     code, output = run(scans / "mr.nii", "-o", tmp_path / "mr", *words)
     assert code == 1
     assert "are for CT in HU, got MR" in output
+
+
+def test_a_machine_reader_reads_scans_by_each_other(scans, tmp_path, monkeypatch):
+    tiny = replace(BUDGETS["default"], side=16, steps=3, batch=2, squares=2, filters=(4, 6))
+    monkeypatch.setitem(BUDGETS, "default", tiny)
+    write_volume(phantom_volume("ct", (48, 40, 9), (8.0, 8.0, 10.0), seed=2), tmp_path / "b.nii")
+    words = [scans / "ct.nii", tmp_path / "b.nii", "--method", "linear", "--method", "sinc"]
+    code, output = run(*words, "-o", tmp_path / "report", "--machine-reader")
+    assert code == 0
+    titles, *rows = output.splitlines()[:3]
+    told = json.loads((tmp_path / "report" / "summary.json").read_text())["machine_reader"]
+    at = titles.split().index("told")
+    for row, method in zip(rows, ("linear", "sinc"), strict=True):
+        assert row.split()[1 + at] == format(told["methods"][method]["told"], ".4g")
+        assert list(told["methods"][method]["scans"]) == ["ct.nii", "b.nii"]
+
+
+def test_a_machine_reader_needs_two_scans(scans, tmp_path):
+    code, output = run(scans / "ct.nii", "-o", tmp_path / "report", "--machine-reader", "strong")
+    assert code == 1
+    assert output.startswith("Error: A machine reader learns on other scans")
+    assert "got 1; give further scans or leave out --machine-reader." in output
+    words = [scans / "ct.nii", scans / "zeros.nii", "--method", "linear", "--modality", "ct"]
+    code, output = run(*words, "-o", tmp_path / "report", "--machine-reader")
+    assert code == 0
+    assert "Warning: one scan is left, so the machine reader reads none." in output
+    assert json.loads((tmp_path / "report" / "summary.json").read_text())["machine_reader"] is None

@@ -10,6 +10,7 @@ from medgen.cli.evaluate import echo_summary
 from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
 from medgen.evaluation.metrics import METRICS, Metric
+from medgen.evaluation.reading import BUDGETS, Reading
 from medgen.evaluation.report import require_writable, write_report, write_slices
 from medgen.evaluation.scans import Settings, evaluate_scans
 from medgen.phantoms.phantom import phantom_volume
@@ -219,3 +220,24 @@ def test_a_new_metric_is_in_files_page_and_console(tmp_path, monkeypatch, capsys
     echo_summary(summary, tmp_path / "report")
     titles, _, row, _ = capsys.readouterr().out.splitlines()
     assert row.split()[1 + titles.split().index("worst")] == format(np.mean(kept), ".4g")
+
+
+def test_what_a_machine_reader_says_is_in_page_and_json(study, tmp_path):
+    budget = replace(BUDGETS["strong"], steps=1234)
+    hits, slices = np.array([1, 1, 0.5, 0]), (2, 2, 4, 4)
+    reading = Reading(hits, ("one.nii", "one.nii", "two<b>.nii", "two<b>.nii"), slices)
+    read = replace(
+        study, settings=replace(study.settings, reader=budget), readings={"mean": reading}
+    )
+    told = write_report(read, tmp_path / "report")["machine_reader"]
+    assert (told["budget"]["steps"], list(told["methods"])) == (1234, ["mean"])
+    row = told["methods"]["mean"]
+    assert (row["told"], row["pairs"], row["slices"]) == (0.625, 4, 2)
+    assert row["scans"] == {"one.nii": 1.0, "two<b>.nii": 0.25}
+    text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    cells = ["0.625", f"{row['low']:.4g} – {row['high']:.4g}", "4", "2", "1", "0.25"]
+    assert cells in [page.cells[n : n + 6] for n in range(len(page.cells))]
+    assert "1,234 steps of 4 pairs, seed 0" in text.replace("\n", " ")
+    assert "with the slices before and behind" in text.replace("\n", " ")

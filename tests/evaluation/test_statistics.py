@@ -7,6 +7,7 @@ from medgen.evaluation.statistics import (
     binomial_wins_p,
     compare_methods,
     holm,
+    proportion_interval,
     signed_rank_p,
     win_matrix,
 )
@@ -94,3 +95,33 @@ def test_missing_and_infinite_scores():
 def test_refuses_a_flat_list_of_scores():
     with pytest.raises(ValueError, match=r"\(methods, cases\), got shape \(4,\)"):
         win_matrix(SCORES[0], higher_is_better=True)
+
+
+def test_a_proportion_of_independent_observations_has_wilsons_interval():
+    """By hand: 8 of 10, z = 1.96, gives 0.490 to 0.943."""
+    share, low, high = proportion_interval([1] * 8 + [0] * 2, range(10))
+    assert share == 0.8
+    assert (low, high) == pytest.approx((0.490, 0.943), abs=1e-3)
+
+
+def test_observations_that_go_together_count_once():
+    """Each case five times over tells hardly more than once; by Monte Carlo it holds the truth."""
+    once = proportion_interval([1] * 8 + [0] * 2, range(10))
+    repeated = proportion_interval(
+        np.repeat([1] * 8 + [0] * 2, 5), np.repeat(range(10), 5).tolist()
+    )
+    assert repeated[0] == once[0]
+    assert repeated[2] - repeated[1] > once[2] - once[1]
+    rng, held = np.random.default_rng(0), 0
+    cases = np.repeat(range(12), 8).tolist()
+    for _ in range(400):
+        p = rng.beta(4, 2, 12)  # of mean 2/3, different from case to case
+        _, low, high = proportion_interval(rng.random(96) < np.repeat(p, 8), cases)
+        held += low <= 2 / 3 <= high
+    assert 0.91 <= held / 400 <= 0.99
+
+
+def test_a_proportion_of_all_or_of_one_case():
+    assert proportion_interval([1] * 40, [k // 10 for k in range(40)])[0] == 1
+    assert proportion_interval([1] * 40, [k // 10 for k in range(40)])[1] < 0.5
+    assert proportion_interval([1, 0, 1], ["one"] * 3)[1:] == (0, 1)
