@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from shown import ROOT, Command, assert_shown, block, commands
 
 from medgen import web
 from medgen.cli import COMMANDS, main
+from medgen.evaluation.reading import BUDGETS
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
@@ -51,6 +53,7 @@ MANY = block("medgen interpolate SCANS")
 MODELS = block("$ medgen models")
 DOCTOR = block("$ medgen doctor")
 EVALUATE = block("$ medgen evaluate")
+READER = block("medgen evaluate SCANS")
 PIXELMINER = block("medgen train-pixelminer")
 TWO_STAGE = block("medgen train-vqvae")
 WORKERS = block("TF_CONFIG=")
@@ -222,6 +225,19 @@ def test_the_classical_rows_of_the_evaluation(shared_data):
         shown_name, *expected = row.replace("–", "").split()
         assert name == shown_name
         assert_shown(" ".join(values[:-1]), " ".join(expected[:-1]))
+
+
+def test_a_machine_reader_reads_what_is_shown(monkeypatch):
+    """Two steps of its 300, by methods that take no time."""
+    monkeypatch.setitem(BUDGETS, "default", replace(BUDGETS["default"], steps=2, batch=2))
+    scans = ["a.nii.gz", "b.nii.gz"]
+    for number, scan in enumerate(scans):
+        write_volume(phantom_volume("ct", (40, 40, 5), (2.0, 2.0, 2.5), seed=number), Path(scan))
+    (command,) = commands(READER)
+    words = with_instead(command, SCANS=scans, **{"ct-pixelminer": "sinc"})
+    titles, *rows, _ = run([*words, "--jobs", "1"]).splitlines()
+    assert "told" in titles.split()
+    assert [row.split()[0] for row in rows] == ["linear", "sinc"]
 
 
 @pytest.fixture
