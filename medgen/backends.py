@@ -52,6 +52,30 @@ def compiled(
             return function
 
 
+def backend_name() -> str:
+    """Of the backend, for users."""
+    return {"tensorflow": "TensorFlow", "jax": "JAX"}.get(
+        keras.backend.backend(), keras.backend.backend()
+    )
+
+
+def accelerators() -> list[str]:
+    """Names of the devices that the backend computes on instead of the CPU; none is usual."""
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            found = tf.config.list_physical_devices("GPU")
+            details = map(tf.config.experimental.get_device_details, found)
+            return [str(detail.get("device_name", "a GPU")) for detail in details]
+        case "jax":
+            import jax
+
+            return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+        case _:
+            return []
+
+
 def scan(
     step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, dtypes: Any
 ) -> tuple[Any, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from medgen.errors import BundleError, IntensityError
+from medgen.errors import BundleError, IntensityError, ReadError
 from medgen.intensities.guess import UNTOLD, Guess
 from medgen.intensities.modality import MODALITIES, UNKNOWN
+from medgen.storage import json_fields
 
 PACKAGE = Path(__file__).resolve().parents[1]
+FURTHER = "MEDGEN_MODELS"  # folders of further models, as PATH has them
 # An installed package has the models inside; in a checkout they lie beside it.
 PLACES = (PACKAGE / "released", PACKAGE.parent / "models")
 
@@ -42,10 +44,29 @@ class ReleasedModel:
 
 
 def released_models() -> dict[str, ReleasedModel]:
-    """All models that ship, by name."""
-    place = next((place for place in PLACES if place.is_dir()), None)
-    folders = [] if place is None else sorted(path.parent for path in place.glob("*/recipe.json"))
-    return {folder.name: _described(folder) for folder in folders}
+    """All models that ship, by name, and behind them those in the folders of `MEDGEN_MODELS`.
+
+    Raises:
+        BundleError: a folder that the environment variable names is none, holds a model that is
+            damaged, or one whose name is taken.
+    """
+    shipped = next((place for place in PLACES if place.is_dir()), None)
+    further = [Path(text) for text in os.environ.get(FURTHER, "").split(os.pathsep) if text]
+    for place in further:
+        if not place.is_dir():
+            raise BundleError(
+                f"{FURTHER} names {place}, where there is no folder of models; correct or unset it."
+            )
+    found: dict[str, ReleasedModel] = {}
+    for place in [*([] if shipped is None else [shipped]), *further]:
+        for folder in sorted(path.parent for path in place.glob("*/recipe.json")):
+            if folder.name in found:
+                raise BundleError(
+                    f"{folder} has the name of a model in {found[folder.name].folder.parent}; "
+                    "rename its folder."
+                )
+            found[folder.name] = _described(folder)
+    return found
 
 
 def folder_named(name: str, *others: str) -> Path:
@@ -92,16 +113,22 @@ def default_model(modality: str, guess: Guess = UNTOLD) -> ReleasedModel:
 
 
 def kind_in(folder: Path) -> str:
-    """Kind that a model's folder tells, as `bundles.families` has it, or `unknown`; unchecked."""
-    return str(json.loads((folder / "recipe.json").read_text()).get("kind", "unknown"))
+    """Kind that a model's folder tells, as `bundles.families` has it, or `unknown`; unchecked.
+
+    Raises:
+        BundleError: its recipe is no JSON object.
+    """
+    return str(_fields(folder, "recipe.json").get("kind", "unknown"))
 
 
 def _described(folder: Path) -> ReleasedModel:
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return ReleasedModel(
-        folder.name,
-        folder,
-        kind_in(folder),
-        json.loads((folder / "intensity.json").read_text())["modality"],
-        size / 1e6,
-    )
+    modality = str(_fields(folder, "intensity.json").get("modality"))
+    return ReleasedModel(folder.name, folder, kind_in(folder), modality, size / 1e6)
+
+
+def _fields(folder: Path, name: str) -> dict[str, object]:
+    try:
+        return json_fields(folder / name)
+    except ReadError as error:
+        raise BundleError(f"{folder} is no whole model: {error}") from error

@@ -7,6 +7,7 @@ import importlib
 import click
 
 import medgen
+from medgen.cli.output import quiet_option
 from medgen.cli.quiet import quieten_tensorflow
 from medgen.errors import MedgenError
 
@@ -36,8 +37,42 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """Loads commands on demand and prints a `MedgenError` as one line."""
+class Interrupted(click.ClickException):
+    """Ctrl-C, which every output survives: it appears whole or not at all."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted; no output is half written.")
+
+    def show(self, file: object = None) -> None:
+        """The sentence, on a line of its own below whatever the terminal shows."""
+        click.echo(f"\n{self.message}", err=True)
+
+
+class Failing(click.Command):
+    """Ends with one line, and no traceback, where the user or the machine is the cause."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what the user caused ends as `Error: ...` and exit code 1.
+
+        Ctrl-C ends it with one sentence and exit code 130.
+        """
+        try:
+            return super().invoke(ctx)
+        except MedgenError as error:
+            raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(
+                "There is not enough memory for this; end other programs, take a larger machine, "
+                "or work on a part of it."
+            ) from error
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
+class Commands(Failing, click.Group):
+    """Loads commands on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the work."""
@@ -48,22 +83,17 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"medgen.cli.{COMMANDS[name]}")
-        return getattr(module, name.replace("-", "_"))
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command; what the user caused ends as `Error: ...` and exit code 1."""
-        try:
-            return super().invoke(ctx)
-        except MedgenError as error:
-            raise click.ClickException(str(error)) from error
-        except MemoryError as error:
-            raise click.ClickException(
-                "There is not enough memory for this; end other programs, take a larger machine, "
-                "or work on a part of it."
-            ) from error
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        if not any("--quiet" in parameter.opts for parameter in command.params):
+            command.params.append(quiet_option())
+        return command
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(medgen.__version__, prog_name="medgen")
 def main() -> None:
-    """Fill in the missing slices of CT and MR scans, keeping their texture."""
+    """Fill in the missing slices of CT and MR scans, keeping their texture.
+
+    Exit codes: 0, done; 1, refused or failed, with one sentence why; 2, wrong options; 130,
+    interrupted by Ctrl-C.
+    """

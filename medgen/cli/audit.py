@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import scan_options, scoring_jobs_option, seed_option, slice_axis_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import EvaluationError, printable
 
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
 )
 @seed_option
 @scoring_jobs_option
+@device_option
 @scan_options
+@json_option
 def audit(
     scan, model, output, mask, slice_axis, calibration, seed, jobs, volume, series, modality,
     intercept, overwrite,
@@ -58,12 +63,14 @@ def audit(
     from medgen.evaluation.regions import region_for
     from medgen.evaluation.report import write_slices
     from medgen.evaluation.scans import read_mask
+    from medgen.evaluation.scoring import TRUTH
     from medgen.interpolation import CLASSICAL
     from medgen.interpolation.recreate import recreators
     from medgen.processes import cores, workers
     from medgen.volumes import read_volume
 
     methods = recreators((model, *CLASSICAL), seed)
+    tell_device()
     name = next(iter(methods))
     before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
     region = region_for(before) if mask is None else read_mask(mask, before)
@@ -80,12 +87,27 @@ def audit(
     if name in result.failures:
         raise EvaluationError(f"{name} gave no result: {result.failures[name]}")
     echo_slices(result, list(methods))
+    coverage = None
     if calibration:
         draws = [recreators((model,), seed + n)[name] for n in range(DRAWS)]
-        echo_coverage(name, interval_coverage(before, draws, region=region, slice_axis=slice_axis))
+        coverage = interval_coverage(before, draws, region=region, slice_axis=slice_axis)
+        echo_coverage(name, coverage)
     if output is not None:
         write_slices(output, [result], overwrite=overwrite)
         click.echo(f"Every metric written to {output}.")
+    answer(
+        {
+            "model": name,
+            "gap_mm": result.plan.gap_mm,
+            "slices": [
+                {"slice": score.index, "method": score.method, **score.metrics}
+                for score in result.scores
+                if score.method != TRUTH
+            ],
+            "coverage": None if coverage is None else [asdict(each) for each in coverage],
+            "output": output,
+        }
+    )
 
 
 def echo_slices(result: ScanResult, methods: list[str]) -> None:

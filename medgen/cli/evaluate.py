@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import (
     intercept_option,
     modality_option,
@@ -16,6 +17,7 @@ from medgen.cli.options import (
     slice_axis_option,
     volume_option,
 )
+from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import MedgenError, printable
 from medgen.evaluation.protocols import OWN, PROTOCOLS
@@ -129,7 +131,9 @@ class Method(click.ParamType):
 @volume_option
 @modality_option
 @intercept_option
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
+@json_option
 def evaluate(
     scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
     bin_count, protocols, machine_reader, msmfe, seed, jobs, volume, modality, intercept, overwrite,
@@ -145,6 +149,8 @@ def evaluate(
     from medgen.evaluation.report import require_writable, write_report
     from medgen.evaluation.scans import Settings, evaluate_scans
     from medgen.evaluation.scoring import Binning
+    from medgen.interpolation import model_folder
+    from medgen.interpolation.options import parsed
     from medgen.interpolation.recreate import recreators
     from medgen.processes import cores
 
@@ -169,6 +175,8 @@ def evaluate(
         reader=reader,
     )
     methods = recreators(method_names, seed, intervals=True)
+    if any(model_folder(parsed(name)[0]) for name in method_names):
+        tell_device()
     with shown_progress() as progress:
         evaluation = evaluate_scans(
             scans,
@@ -182,6 +190,7 @@ def evaluate(
             evaluation = _read(evaluation, reader, progress)
         summary = write_report(evaluation, output, overwrite=overwrite)
     echo_summary(summary, output)
+    answer(summary | {"output": output})
 
 
 def _read(evaluation: Evaluation, budget: Budget, progress: Progress) -> Evaluation:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_folder, trained_model
 
 
@@ -15,6 +16,7 @@ from medgen.cli.places import check_folder, trained_model
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR",
     help="Folder of the served model; versions are its subfolders.",
 )  # fmt: skip
+@json_option
 def export(model: str, output: Path) -> None:
     """Write a trained model with its sampler as the next version in DIR: DIR/1 at first.
 
@@ -32,3 +34,11 @@ def export(model: str, output: Path) -> None:
     megabytes = sum(p.stat().st_size for p in version.rglob("*") if p.is_file()) / 1e6
     names = ", ".join(bundle.family.served(bundle).signatures())
     click.echo(f"{version}: {bundle.name} with {names}, {megabytes:.1f} MB")
+    answer(
+        {
+            "output": version,
+            "model": bundle.name,
+            "signatures": names.split(", "),
+            "megabytes": round(megabytes, 3),
+        }
+    )

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from medgen.cli.options import reading_options
+from medgen.cli.output import answer, json_option
 from medgen.errors import printable
 
 
 @click.command(short_help="Show what a scan is: grid, kind, range of values.")
 @click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
 @reading_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def info(
     path: Path,
     volume: int | None,
     series: str | None,
     modality: str | None,
     intercept: float | None,
-    as_json: bool,
 ) -> None:
     """Show shape, spacing, orientation, slices, modality and values of the scan at PATH.
 
@@ -33,11 +32,9 @@ def info(
 
     scan = read_volume(path, volume=volume, series=series, modality=modality, intercept=intercept)
     facts = describe(scan)
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
     for name, text in rows(facts):
         click.echo(printable(f"{name:<12}  {text}"))
+    answer(facts)
 
 
 def rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import scan_options, seed_option, slice_axis_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import printable
 
@@ -140,7 +144,9 @@ class Temperature(click.ParamType):
     help="With a folder of scans: do them on a Dask cluster, such as tcp://host:8786, whose "
     "workers see the same paths and have one thread each. Needs medgen[cluster].",
 )
+@device_option
 @scan_options
+@json_option
 # Long: every option as an argument, and once more in the job.
 def interpolate(
     scan: Path,
@@ -191,6 +197,7 @@ def interpolate(
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
 
+    from medgen.interpolation import model_folder
     from medgen.interpolation.options import SamplingOptions
     from medgen.jobs.folder import is_folder_of_scans
     from medgen.jobs.job import Job
@@ -227,7 +234,7 @@ def interpolate(
                 "--mask, --uncertainty, --labels and --labels-out name files of one scan; leave "
                 "them out for a folder, whose label maps are scans, too."
             )
-        _work_through(job, jobs, scheduler)
+        work_through_folder(job, jobs, scheduler)
         return
     if jobs > 1 or scheduler is not None:
         raise click.UsageError(
@@ -237,6 +244,8 @@ def interpolate(
     job.require_writable()
     source = job.source()
     job = job.with_model(source)
+    if model_folder(job.chosen_model) is not None:
+        tell_device()
     interpolator = job.load_interpolator()
     with shown_progress() as progress:
         outcome = run_job(
@@ -247,6 +256,16 @@ def interpolate(
             note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
         )
     click.echo(printable(outcome.line))
+    answer(
+        {
+            "outputs": outcome.outputs,
+            "model": outcome.interpolator,
+            "shape": outcome.after.shape,
+            "spacing_mm": outcome.after.spacing,
+            "labels": outcome.labels,
+            "notes": outcome.notes,
+        }
+    )
     if viewed:
         from medgen.cli.view import show
         from medgen.viewing.scene import MOST_OUTPUTS, open_scene
@@ -255,20 +274,35 @@ def interpolate(
         show(open_scene(scan.name, source.volume, made, uncertainty=uncertainty, modality=modality))
 
 
-def _work_through(job: Job, processes: int, scheduler: str | None) -> None:
+def work_through_folder(
+    job: Job,
+    processes: int,
+    scheduler: str | None = None,
+    participants: Collection[str] | None = None,
+) -> None:
+    """Do a folder of scans, telling of each; see `medgen.jobs.folder.work_through`.
+
+    Raises:
+        MedgenError: some failed, or nothing can be done at all.
+    """
     from medgen.errors import MedgenError
+    from medgen.interpolation import model_folder
     from medgen.jobs.folder import FAILURES, work_through
 
+    if job.model is None or model_folder(job.model) is not None:
+        tell_device()
     results = work_through(
         job.scan,
         job.output,
         job,
         processes=processes,
         scheduler=scheduler,
+        participants=participants,
         tell=_tell,
     )
     fates = [result.fate for result in results]
     failed, tried = fates.count("failed"), len(fates) - fates.count("passed over")
+    answer([asdict(result) for result in results])
     if failed:
         raise MedgenError(f"{failed} of {tried} scans failed; {job.output / FAILURES} tells why.")
 

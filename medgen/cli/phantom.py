@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from medgen.cli.options import seed_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_output
 
 SPACING_MM = {"ct": (3.0, 3.0, 5.0), "mr": (1.8, 1.8, 2.8)}
@@ -58,6 +59,7 @@ class Triple(click.ParamType):
 )
 @seed_option
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@json_option
 def phantom(
     output: Path,
     modality: str,
@@ -80,3 +82,12 @@ def phantom(
     volume = phantom_volume(modality, shape, spacing or SPACING_MM[modality], seed)
     write_volume(volume, output, overwrite=overwrite)
     click.echo(f"{output}: {modality} phantom, seed {seed}, {volume.geometry.summary}")
+    answer(
+        {
+            "output": output,
+            "modality": modality,
+            "seed": seed,
+            "shape": volume.shape,
+            "spacing_mm": volume.spacing,
+        }
+    )

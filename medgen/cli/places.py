@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medgen.cli.device import tell_device
 from medgen.errors import WriteError
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ def check_folder(path: Path) -> None:
 
 
 def trained_model(name: str) -> tuple[Path, Bundle]:
-    """Folder and bundle of the trained model that a user means by `name`.
+    """Folder and bundle of the trained model that a user means by `name`; says what computes it.
 
     Every command takes the name of one that comes with medgen, or a folder.
 
     Raises:
         BundleError: there is none, or it is damaged.
+        ResourceError: there is no such device as was chosen.
     """
     from medgen.bundles.released import folder_named
 
@@ -48,4 +50,5 @@ def trained_model(name: str) -> tuple[Path, Bundle]:
 
     from medgen.bundles.bundle import load_bundle
 
+    tell_device()
     return folder, load_bundle(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from medgen.cli.output import is_quiet
+
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
@@ -13,7 +15,8 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    hidden = is_quiet() or not console.is_terminal
+    with Progress(console=console, disable=hidden, transient=True) as bar:
         tasks = {}
 
         def progress(name: str, done: int, total: int) -> None:

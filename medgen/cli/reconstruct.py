@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from medgen.cli.device import device_option
 from medgen.cli.options import scan_options
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_output, trained_model
 
 
@@ -16,7 +18,9 @@ from medgen.cli.places import check_output, trained_model
 @click.option(
     "--model", required=True, metavar="NAME|BUNDLE", help="Trained model with a codebook."
 )
+@device_option
 @scan_options
+@json_option
 def reconstruct(
     scan: Path,
     output: Path,
@@ -53,3 +57,13 @@ def reconstruct(
         f"{result.ssim.size} slices: {measures}; {result.codebook_usage:.0%} of the codebook used"
     )
     click.echo(f"{output} written")
+    answer(
+        {
+            "output": output,
+            "slices": result.ssim.size,
+            "ssim": result.ssim.tolist(),
+            "psnr_db": result.psnr_db.tolist(),
+            "range": [result.low, result.high],
+            "codebook_usage": result.codebook_usage,
+        }
+    )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medgen.cli.device import device_option
 from medgen.cli.options import modality_option, seed_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_folder, trained_model
 from medgen.errors import BundleError, WriteError
 
@@ -59,7 +61,9 @@ class Size(click.ParamType):
     "copies.",
 )
 @modality_option
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace earlier samples in DIR.")
+@json_option
 def sample(
     model: str,
     count: int,
@@ -106,8 +110,8 @@ def sample(
     unit = kind.unit or "0 … 1"
     click.echo(f"{count} slices of {size[0]} x {size[1]} pixels ({unit}) written to {output}")
     (output / COMPARISON).unlink(missing_ok=True)  # of earlier samples
-    if real:
-        _compare(slices + 0.5, real, seed, output / COMPARISON)
+    compared = _compare(slices + 0.5, real, seed, output / COMPARISON) if real else None
+    answer({"output": output, "slices": count, "size": size, "unit": unit, "compared": compared})
 
 
 def _slices_of(
@@ -135,7 +139,9 @@ def _slices_of(
     return unit[unit.std(axis=(1, 2)) >= EMPTY] + 0.5
 
 
-def _compare(samples: np.ndarray, real: list[np.ndarray], seed: int, path: Path) -> None:
+def _compare(
+    samples: np.ndarray, real: list[np.ndarray], seed: int, path: Path
+) -> dict[str, object]:
     """Say how samples compare with real slices, and write that down."""
     from dataclasses import asdict
 
@@ -153,3 +159,4 @@ def _compare(samples: np.ndarray, real: list[np.ndarray], seed: int, path: Path)
         f"precision {found.precision:.0%}, recall {found.recall:.0%}, "
         f"squared MMD {found.mmd:.3g}"
     )
+    return figures

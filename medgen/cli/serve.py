@@ -6,6 +6,8 @@ import os
 
 import click
 
+from medgen.cli.device import device_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import trained_model
 
 MEGABYTE = 10**6
@@ -40,6 +42,8 @@ MEGABYTE = 10**6
     metavar="N",
     help="Most that a request may ask for.",
 )
+@device_option
+@json_option
 def serve(
     model: str, port: int, host: str, name: str | None, max_megabytes: int, max_voxels: int
 ) -> None:
@@ -65,4 +69,5 @@ def serve(
         server.try_out()
         address = f"http://{host}:{listening.getsockname()[1]}"
         click.echo(f"{bundle.name} at {address}/v1/models/{server.name}; Ctrl-C stops.")
+        answer({"model": bundle.name, "url": f"{address}/v1/models/{server.name}"})
         http_server(server).run(sockets=[listening])

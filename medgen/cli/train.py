@@ -13,7 +13,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import intercept_option, modality_option, volume_option
+from medgen.cli.output import answer, is_quiet, json_option
 from medgen.cli.places import check_folder, trained_model
 from medgen.errors import TrainingError
 from medgen.families.conditional.recipe import (
@@ -41,7 +43,7 @@ GUARD_MM = 10.0
 
 def training_options(recipes: Mapping[str, Recipe]) -> Callable[[Callable], Callable]:
     """Options that all training commands share."""
-    options = [
+    options: list[Any] = [
         click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path)),
         click.option(
             "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
@@ -67,7 +69,9 @@ def training_options(recipes: Mapping[str, Recipe]) -> Callable[[Callable], Call
         volume_option,
         modality_option,
         intercept_option,
+        device_option,
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
+        json_option,
     ]  # fmt: skip
 
     def decorate(command: Callable) -> Callable:
@@ -100,6 +104,7 @@ def _fit(task: Fitting, options: dict[str, Any], workers: Workers | None = None)
     from medgen.training.session import fit
     from medgen.training.workers import ALONE
 
+    tell_device()
     steps = None if options["minutes"] else task.recipe.steps
     with _shown(steps) as (report, progress):
         return fit(
@@ -117,11 +122,12 @@ def _fit(task: Fitting, options: dict[str, Any], workers: Workers | None = None)
 def _shown(steps: int | None) -> Iterator[tuple[Report, Told]]:
     """`report` and `progress` for `fit`: a line a validation, and on a terminal a bar."""
     console = Console(stderr=True)
+    hidden = is_quiet() or not console.is_terminal
     columns = (
         TextColumn("{task.fields[loss]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=hidden) as bar:
         task = bar.add_task("", total=steps, loss="starting")
 
         def progress(step: int, logs: dict[str, float]) -> None:
@@ -153,6 +159,7 @@ def _finish(
         save_bundle(bundle, options["output"], model_card(bundle, call, scans.describe()))
         discard_checkpoints(options["output"])
         click.echo(f"Model written to {options['output']}.")
+        answer({"output": options["output"], "kind": bundle.kind, "metrics": bundle.metrics})
     if workers is not None:
         workers.wait()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +67,9 @@ def is_folder_of_scans(path: Path) -> bool:
     return path.is_dir() and find_scans([path]) != [path]
 
 
-def survey(folder: Path, output: Path, options: Job) -> Survey:
+def survey(
+    folder: Path, output: Path, options: Job, participants: Collection[str] | None = None
+) -> Survey:
     """A job for every scan below `folder` that there can be one for.
 
     Formats that medgen does not write become NIfTI, NRRD or MetaImage in one file. Where an output
@@ -80,6 +82,7 @@ def survey(folder: Path, output: Path, options: Job) -> Survey:
         folder: searched with `find_scans`; what lies below `output` does not count.
         output: folder to write to.
         options: all options; its scan and output do not matter.
+        participants: labels of the subjects of a data set that count; None for all.
 
     Raises:
         ReadError: there is no scan.
@@ -97,6 +100,9 @@ def survey(folder: Path, output: Path, options: Job) -> Survey:
         scans = find_scans([folder], left_out)
     except ReadError as error:
         raise ReadError(f"{str(error).rstrip('.')}, outside {output}.") from error
+    if participants is not None:
+        subjects = {f"sub-{label}" for label in participants}
+        scans = [scan for scan in scans if scan.relative_to(folder).parts[0] in subjects]
     jobs, settled = [], []
     for scan in scans:
         reason = data_set and data_set.why_not(scan)
@@ -191,6 +197,7 @@ def work_through(
     *,
     processes: int = 1,
     scheduler: str | None = None,
+    participants: Collection[str] | None = None,
     tell: Callable[[Result], None],
 ) -> list[Result]:
     """Do the jobs of a folder and list in `output` what failed (see `write_failures`).
@@ -203,13 +210,14 @@ def work_through(
         options: likewise.
         processes: how many scans to work on at a time, each in a process of its own.
         scheduler: see `run_on_cluster`; None for this machine.
+        participants: see `survey`.
         tell: called with each result as it comes.
 
     Raises:
         MedgenError: nothing can be done at all: no scan, no such model, no scheduler, no place to
             write to.
     """
-    found = survey(folder, output, options)
+    found = survey(folder, output, options, participants)
     _require_own(output / FAILURES)
     results = []
 

@@ -1,5 +1,7 @@
 """The models that ship: found by name from a checkout and from an installed package alike."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from medgen.bundles import released
-from medgen.bundles.released import default_model, released_models
+from medgen.bundles.released import default_model, folder_named, released_models
 from medgen.cli import main
 from medgen.errors import BundleError, IntensityError
 from medgen.interpolation import interpolator_named
@@ -72,3 +74,25 @@ def test_models_are_listed_and_their_cards_shown():
     wrong = CliRunner().invoke(main, ["models", "oasis"])
     assert wrong.exit_code == 1
     assert wrong.output.startswith("Error: No model is called 'oasis'; there are ct-pixelminer")
+
+
+def test_further_folders_of_models(tmp_path, monkeypatch):
+    own, other = tmp_path / "own", tmp_path / "other"
+    shutil.copytree(released_models()["oasis-80"].folder, own / "mine")
+    other.mkdir()
+    monkeypatch.setenv("MEDGEN_MODELS", f"{own}{os.pathsep}{other}")
+    found = released_models()
+    assert list(found)[-1] == "mine"
+    assert folder_named("mine") == own / "mine"
+    assert "mine" in CliRunner().invoke(main, ["models"]).output
+    (own / "mine").rename(own / "oasis-80")
+    with pytest.raises(BundleError, match="oasis-80 has the name of a model in"):
+        released_models()
+    shutil.rmtree(own / "oasis-80")
+    (own / "bad").mkdir()
+    (own / "bad" / "recipe.json").write_text("{")
+    with pytest.raises(BundleError, match="bad is no whole model"):
+        released_models()
+    monkeypatch.setenv("MEDGEN_MODELS", str(tmp_path / "no"))
+    with pytest.raises(BundleError, match="where there is no folder of models"):
+        released_models()

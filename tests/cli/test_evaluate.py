@@ -24,6 +24,12 @@ def run(*arguments) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def run_json(*arguments) -> dict:
+    """What `--json` gives."""
+    words = ["evaluate", *map(str, arguments), "--jobs", "1", "--json"]
+    return json.loads(CliRunner().invoke(main, words).stdout)
+
+
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     """Files: a chest CT, an MR head, and a CT without any body."""
@@ -230,6 +236,8 @@ def test_protocols_of_papers_are_columns_of_their_own(scans, tmp_path):
     assert list(summary["protocols"]) == ["saint", "acvtt"]
     assert row[2] == f"{summary['protocols']['saint']['linear']:.4g}"
     assert row[3] == "–"  # a scan of 9 slices has none that count
+    answer = run_json(scans / "ct.nii", "-o", tmp_path / "report", "--overwrite", *words)
+    assert answer == summary | {"output": str(tmp_path / "report")}
     assert "PSNR by the protocols of papers" in (tmp_path / "report" / "report.html").read_text()
     code, output = run(scans / "mr.nii", "-o", tmp_path / "mr", *words)
     assert code == 1

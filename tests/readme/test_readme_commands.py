@@ -23,6 +23,7 @@ from shown import ROOT, Command, assert_shown, block, commands
 
 from medgen import web
 from medgen.cli import COMMANDS, main
+from medgen.cli.bids_app import main as bids_app
 from medgen.evaluation.reading import BUDGETS
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
@@ -58,6 +59,7 @@ PIXELMINER = block("medgen train-pixelminer")
 TWO_STAGE = block("medgen train-vqvae")
 WORKERS = block("TF_CONFIG=")
 OTHERS = block("medgen reconstruct")
+COMPLETION = block("eval")
 DOCKER = block("docker run")
 PYTHON = block("from medgen.interpolation import")
 SAMPLING = block("$ python benchmarks/sampling.py")
@@ -321,6 +323,19 @@ def test_the_container_is_given_what_was_exported():
     assert curl.words[-1] == f"localhost:{port}/v1/models/{name}:predict"
 
 
+def test_completion_is_what_click_offers():
+    (variable,) = re.findall(r"(\w+)=bash_source medgen", COMPLETION)
+    code = "from medgen.cli import main; main(prog_name='medgen')"
+    for shell in ("zsh", "fish"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {variable: f"{shell}_source"},
+            capture_output=True,
+            text=True,
+        )
+        assert f"{variable}={shell}_complete" in done.stdout
+
+
 def test_from_python():
     make_scan("thick.nii.gz")
     exec(compile(PYTHON, "README.md", "exec"), {})
@@ -352,8 +367,8 @@ def test_options_that_the_text_names_exist():
     }
     known = {
         option
-        for name in COMMANDS
-        for parameter in main.get_command(None, name).params
+        for command in [*(main.get_command(None, name) for name in COMMANDS), bids_app]
+        for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
     assert len(named) > 20
