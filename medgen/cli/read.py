@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from medgen.cli.output import answer, json_option
+
 
 @click.command(short_help="Ask readers the questions of a study, in their browsers.")
 @click.argument("study", metavar="STUDY", type=click.Path(path_type=Path))
@@ -26,6 +28,7 @@ import click
     help="Under which readers reach this machine (repeatable); numeric addresses and this "
     "machine's own name need none.",
 )
+@json_option
 def read(study: Path, port: int, host: str, hostnames: tuple[str, ...]) -> None:
     """Serve the page of a reader study until Ctrl-C.
 
@@ -43,9 +46,10 @@ def read(study: Path, port: int, host: str, hostnames: tuple[str, ...]) -> None:
     with listening_socket(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         readers = len(server.study.readers)
+        address = f"http://{shown}:{listening.getsockname()[1]}"
         click.echo(
-            f"{study} for {readers} reader{'s' * (readers != 1)} at "
-            f"http://{shown}:{listening.getsockname()[1]}; Ctrl-C stops."
+            f"{study} for {readers} reader{'s' * (readers != 1)} at {address}; Ctrl-C stops."
         )
+        answer({"study": study, "readers": readers, "url": address})
         answer_until_stopped(Guarded(server.app(), names, numeric=True), listening)
     server.answers.close()

@@ -14,6 +14,7 @@ from medgen.cli.options import (
     slice_axis_option,
     volume_option,
 )
+from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import ReadError, printable
 
@@ -102,6 +103,7 @@ LONGEST_CONSENT = 20_000  # bytes
 @modality_option
 @intercept_option
 @click.option("--overwrite", is_flag=True, help="Replace a study that has no answers.")
+@json_option
 def study(
     scans, output, method_names, design, readers, questions, repeats, cases, practice, consent,
     factor, gap_mm, slice_axis, seed, volume, modality, intercept, overwrite,
@@ -146,6 +148,15 @@ def study(
     click.echo(
         f"{output}: {trial.readers} readers, {trial.questions + repeats} questions each, "
         f"{len(asked)} different pairs; codes in {output / CODES}."
+    )
+    answer(
+        {
+            "output": output,
+            "readers": trial.readers,
+            "questions": trial.questions + repeats,
+            "pairs": len(asked),
+            "codes": output / CODES,
+        }
     )
 
 

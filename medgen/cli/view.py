@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from medgen.cli.options import reading_options
+from medgen.cli.output import answer, json_option
 from medgen.errors import printable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ HOST = "127.0.0.1"
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @reading_options
+@json_option
 def view(
     scan: Path,
     outputs: tuple[Path, ...],
@@ -87,6 +89,7 @@ def show(scene: Scene, *, port: int = 0, browser: bool = True) -> None:
         viewer = Viewer(scene, Path(folder))
         address = f"http://{HOST}:{listening.getsockname()[1]}{viewer.path}"
         click.echo(f"Look at {address}; Ctrl-C stops.")
+        answer({"url": address})
         if browser and _has_a_screen():
             webbrowser.open(address)
         answer_until_stopped(viewer.app(), listening)
