@@ -10,6 +10,18 @@ import pytest
 hypothesis.settings.register_profile("medgen", deadline=None)
 hypothesis.settings.load_profile("medgen")
 
+# Where a Chromium may be that tests of pages drive, and how it runs without a screen or a GPU.
+CHROMIUM = [Path("/usr/bin") / name for name in ("chromium", "chromium-browser", "google-chrome")]
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -24,6 +36,19 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("no folder of real scans beside the repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, driven by Playwright; tests that need it skip where one of them is absent."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = [path for path in CHROMIUM if path.exists()]
+    if not found:
+        pytest.skip("there is no Chromium here")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=found[0], args=CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from medgen.evaluation.recreate import (
 )
 from medgen.evaluation.regions import Region
 from medgen.evaluation.scoring import Binning, SliceScore, SliceTask, score_slice
+from medgen.evaluation.scrubbing import Case, kept_cases
 from medgen.evaluation.similarity import SSIM_SIDE
 from medgen.processes import in_order
 from medgen.volumes.geometry import Geometry
@@ -62,6 +63,7 @@ class ScanResult:
         notes: on what was odd about the scan.
         published: protocol of a paper -> method -> PSNR in dB of the scan, of those asked for.
         shown: what a machine reader is to see, if it was asked for.
+        cases: slices to scroll through, from the worst to the best.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ScanResult:
     notes: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     shown: Shown | None = field(default=None, repr=False)
+    cases: tuple[Case, ...] = field(default=(), repr=False)
 
     @property
     def warnings(self) -> list[str]:
@@ -170,6 +173,7 @@ def evaluate_scan(
         shown=None
         if reader is None
         else shown_slices(name, truth.values, made.tests, plan, truth.scored, reader),
+        cases=kept_cases(truth.values, made.tests, truth.regions, plan, volume.geometry, scores),
     )
 
 

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from scipy.ndimage import gaussian_filter
 
 from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.metrics import METRICS, Metric
+from medgen.evaluation.regions import enlarged_region
 from medgen.evaluation.summary import Cases
 
-# The enlarged region is this share of each side.
-ENLARGED = 1 / 5
 TEXTURE_CLASSES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
 
 
@@ -134,26 +132,6 @@ def side_by_side(scan: ScanResult) -> Figure:
             axes.set_axis_off()
     figure.colorbar(shown, ax=list(grid[1]), label="error", fraction=0.02, pad=0.005)
     return figure
-
-
-def enlarged_region(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, left, height and width of the fifth of each side with the most detail in the region.
-
-    Detail is the absolute difference of the image from its Gaussian mean (sigma 2 pixels).
-
-    Args:
-        image: `(rows, cols)`.
-        region: bool, same shape.
-    """
-    image = np.asarray(image, np.float64)
-    height, width = (max(8, round(side * ENLARGED)) for side in image.shape)
-    detail = np.abs(image - gaussian_filter(image, 2.0)) * region
-    # Sums over every window, from a table of sums over all pixels above and to the left.
-    table = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    sums = table[height:, width:] - table[:-height, width:] - table[height:, :-width]
-    sums += table[:-height, :-width]
-    top, left = np.unravel_index(sums.argmax(), sums.shape)
-    return int(top), int(left), height, width
 
 
 def _directed(metric: Metric) -> str:

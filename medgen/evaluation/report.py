@@ -25,6 +25,7 @@ from medgen.evaluation.protocols import PROTOCOLS
 from medgen.evaluation.reading import tell
 from medgen.evaluation.scans import Evaluation
 from medgen.evaluation.scoring import SliceScore
+from medgen.evaluation.scrubbing import extremes, for_page
 from medgen.evaluation.summary import FEWEST_SCANS, gather_cases, summarize
 from medgen.storage import csv_text, make_folder, move, staging, write_text
 
@@ -86,7 +87,7 @@ def write_report(
             (new / PICTURES / f"{name}.png").write_bytes(png.getvalue())
             data = base64.b64encode(png.getvalue()).decode()
             pictures.append({"caption": caption, "data": data})
-        write_text(render(summary, pictures), new / PAGE)
+        write_text(render(summary, pictures, scrubbers(evaluation.scans)), new / PAGE)
         move(new, folder, overwrite=overwrite)
     return summary
 
@@ -158,8 +159,16 @@ def draw(
         )
 
 
-def render(summary: dict[str, Any], pictures: list[dict[str, str]]) -> str:
-    """The page that shows the tables and the pictures."""
+def scrubbers(scans: Iterable[ScanResult]) -> list[dict[str, Any]]:
+    """The worst, the median and the best case, to scroll through their slices on the page."""
+    cases = [(scan.name, case) for scan in scans for case in scan.cases]
+    return [for_page(*extreme) for extreme in extremes(cases)]
+
+
+def render(
+    summary: dict[str, Any], pictures: list[dict[str, str]], scrubbed: list[dict[str, Any]]
+) -> str:
+    """The page that shows the tables, the pictures and what there is to scroll through."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("medgen.evaluation"),
         autoescape=True,
@@ -185,6 +194,7 @@ def render(summary: dict[str, Any], pictures: list[dict[str, str]]) -> str:
         metrics=list(METRICS.values()),
         best=best,
         protocols=PROTOCOLS,
+        scrubbers=scrubbed,
     )
 
 

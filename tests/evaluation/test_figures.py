@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from medgen.evaluation.figures import enlarged_region
 from medgen.evaluation.hanging import hung, hung_spacing
+from medgen.evaluation.regions import enlarged_region
 
 # An axial slice as it hangs: the patient's front (A) up, right side (R) on the left.
 AXIAL = np.array([["RA", "LA"], ["RP", "LP"]])

@@ -10,8 +10,8 @@ from medgen.cli.evaluate import echo_summary
 from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
 from medgen.evaluation.metrics import METRICS, Metric
-from medgen.evaluation.reading import BUDGETS, Reading
-from medgen.evaluation.report import require_writable, write_report, write_slices
+from medgen.evaluation.reading import BUDGETS, Reading, tell
+from medgen.evaluation.report import render, require_writable, write_report, write_slices
 from medgen.evaluation.scans import Settings, evaluate_scans
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import Volume, write_volume
@@ -60,7 +60,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag == "img":
             self.images.append(dict(attrs)["src"])
-        elif tag not in ("meta", "wbr"):
+        elif tag not in ("meta", "wbr", "input"):
             self.open.append(tag)
         if tag == "td":
             self.cells.append("")
@@ -128,7 +128,9 @@ def test_page_is_whole_and_needs_no_other_file(written):
     text = (folder / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == []
-    assert len(page.images) == len(list((folder / "figures").glob("*.png"))) == 6
+    figures = list((folder / "figures").glob("*.png"))
+    assert len(page.images) == len(figures) + 2 * text.count('<section class="scrubber">')
+    assert len(figures) == 6
     assert all(source.startswith("data:image/png;base64,") for source in page.images)
     assert "://" not in text
     assert f"{summary['metrics']['interior']['mae']['mean']['mean']:.4g} ±" in "".join(page.cells)
@@ -222,22 +224,50 @@ def test_a_new_metric_is_in_files_page_and_console(tmp_path, monkeypatch, capsys
     assert row.split()[1 + titles.split().index("worst")] == format(np.mean(kept), ".4g")
 
 
-def test_what_a_machine_reader_says_is_in_page_and_json(study, tmp_path):
+def test_what_a_machine_reader_says_is_on_the_page(written):
     budget = replace(BUDGETS["strong"], steps=1234)
     hits, slices = np.array([1, 1, 0.5, 0]), (2, 2, 4, 4)
     reading = Reading(hits, ("one.nii", "one.nii", "two<b>.nii", "two<b>.nii"), slices)
-    read = replace(
-        study, settings=replace(study.settings, reader=budget), readings={"mean": reading}
-    )
-    told = write_report(read, tmp_path / "report")["machine_reader"]
-    assert (told["budget"]["steps"], list(told["methods"])) == (1234, ["mean"])
+    told = tell({"mean": reading}, budget, fewest_scans=6)
     row = told["methods"]["mean"]
     assert (row["told"], row["pairs"], row["slices"]) == (0.625, 4, 2)
     assert row["scans"] == {"one.nii": 1.0, "two<b>.nii": 0.25}
-    text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    text = render({**written[1], "machine_reader": told}, [], [])
     page = Page(text)
     assert page.open == []
     cells = ["0.625", f"{row['low']:.4g} – {row['high']:.4g}", "4", "2", "1", "0.25"]
     assert cells in [page.cells[n : n + 6] for n in range(len(page.cells))]
     assert "1,234 steps of 4 pairs, seed 0" in text.replace("\n", " ")
     assert "with the slices before and behind" in text.replace("\n", " ")
+
+
+def test_cases_are_scrolled_through_by_keys(written, browser):
+    """In a real browser, from the page alone."""
+    text = (written[0] / "report.html").read_text(encoding="utf-8")
+    page = browser.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_content(text)
+    boxes = page.locator(".scrubber")
+    assert boxes.count() == 3
+    assert [title.split()[0] for title in boxes.locator("h3").all_inner_texts()] == [
+        "Worst",
+        "Median",
+        "Best",
+    ]
+    box = boxes.first
+    true, test = box.locator(".true"), box.locator(".test")
+    start = int(box.locator("output").inner_text().split()[0])
+    assert box.locator("output").inner_text() == f"{start} (removed)"
+    before = true.get_attribute("src"), test.get_attribute("src")
+    assert before[0] != before[1]
+    box.locator("input").press("ArrowRight")
+    assert box.locator("output").inner_text() == f"{start + 1} (acquired)"
+    assert true.get_attribute("src") == test.get_attribute("src") != before[0]
+    box.locator("input").press("ArrowLeft")
+    assert (true.get_attribute("src"), test.get_attribute("src")) == before
+    box.locator("select").select_option("mean")
+    assert true.get_attribute("src") == before[0]
+    assert test.get_attribute("src") not in before
+    page.close()
+    assert complaints == []

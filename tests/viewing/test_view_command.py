@@ -17,21 +17,6 @@ from medgen.cli import main
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
-BROWSERS = [
-    place for name in ("chromium", "chromium-browser", "google-chrome")
-    for place in (Path("/usr/bin") / name,) if place.exists()
-]  # fmt: skip
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -114,18 +99,6 @@ def test_what_cannot_be_shown(folder, monkeypatch, words, sentence):
     result = CliRunner().invoke(main, words)
     assert result.exit_code in (1, 2)
     assert sentence in result.output
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, whose graphics the processor computes."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not BROWSERS:
-        pytest.skip("there is no Chromium here")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=BROWSERS[0], args=OPTIONS)
-        yield chromium
-        chromium.close()
 
 
 def test_a_browser_shows_marks_and_turns_to_linear_interpolation_and_back(browser, folder):
