@@ -30,6 +30,8 @@ COMMANDS = {
     "audit": "audit",
     "study": "study",
     "read": "read",
+    "study-report": "study_report",
+    "study-plan": "study_report",
     "info": "info",
     "doctor": "doctor",
     "export": "export",
