@@ -42,14 +42,15 @@ def read(study: Path, port: int, host: str, hostnames: tuple[str, ...]) -> None:
     from medgen.web import LOOPBACK, Guarded, answer_until_stopped, listening_socket
 
     server = StudyServer(study)
-    names = (*LOOPBACK, host, socket.gethostname(), socket.getfqdn(), *hostnames)
+    own = socket.gethostname()
     with listening_socket(host, port) as listening:
-        shown = f"[{host}]" if ":" in host else host
+        shown = own if host == "0.0.0.0" else host
         readers = len(server.study.readers)
         address = f"http://{shown}:{listening.getsockname()[1]}"
         click.echo(
             f"{study} for {readers} reader{'s' * (readers != 1)} at {address}; Ctrl-C stops."
         )
         answer({"study": study, "readers": readers, "url": address})
-        answer_until_stopped(Guarded(server.app(), names, numeric=True), listening)
+        app = Guarded(server.app(), (*LOOPBACK, host, own, *hostnames), numeric=True)
+        answer_until_stopped(app, listening)
     server.answers.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from medgen.cli.device import device_option, tell_device
 from medgen.cli.evaluate import Method
 from medgen.cli.options import (
     intercept_option,
@@ -103,6 +104,7 @@ LONGEST_CONSENT = 20_000  # bytes
 @modality_option
 @intercept_option
 @click.option("--overwrite", is_flag=True, help="Replace a study that has no answers.")
+@device_option
 @json_option
 def study(
     scans, output, method_names, design, readers, questions, repeats, cases, practice, consent,
@@ -113,6 +115,8 @@ def study(
     STUDY gets the pictures, the key to them and a code for each reader; `medgen read STUDY` asks.
     """
     from medgen.evaluation.scans import Settings
+    from medgen.interpolation import model_folder
+    from medgen.interpolation.options import parsed
     from medgen.interpolation.recreate import recreators
     from medgen.study.prepare import Trial, prepare_study, require_free
     from medgen.study.study import CODES, PRACTICE
@@ -138,6 +142,8 @@ def study(
         seed=seed,
     )
     methods = recreators(method_names, seed)
+    if any(model_folder(parsed(name)[0]) for name in method_names):
+        tell_device()
     with shown_progress() as progress:
         made = prepare_study(
             scans, methods, settings, trial, output, overwrite=overwrite, progress=progress

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from medgen.cli.options import seed_option
+from medgen.cli.output import answer, json_option
 from medgen.errors import printable
 
 READERS, CASES = (4, 8, 16, 32), (20, 40, 80, 160)
@@ -25,6 +27,7 @@ READERS, CASES = (4, 8, 16, 32), (20, 40, 80, 160)
 )
 @seed_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
+@json_option
 def study_report(study: Path, output: Path, seed: int, overwrite: bool) -> None:
     """Report the answers in STUDY, which may go on meanwhile.
 
@@ -36,6 +39,7 @@ def study_report(study: Path, output: Path, seed: int, overwrite: bool) -> None:
     summary = write_study_report(study, output, seed=seed, overwrite=overwrite)
     echo_study(summary)
     click.echo(f"Report written to {output}.")
+    answer(summary | {"output": output})
 
 
 def echo_study(summary: dict[str, Any]) -> None:
@@ -91,6 +95,7 @@ def echo_study(summary: dict[str, Any]) -> None:
     metavar="REPORT",
     help="Take share and deviations from the report of another study.",
 )
+@json_option
 def study_plan(
     share: float, questions: int, reader_sd: float, case_sd: float, pilot: Path | None
 ) -> None:
@@ -110,7 +115,11 @@ def study_plan(
         f"{deviations[0]:.0f} %, of cases {deviations[1]:.0f} %"
     )
     click.echo("readers" + "".join(f"{f'{cases} cases':>14}" for cases in CASES))
+    plans = []
     for readers in READERS:
-        plans = [plan(share, parts, readers=readers, cases=n, questions=questions) for n in CASES]
-        cells = [f"±{100 * each.half_width:.0f}, {100 * each.power:.0f} %" for each in plans]
+        row = [plan(share, parts, readers=readers, cases=n, questions=questions) for n in CASES]
+        cells = [f"±{100 * each.half_width:.0f}, {100 * each.power:.0f} %" for each in row]
         click.echo(f"{readers:7}" + "".join(f"{cell:>14}" for cell in cells))
+        plans += row
+    facts = {"share": share, "questions": questions, "components": asdict(parts)}
+    answer(facts | {"plans": [asdict(each) for each in plans]})

@@ -19,7 +19,7 @@ from medgen.volumes import write_volume
 # Commands that compute with a trained model.
 WITH_DEVICE = {
     "train-vqvae", "train-prior", "train-pixelminer", "interpolate", "reconstruct", "sample",
-    "evaluate", "audit", "doctor", "serve",
+    "evaluate", "audit", "doctor", "serve", "study",
 }  # fmt: skip
 
 

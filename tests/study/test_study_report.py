@@ -201,6 +201,16 @@ def test_what_was_changed_is_not_reported(folder, tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+def test_facts_instead_of_sentences(folder, tmp_path):
+    code, output = run("study-report", folder, "-o", tmp_path / "report", "--json")
+    facts = json.loads(output)
+    assert (code, facts.pop("output")) == (0, str(tmp_path / "report"))
+    assert facts == json.loads((tmp_path / "report" / "summary.json").read_text())
+    facts = json.loads(run("study-plan", "--json")[1])
+    assert (facts["share"], facts["questions"], len(facts["plans"])) == (0.6, 12, 16)
+    assert facts["plans"][0].keys() == {"readers", "cases", "half_width", "power"}
+
+
 def test_a_plan_in_numbers():
     code, output = run("study-plan", "--share", 0.72)
     assert code == 0
