@@ -29,7 +29,9 @@ from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
 sys.path.insert(0, str(ROOT / "tests" / "volumes" / "dicom"))
+sys.path.insert(0, str(ROOT / "tests" / "study"))
 from dicom_slices import COUNT, make_slice, save
+from simulated import answer_all
 
 EXAMPLE = f"{data_path}/example4d.nii.gz"
 SIDES = (24, 20)
@@ -55,6 +57,7 @@ MODELS = block("$ medgen models")
 DOCTOR = block("$ medgen doctor")
 EVALUATE = block("$ medgen evaluate")
 READER = block("medgen evaluate SCANS")
+STUDY = block("medgen study")
 PIXELMINER = block("medgen train-pixelminer")
 TWO_STAGE = block("medgen train-vqvae")
 WORKERS = block("TF_CONFIG=")
@@ -240,6 +243,20 @@ def test_a_machine_reader_reads_what_is_shown(monkeypatch):
     titles, *rows, _ = run([*words, "--jobs", "1"]).splitlines()
     assert "told" in titles.split()
     assert [row.split()[0] for row in rows] == ["linear", "sinc"]
+
+
+def test_a_reader_study(place):
+    """What is served between is tested in `tests/study`; here readers are played."""
+    prepare, read, report = commands(STUDY)
+    for seed in (1, 2):
+        chest = phantom_volume("ct", (24, 20, 41), (1.9, 1.9, 2.0), seed=seed)
+        write_volume(chest, place / f"{seed}.nii.gz")
+    scans = {"SCANS": ["1.nii.gz", "2.nii.gz"]}
+    printed = run(with_instead(prepare, **scans, **{"ct-pixelminer": "nearest"}))
+    assert "16 readers, 14 questions each" in printed
+    assert read.words[2] == report.words[2] == "STUDY"
+    answer_all(Path("STUDY"), lambda reader, pair: 0.7)
+    assert run(with_instead(report)).endswith("Report written to REPORT.\n")
 
 
 @pytest.fixture
