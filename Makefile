@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 FAST = $(filter-out tests/test_jax.py, $(wildcard tests/test_*.py)) tests/volumes tests/intensities tests/examples tests/likelihoods tests/layers \
 	tests/sampling/test_samplers.py tests/cli/test_help.py tests/cli/test_info.py tests/cli/test_quiet.py
 
-.PHONY: demo models test test-fast test-all lint
+.PHONY: demo models docs test test-fast test-all test-lowest lint
 
 # Where the scans lie that the released models were trained on; models/*/README.md says what they are.
 DATA ?= data
@@ -47,6 +47,18 @@ test-fast: $(VENV)/installed
 
 test-all: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
+
+# The fast tests with the oldest versions that setup.cfg allows, in an environment of their own.
+LOWEST = $(filter-out tests/sampling/%, $(FAST)) tests/jobs/test_methods.py tests/evaluation/test_similarity.py
+test-lowest: $(VENV)/installed
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct --editable '.[test]'
+	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile $(LOWEST)
+
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What README.md shows: its fenced blocks, the commands in them and what they print."""
+"""What README.md and other pages show: fenced blocks, commands in them, what these print."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ class Command:
     printed: str
 
 
+def fenced(text: str) -> list[tuple[str, str]]:
+    """Language and content of every fenced block of a page, in order."""
+    return re.findall(r"^```([^\n`]*)\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+
+
 def blocks() -> list[str]:
-    """The text of every fenced block, in order."""
-    return re.findall(r"^```\w*\n(.*?)\n```$", README, re.MULTILINE | re.DOTALL)
+    """The text of every fenced block of README, in order."""
+    return [text for _, text in fenced(README)]
 
 
 def block(start: str) -> str:

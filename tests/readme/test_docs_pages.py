@@ -1,0 +1,144 @@
+"""Every example in docs/ is run, in one folder a page, on small scans made for it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from shown import ROOT, commands, fenced
+
+from medgen.cli import COMMANDS, main
+from medgen.cli.bids_app import main as bids_app
+from medgen.phantoms.phantom import phantom_volume
+from medgen.volumes import read_volume, write_volume
+
+sys.path.insert(0, str(ROOT / "tests" / "volumes" / "dicom"))
+from dicom_slices import COUNT, make_slice, save
+
+DOCS = ROOT / "docs"
+PAGES = {path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*.md"))}
+PROGRAMS = {"medgen": main, "medgen-bids": bids_app}
+# Commands that run for long, or until they are ended: they have to parse; tests/cli runs them.
+PARSED = {"serve", "export", "train-pixelminer", "train-vqvae", "train-prior", "read", "view"}
+# What is for other programs or machines, and how it begins.
+ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
+# Pages whose commands load trained models.
+SLOW = {"index.md", "train.md", "conventions.md"}
+
+
+def examples(page: str) -> list[tuple[str, str]]:
+    """Language and text of every block of a page but those for Sphinx and those of mere text."""
+    found = fenced(PAGES[page].read_text())
+    return [(language, text) for language, text in found if language not in ("text", "")]
+
+
+def with_examples(slow: bool) -> list[str]:
+    return [page for page in PAGES if examples(page) and (page in SLOW) == slow]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with what the pages name, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    scan = phantom_volume("ct", (24, 20, 9), (9.0, 9.0, 12.0), seed=3)
+    organs = np.digitize(scan.array, (-500, -100, 300)).astype(np.uint8)
+    for name in ("scan.nii.gz", "scans/a.nii.gz", "scans/deeper/b.mha", "data/a.nii.gz"):
+        Path(name).parent.mkdir(exist_ok=True)
+        write_volume(scan, Path(name))
+    write_volume(scan.with_array(organs, scan.geometry), Path("organs.nii.gz"))
+    save(Path("series"), [make_slice(k) for k in range(COUNT)])
+    save(Path("series_with_gap"), [make_slice(k) for k in range(COUNT) if k != 2])
+    for subject in ("01", "02"):
+        head = phantom_volume("mr", (12, 10, 5), (15.0, 15.0, 25.0), seed=int(subject))
+        path = Path(f"bids/sub-{subject}/anat/sub-{subject}_T1w.nii.gz")
+        path.parent.mkdir(parents=True)
+        write_volume(head, path)
+    description = {"Name": "Heads", "BIDSVersion": "1.8.0"}
+    Path("bids/dataset_description.json").write_text(json.dumps(description))
+    return tmp_path
+
+
+def run_command(line_words: tuple[str, ...]) -> None:
+    program, *words = line_words
+    command = PROGRAMS[program]
+    if words[0] in PARSED:
+        command.get_command(None, words[0]).make_context(words[0], words[1:])
+        return
+    if words[0] in ("evaluate", "audit"):
+        words += ["--jobs", "1"]
+    result = CliRunner().invoke(command, words)
+    assert result.exit_code == 0, f"{' '.join(line_words)}: {result.output}"
+
+
+def run_page(page: str) -> None:
+    for language, text in examples(page):
+        if language == "bash":
+            for command in commands(text):
+                if not " ".join(command.words).startswith(ELSEWHERE):
+                    run_command(command.words)
+        elif language == "python":
+            exec(compile(text, page, "exec"), {})
+        elif language == "json":
+            json.loads(text)
+        else:
+            assert language.startswith("{"), f"{page}: nobody runs a block of {language!r}"
+
+
+@pytest.mark.parametrize("page", with_examples(slow=False))
+def test_examples_run(page, place):
+    run_page(page)
+    if page == "dicom.md":
+        assert len(list(Path("finer_series").iterdir())) == 2 * COUNT - 1
+        assert len(list(Path("filled_series").iterdir())) == COUNT
+    if page == "folders.md":
+        assert read_volume("finer/deeper/b.mha").shape == (24, 20, 17)
+        assert read_volume("fine_organs.nii.gz").shape == (24, 20, 17)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", with_examples(slow=True))
+def test_examples_with_models_run(page, place):
+    run_page(page)
+
+
+def test_the_table_of_variables_names_those_that_are_read():
+    """And each variable that medgen's own code names stands in it."""
+    page = PAGES["conventions.md"].read_text()
+    table = set(re.findall(r"`([A-Z][A-Z_]+)`", page))
+    sources = "".join(path.read_text() for path in (ROOT / "medgen").rglob("*.py"))
+    used = set(re.findall(r'environ[^\n"]*"([A-Z_]+)"', sources)) | {"MEDGEN_MODELS"}
+    assert used - {"PYTHONPATH", "TF_ENABLE_ONEDNN_OPTS", "DISPLAY", "WAYLAND_DISPLAY"} <= table
+
+
+def test_every_page_is_in_the_contents():
+    contents = "".join(PAGES[page].read_text() for page in ("index.md", "how/index.md"))
+    for page in PAGES:
+        name = page.removesuffix(".md").removeprefix("how/")
+        assert page == "index.md" or re.search(rf"^(how/)?{name}$", contents, re.MULTILINE), page
+
+
+def test_options_that_the_pages_name_exist():
+    known = {"--nthreads", "--scan"}  # Dask's, of a benchmark
+    for command in [*(main.get_command(None, name) for name in COMMANDS), bids_app]:
+        known |= {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+    known |= {"--help"}
+    for page, path in PAGES.items():
+        if page != "changes.md":
+            assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", path.read_text())) <= known, page
+
+
+def test_it_builds_without_a_warning(tmp_path):
+    """In a process of its own, as modules are imported there without Keras."""
+    for package in ("sphinx", "myst_nb", "sphinx_click", "furo"):
+        pytest.importorskip(package)
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", DOCS, tmp_path / "html"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "html" / "commands.html").read_text()
+    for name in COMMANDS:
+        assert f'id="medgen-{name}"' in page
+    assert "interpolate_volume" in (tmp_path / "html" / "python.html").read_text()
