@@ -11,7 +11,8 @@ from scipy.ndimage import uniform_filter
 
 from medgen.backends import Function, compiled
 from medgen.errors import EvaluationError
-from medgen.evaluation.reading import Budget, Reading, Shown
+from medgen.evaluation.budgets import Budget
+from medgen.evaluation.reading import Reading, Shown
 from medgen.examples.batches import ATTEMPTS, FLAT, fit_to, random_window
 from medgen.nets.pair_reader import PairReader
 from medgen.training.schedule import Plan
@@ -93,7 +94,7 @@ def read(
         shown: two scans or more.
         budget: see `Budget`.
         seed: of the weights to begin with and of the places; the same seed reads alike.
-        progress: called with the method, steps done and steps in all.
+        progress: called with what is read, steps done and steps in all.
 
     Returns:
         method -> its answers; of methods that two scans have.
@@ -126,7 +127,8 @@ def read(
                     for _ in range(budget.batch)
                 ]
                 step(np.stack(batch), k + 1, plan.rate(k, 0.0))
-                progress(method, number * budget.steps + k + 1, len(scans) * budget.steps)
+                done = number * budget.steps + k + 1
+                progress(f"Reading {method}", done, len(scans) * budget.steps)
             with step.averaged():
                 parts.append(
                     _answers(look, left_out, method, scales[left_out.scan], side, budget, seed)

@@ -7,8 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from medgen.errors import EvaluationError
+from medgen.evaluation.budgets import BUDGETS
 from medgen.evaluation.plan import Plan
-from medgen.evaluation.reading import BUDGETS, Shown, shown_slices, tell
+from medgen.evaluation.reading import Shown, shown_slices, tell
 from medgen.machine_reader import Scale, read
 
 TINY = replace(BUDGETS["default"], side=24, steps=40, batch=8, squares=8, filters=(8, 12))

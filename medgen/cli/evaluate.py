@@ -11,6 +11,7 @@ import click
 from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import (
     intercept_option,
+    machine_reader_option,
     modality_option,
     scoring_jobs_option,
     seed_option,
@@ -21,9 +22,9 @@ from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import MedgenError, printable
 from medgen.evaluation.protocols import OWN, PROTOCOLS
-from medgen.evaluation.reading import BUDGETS, Budget
 
 if TYPE_CHECKING:
+    from medgen.evaluation.budgets import Budget
     from medgen.evaluation.experiment import Progress
     from medgen.evaluation.scans import Evaluation
 
@@ -115,16 +116,7 @@ class Method(click.ParamType):
     help="Tell the PSNR of CT as this paper measures it, too (repeatable), for comparison with "
     "published figures; medgen's own always stands there.",
 )
-@click.option(
-    "--machine-reader",
-    is_flag=False,
-    flag_value="default",
-    type=click.Choice(list(BUDGETS)),
-    metavar="[strong]",
-    help="Let a small net learn on all scans but one to tell synthetic slices from real ones, and "
-    "name the real one in pairs of the other; 0.5 is chance. Takes two scans or more. strong sees "
-    "whole slices with their neighbours, and learns for hours, or minutes on a GPU.",
-)
+@machine_reader_option
 @click.option("--msmfe", is_flag=True, help="Compare maps of texture too; takes minutes a scan.")
 @seed_option
 @scoring_jobs_option
@@ -155,8 +147,7 @@ def evaluate(
     from medgen.processes import cores
 
     require_writable(output, overwrite=overwrite)
-    reader = BUDGETS.get(machine_reader)
-    if reader is not None:
+    if machine_reader is not None:
         from medgen.machine_reader import require_scans
 
         require_scans(len(scans))
@@ -172,7 +163,7 @@ def evaluate(
         intercept=intercept,
         seed=seed,
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
-        reader=reader,
+        reader=machine_reader,
     )
     methods = recreators(method_names, seed, intervals=True)
     if any(model_folder(parsed(name)[0]) for name in method_names):
@@ -186,8 +177,8 @@ def evaluate(
             jobs=jobs or cores(),
             progress=progress,
         )
-        if reader is not None:
-            evaluation = _read(evaluation, reader, progress)
+        if machine_reader is not None:
+            evaluation = _read(evaluation, machine_reader, progress)
         summary = write_report(evaluation, output, overwrite=overwrite)
     echo_summary(summary, output)
     answer(summary | {"output": output})
@@ -205,7 +196,7 @@ def _read(evaluation: Evaluation, budget: Budget, progress: Progress) -> Evaluat
         shown,
         budget,
         seed=evaluation.settings.seed,
-        progress=lambda method, *steps: progress(f"Reading {method}", *steps),
+        progress=progress,
     )
     return replace(evaluation, readings=readings)
 

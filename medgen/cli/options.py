@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import click
 
+from medgen.evaluation.budgets import BUDGETS, Budget
 from medgen.intensities.modality import NAMED
 
 
@@ -20,6 +21,18 @@ class Axis(click.ParamType):
         """Parse what the user gave."""
         choice = click.Choice(["auto", "0", "1", "2"]).convert(value, param, ctx)
         return None if choice == "auto" else int(choice)
+
+
+class ReaderBudget(click.ParamType):
+    """A key of `BUDGETS`."""
+
+    name = "budget"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Budget:
+        """The budget of that name."""
+        return BUDGETS[click.Choice(list(BUDGETS)).convert(value, param, ctx)]
 
 
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
@@ -61,6 +74,18 @@ intercept_option = click.option(
     metavar="X",
     help="Add this to the stored values, times their slope if the file has one, instead of the "
     "intercept in the file; -1024 for CT stored as HU + 1024.",
+)
+
+
+machine_reader_option = click.option(
+    "--machine-reader",
+    is_flag=False,
+    flag_value="default",
+    type=ReaderBudget(),
+    metavar="[strong]",
+    help="Let a small net learn on all scans but one to tell synthetic slices from real ones, and "
+    "name the real one in pairs of the other; 0.5 is chance. Takes two scans or more. strong sees "
+    "whole slices with their neighbours, and learns for hours, or minutes on a GPU.",
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +12,7 @@ from medgen.cli.device import device_option, tell_device
 from medgen.cli.evaluate import Method
 from medgen.cli.options import (
     intercept_option,
+    machine_reader_option,
     modality_option,
     seed_option,
     slice_axis_option,
@@ -18,6 +21,12 @@ from medgen.cli.options import (
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import ReadError, printable
+
+if TYPE_CHECKING:
+    from medgen.evaluation.budgets import Budget
+    from medgen.study.pictures import Progress, Source
+    from medgen.study.prepare import Trial
+    from medgen.study.study import Study
 
 # Of the study published with PixelMiner.
 READERS, COMPARISONS = 16, 140
@@ -98,6 +107,7 @@ LONGEST_CONSENT = 20_000  # bytes
     metavar="MM",
     help="Thin the truth first, so that acquired slices lie about this far apart.",
 )
+@machine_reader_option
 @slice_axis_option
 @seed_option
 @volume_option
@@ -108,7 +118,7 @@ LONGEST_CONSENT = 20_000  # bytes
 @json_option
 def study(
     scans, output, method_names, design, readers, questions, repeats, cases, practice, consent,
-    factor, gap_mm, slice_axis, seed, volume, modality, intercept, overwrite,
+    factor, gap_mm, machine_reader, slice_axis, seed, volume, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them, and draw what every reader is asked.
 
@@ -119,9 +129,12 @@ def study(
     from medgen.interpolation.options import parsed
     from medgen.interpolation.recreate import recreators
     from medgen.study.prepare import Trial, prepare_study, require_free
-    from medgen.study.study import CODES, PRACTICE
 
     require_free(output, overwrite=overwrite)
+    if machine_reader is not None:
+        from medgen.machine_reader import require_scans
+
+        require_scans(len(scans))
     trial = Trial(
         design=design,
         readers=readers,
@@ -144,26 +157,68 @@ def study(
     methods = recreators(method_names, seed)
     if any(model_folder(parsed(name)[0]) for name in method_names):
         tell_device()
+    told: dict[str, Any] = {}
     with shown_progress() as progress:
         made = prepare_study(
-            scans, methods, settings, trial, output, overwrite=overwrite, progress=progress
+            scans,
+            methods,
+            settings,
+            trial,
+            output,
+            overwrite=overwrite,
+            progress=progress,
+            look=lambda sources: told.update(_told(sources, machine_reader, seed, progress)),
         )
+    _say(output, trial, made, told)
+
+
+def _say(output: Path, trial: Trial, made: Study, told: Mapping[str, Any]) -> None:
+    """What was made, and what a machine reader thinks of it."""
+    from medgen.study.study import CODES, PRACTICE
+
     for text in made.warnings:
         click.echo(printable(f"Warning: {text}"), err=True)
     asked = {q.pair for questions in made.readers for q in questions if q.kind != PRACTICE}
     click.echo(
-        f"{output}: {trial.readers} readers, {trial.questions + repeats} questions each, "
+        f"{output}: {trial.readers} readers, {trial.questions + trial.repeats} questions each, "
         f"{len(asked)} different pairs; codes in {output / CODES}."
     )
+    for method, row in told.items():
+        click.echo(
+            f"A machine reader names the real slice in {row['told']:.0%} of {row['pairs']} pairs "
+            f"with {method} (95 % interval {row['low']:.0%} to {row['high']:.0%}; chance 50%)."
+        )
     answer(
         {
             "output": output,
+            "machine_reader": told or None,
             "readers": trial.readers,
-            "questions": trial.questions + repeats,
+            "questions": trial.questions + trial.repeats,
             "pairs": len(asked),
             "codes": output / CODES,
         }
     )
+
+
+def _told(
+    sources: Sequence[Source], budget: Budget | None, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """What a machine reader makes of a study's slices, by method; nothing without a budget."""
+    if budget is None:
+        return {}
+    from medgen.evaluation.reading import tell
+    from medgen.evaluation.summary import FEWEST_SCANS
+    from medgen.machine_reader import read
+
+    shown = [source.shown(budget) for source in sources]
+    readings = read(
+        shown,
+        budget,
+        seed=seed,
+        progress=progress,
+    )
+    methods: dict[str, Any] = tell(readings, budget, FEWEST_SCANS)["methods"]
+    return methods
 
 
 def consent_in(path: Path) -> str:

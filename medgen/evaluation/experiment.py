@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medgen.errors import EvaluationError
+from medgen.evaluation.budgets import Budget
 from medgen.evaluation.plan import Plan, overlap_warning
 from medgen.evaluation.protocols import PROTOCOLS
-from medgen.evaluation.reading import Budget, Shown, shown_slices
+from medgen.evaluation.reading import Shown, shown_slices
 from medgen.evaluation.recreate import (
     Recreate,
     Recreations,

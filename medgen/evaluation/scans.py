@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medgen.errors import EvaluationError, MedgenError, printable
+from medgen.evaluation.budgets import Budget
 from medgen.evaluation.experiment import Progress, ScanResult, evaluate_scan
 from medgen.evaluation.plan import plan_scan
-from medgen.evaluation.reading import Budget, Reading
+from medgen.evaluation.reading import Reading
 from medgen.evaluation.recreate import Recreate
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning

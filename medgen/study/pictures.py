@@ -10,8 +10,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from medgen.errors import StudyError
+from medgen.evaluation.budgets import Budget
 from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.plan import Plan, overlap_warning, plan_scan
+from medgen.evaluation.reading import Shown, shown_slices
 from medgen.evaluation.recreate import Recreate, recreate_slices, true_slices
 from medgen.evaluation.scans import Settings
 from medgen.study.draw import Case
@@ -54,6 +56,12 @@ class Source:
         before = [n for n in range(last - (AROUND - 1) * factor, t, factor) if n >= 0]
         behind = [n for n in range(last + factor, last + AROUND * factor + 1, factor) if n < count]
         return [(n, TRUTH) for n in before], [(n, TRUTH) for n in behind]
+
+    def shown(self, budget: Budget) -> Shown:
+        """What a machine reader of a budget sees of the slices that can be asked."""
+        tests = {name: stack for name, stack in self.stacks.items() if name != TRUTH}
+        true, name = self.stacks[TRUTH], self.scan.name
+        return shown_slices(name, true, tests, self.plan, self.eligible, budget)
 
 
 def source_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,7 @@ def prepare_study(
     *,
     overwrite: bool = False,
     progress: Progress = lambda name, done, total: None,
+    look: Callable[[Sequence[Source]], None] = lambda sources: None,
 ) -> Study:
     """Make the folder of a study; either all of it appears, or nothing does.
 
@@ -89,6 +90,7 @@ def prepare_study(
         folder: to be made.
         overwrite: replace a study that has no answers.
         progress: called with a scan's name, methods that are through, and how many there are.
+        look: called with the scans once their slices are re-created, before questions are drawn.
 
     Raises:
         StudyError: the folder is taken, or scans and methods do not give the pairs asked for.
@@ -107,6 +109,7 @@ def prepare_study(
         (new / PICTURES).mkdir(parents=True, mode=0o700)
         new.chmod(0o700)
         sources, warnings = _recreated(paths, methods, settings, place, progress)
+        look(sources)
         cases, practised = _asked(sources, warnings, list(methods), trial, generator)
         readers = draw_questions(
             cases,

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
-from medgen.evaluation.reading import BUDGETS
+from medgen.evaluation.budgets import BUDGETS
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule

@@ -9,8 +9,9 @@ import pytest
 from medgen.cli.evaluate import echo_summary
 from medgen.errors import EvaluationError, WriteError
 from medgen.evaluation import report
+from medgen.evaluation.budgets import BUDGETS
 from medgen.evaluation.metrics import METRICS, Metric
-from medgen.evaluation.reading import BUDGETS, Reading, tell
+from medgen.evaluation.reading import Reading, tell
 from medgen.evaluation.report import render, require_writable, write_report, write_slices
 from medgen.evaluation.scans import Settings, evaluate_scans
 from medgen.phantoms.phantom import phantom_volume

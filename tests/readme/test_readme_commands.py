@@ -24,7 +24,7 @@ from shown import ROOT, Command, assert_shown, block, commands
 from medgen import web
 from medgen.cli import COMMANDS, main
 from medgen.cli.bids_app import main as bids_app
-from medgen.evaluation.reading import BUDGETS
+from medgen.evaluation.budgets import BUDGETS
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
