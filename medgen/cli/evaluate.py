@@ -93,10 +93,11 @@ class Method(click.ParamType):
 @slice_axis_option
 @click.option(
     "--thickness",
+    "--slice-thickness",
     "thickness_mm",
     type=click.FloatRange(0, min_open=True),
     metavar="MM",
-    help="Slice thickness, where the files do not tell it.",
+    help="Slice thickness, instead of what the files or, where these do not, the scans tell.",
 )
 @click.option(
     "--bin-width",

@@ -11,10 +11,17 @@ from medgen.cli.options import reading_options
 from medgen.cli.output import answer, json_option
 from medgen.errors import printable
 
+UNTOLD = "the scan is too small, or its slices too near, to tell how thick they are"
+
 
 @click.command(short_help="Show what a scan is: grid, kind, range of values.")
 @click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
 @reading_options
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Also estimate from the scan itself how thick its slices are; takes seconds.",
+)
 @json_option
 def info(
     path: Path,
@@ -22,6 +29,7 @@ def info(
     series: str | None,
     modality: str | None,
     intercept: float | None,
+    profile: bool,
 ) -> None:
     """Show shape, spacing, orientation, slices, modality and values of the scan at PATH.
 
@@ -32,7 +40,14 @@ def info(
 
     scan = read_volume(path, volume=volume, series=series, modality=modality, intercept=intercept)
     facts = describe(scan)
-    for name, text in rows(facts):
+    lines = rows(facts)
+    if profile:
+        from medgen.profiles.estimate import estimate_profile
+
+        estimate = estimate_profile(scan)
+        facts["slice_profile"] = None if estimate is None else estimate.facts
+        lines.append(("profile", UNTOLD if estimate is None else estimate.sentence))
+    for name, text in lines:
         click.echo(printable(f"{name:<12}  {text}"))
     answer(facts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medgen.errors import EvaluationError, MedgenError, printable
@@ -16,6 +16,7 @@ from medgen.evaluation.recreate import Recreate
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
 from medgen.processes import workers
+from medgen.profiles.estimate import estimate_profile
 from medgen.volumes import Volume, read_among, read_volume
 
 # Grey levels for texture where units mean nothing.
@@ -32,7 +33,8 @@ class Settings:
         slice_axis: 0, 1 or 2, None for each scan's own.
         binning: grey levels for texture, None for 25 HU in CT and 64 levels otherwise.
         mapped: whether to compare maps of texture features too (MSMFE).
-        thickness_mm: of the slices, None for what the files say.
+        thickness_mm: of the slices, None for what the files say, or else what each scan itself
+            tells (see `estimate_profile`).
         volume: which one of those files that hold several, see `read_among`.
         modality: what the user says the scans are, see `read_volume`.
         intercept: instead of the files', likewise.
@@ -191,7 +193,10 @@ def _evaluate(
         slice_axis=settings.slice_axis,
     )
     width = scan.kind.bin_width
-    return evaluate_scan(
+    thickness = settings.thickness_mm or scan.metadata.get("slice_thickness_mm")
+    estimate = None if thickness else estimate_profile(scan, plan.axis)
+    told = estimate is not None and estimate.is_told
+    result = evaluate_scan(
         scan,
         methods,
         plan,
@@ -199,9 +204,13 @@ def _evaluate(
         region=region_for(scan) if mask is None else read_mask(mask, scan),
         binning=settings.binning or (LEVELS if width is None else Binning(width=width)),
         mapped=settings.mapped,
-        thickness_mm=settings.thickness_mm,
+        thickness_mm=estimate.thickness_mm["box"] if estimate and told else thickness,
         protocols=settings.protocols,
         reader=settings.reader,
         executor=executor,
         progress=progress,
     )
+    if estimate is None or not told:
+        return result
+    note = f"By the scan itself, slices are {estimate.sentence}; --thickness overrules that."
+    return replace(result, notes=(*result.notes, note))

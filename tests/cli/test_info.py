@@ -177,3 +177,31 @@ def test_neither_tensorflow_nor_keras_is_imported(ct):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_profile_of_a_scan_that_tells_nothing(ct):
+    shown = info(ct, "--profile").output.splitlines()[-1]
+    assert shown == (
+        "profile       the scan is too small, or its slices too near, to tell how thick they are"
+    )
+    assert json.loads(info(ct, "--profile", "--json").output)["slice_profile"] is None
+    assert "slice_profile" not in json.loads(info(ct, "--json").output)
+
+
+def test_profile_of_a_scan_that_tells(ct, monkeypatch):
+    from medgen.profiles.estimate import Estimate
+
+    estimate = Estimate(5.0, {"box": 4.0, "gaussian": 2.8}, 3.5, 4.75, 0.01)
+    monkeypatch.setattr("medgen.profiles.estimate.estimate_profile", lambda scan: estimate)
+    shown = info(ct, "--profile").output.splitlines()[-1]
+    assert shown == "profile       about 4 mm thick (3.5 to 4.75 mm) as a box, 2.8 mm as a Gaussian"
+    told = json.loads(info(ct, "--profile", "--json").output)["slice_profile"]
+    assert told == {
+        "told": True,
+        "distance_mm": 5.0,
+        "box_mm": 4.0,
+        "gaussian_mm": 2.8,
+        "low_mm": 3.5,
+        "high_mm": 4.75,
+        "error": 0.01,
+    }

@@ -63,6 +63,29 @@ def test_settings_reach_the_scan(scans):
     assert study([scans["ct"]], settings=Settings(gap_mm=80)).scans[0].plan.gap_mm == 80
 
 
+def test_a_scan_that_tells_how_thick_its_slices_are(scans, monkeypatch):
+    """Told thicknesses count where neither file nor user say any, and are said to be estimates."""
+    from medgen.profiles.estimate import Estimate
+
+    def told(high_mm):
+        estimate = Estimate(40.0, {"box": 90.0, "gaussian": 60.0}, 80.0, high_mm, 0.01)
+        monkeypatch.setattr("medgen.evaluation.scans.estimate_profile", lambda scan, axis: estimate)
+        return study([scans["ct"]]).scans[0]
+
+    result = told(100.0)
+    assert result.thickness_mm == 90
+    overlap, note = result.warnings
+    assert "are 90 mm thick" in overlap
+    assert note == (
+        "By the scan itself, slices are about 90 mm thick (80 to 100 mm) as a box, 60 mm as a "
+        "Gaussian; --thickness overrules that."
+    )
+    untold = told(1000.0)
+    assert (untold.thickness_mm, untold.warnings) == (None, [])
+    monkeypatch.setattr("medgen.evaluation.scans.estimate_profile", None)
+    assert study([scans["ct"]], settings=Settings(thickness_mm=5.0)).scans[0].thickness_mm == 5
+
+
 def test_a_scan_that_fails_is_reported_and_the_rest_goes_on(scans):
     result = study([scans["broken"], scans["ct"], scans["short"], scans["ct2"]])
     assert [scan.name for scan in result.scans] == ["ct.nii.gz", "ct2.nii.gz"]
