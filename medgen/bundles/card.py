@@ -38,25 +38,18 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, Any]]) 
     Args:
         bundle: the trained model.
         command: the call that trained it.
-        data: `TrainingScans.describe()`.
+        data: a row for each scan or image, `describe()` of what it was trained on.
     """
     lines = [
         f"# {bundle.family.title} for {bundle.rule.kind.title}",
         "",
-        "Synthetic slices are drawn from a model of the training scans below. They are no "
-        "measurements: do not diagnose from them.",
+        bundle.family.caution,
         "",
         "## Training",
         "",
         f"    {command}",
         "",
-        "| scan | slices | spacing (mm) | use |",
-        "|---|---|---|---|",
-        *[
-            f"| {row['scan']} | {row['slices']} | "
-            f"{' x '.join(f'{s:g}' for s in row['spacing_mm'])} | {row['use']} |"
-            for row in data
-        ],
+        *_table(data),
         "",
         "## Measured on the validation slices",
         "",
@@ -79,3 +72,17 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, Any]]) 
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES if find_spec(name))
     lines += ["", f"Made with {versions}, Python {platform.python_version()}.", ""]
     return "\n".join(lines)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rows of the same fields as lines of a table; sides are joined."""
+    titles = {"spacing_mm": "spacing (mm)", "um_per_pixel": "µm per pixel"}
+    names = list(rows[0]) if rows else ["scan", "use"]
+    lines = [[titles.get(name, name) for name in names], ["---"] * len(names)]
+    for row in rows:
+        cells = (row[name] for name in names)
+        joined = (
+            " x ".join(f"{n:g}" for n in c) if isinstance(c, list | tuple) else c for c in cells
+        )
+        lines.append([*joined])
+    return [f"| {' | '.join(map(str, cells))} |" for cells in lines]

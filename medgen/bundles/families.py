@@ -27,6 +27,7 @@ FAMILIES = {
     "two-stage-conditional": "medgen.families.conditional:FAMILY",
     "pixelminer": "medgen.families.pixelminer:FAMILY",
     "pixelminer-paper": "medgen.families.pixelminer_published:FAMILY",
+    "autoencoder": "medgen.families.autoencoder:FAMILY",
 }
 
 
@@ -38,6 +39,7 @@ class Family:
     Attributes:
         kind: name in `recipe.json` and in `FAMILIES`.
         title: heading of its cards.
+        caution: what its cards say before all else.
         measured: sentence of its cards on what the metrics mean.
         stages: class of the recipe of each net, by the net's name, in the order they are trained.
         options: of sampling that it takes, see `interpolation.interpolator_named`.
@@ -46,6 +48,10 @@ class Family:
 
     kind: str
     title: str
+    caution: str = (
+        "Synthetic slices are drawn from a model of the training scans below. They are no "
+        "measurements: do not diagnose from them."
+    )
     measured: str
     stages: ClassVar[Mapping[str, type[Recipe]]]
     options: Collection[str] = ()

@@ -27,7 +27,7 @@ class ReleasedModel:
         name: of its folder.
         folder: where it is.
         kind: as `bundles.bundle` has it.
-        modality: `ct` or `mr`.
+        modality: `ct`, `mr` or `he`.
         megabytes: of all its files.
     """
 

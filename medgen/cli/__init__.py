@@ -19,6 +19,7 @@ COMMANDS = {
     "train-vqvae": "train",
     "train-prior": "train",
     "train-pixelminer": "train",
+    "train-autoencoder": "train",
     "models": "models",
     "interpolate": "interpolate",
     "cite": "cite",

@@ -76,6 +76,13 @@ intercept_option = click.option(
     "intercept in the file; -1024 for CT stored as HU + 1024.",
 )
 
+um_per_pixel_option = click.option(
+    "--um-per-pixel",
+    type=click.FloatRange(0, min_open=True),
+    metavar="UM",
+    help="Side of a pixel in µm, of images that do not tell.",
+)
+
 
 machine_reader_option = click.option(
     "--machine-reader",

@@ -1,9 +1,9 @@
-"""`medgen train-vqvae`, `medgen train-prior` and `medgen train-pixelminer`."""
+"""`medgen train-vqvae`, `train-prior`, `train-pixelminer` and `train-autoencoder`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from medgen.cli.device import device_option, tell_device
-from medgen.cli.options import intercept_option, modality_option, volume_option
+from medgen.cli.options import (
+    intercept_option,
+    modality_option,
+    um_per_pixel_option,
+    volume_option,
+)
 from medgen.cli.output import answer, is_quiet, json_option
 from medgen.cli.places import check_folder, trained_model
 from medgen.errors import TrainingError
+from medgen.families.autoencoder.recipe import AUTOENCODER_RECIPES
 from medgen.families.conditional.recipe import (
     CONDITIONAL_PRIOR_RECIPES,
     CONDITIONAL_RECIPES,
@@ -33,6 +39,7 @@ FIRST_STAGE_RECIPES = VQVAE_RECIPES | CONDITIONAL_RECIPES
 if TYPE_CHECKING:
     from medgen.bundles.bundle import Bundle
     from medgen.training.gather import TrainingScans
+    from medgen.training.gather_images import TrainingImages
     from medgen.training.session import Fitting, Report
     from medgen.training.session import Progress as Told
     from medgen.training.workers import Workers
@@ -41,8 +48,13 @@ if TYPE_CHECKING:
 GUARD_MM = 10.0
 
 
-def training_options(recipes: Mapping[str, Recipe]) -> Callable[[Callable], Callable]:
-    """Options that all training commands share."""
+OF_SCANS = (volume_option, modality_option, intercept_option)
+
+
+def training_options(
+    recipes: Mapping[str, Recipe], reading: Sequence[Callable] = OF_SCANS
+) -> Callable[[Callable], Callable]:
+    """Options that all training commands share, and those of `reading`."""
     options: list[Any] = [
         click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path)),
         click.option(
@@ -51,8 +63,8 @@ def training_options(recipes: Mapping[str, Recipe]) -> Callable[[Callable], Call
         ),
         click.option(
             "--validation", multiple=True, type=click.Path(path_type=Path), metavar="PATH",
-            help="Scan or folder that validates and never trains (repeatable); without it a part "
-            "of DATA is set aside.",
+            help="Scan, image or folder that validates and never trains (repeatable); without it a "
+            "part of DATA is set aside.",
         ),
         click.option(
             "--recipe", default="default", show_default=True, metavar="NAME|FILE",
@@ -66,9 +78,7 @@ def training_options(recipes: Mapping[str, Recipe]) -> Callable[[Callable], Call
         click.option("--batch-size", type=click.IntRange(1), help="Crops a step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
-        volume_option,
-        modality_option,
-        intercept_option,
+        *reading,
         device_option,
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
         json_option,
@@ -142,7 +152,7 @@ def _shown(steps: int | None) -> Iterator[tuple[Report, Told]]:
 
 def _finish(
     bundle: Bundle,
-    scans: TrainingScans,
+    scans: TrainingScans | TrainingImages,
     command: str,
     options: dict[str, Any],
     workers: Workers | None = None,
@@ -300,3 +310,33 @@ def train_pixelminer(**options: Any) -> None:
     )
     bundle = _fit(PixelMinerTask(scans, recipe, options["seed"], start), options, workers)
     _finish(bundle, scans, "train-pixelminer", options, workers)
+
+
+@click.command("train-autoencoder", short_help="Train an autoencoder of microscopy images (H&E).")
+@training_options(AUTOENCODER_RECIPES, (um_per_pixel_option,))
+def train_autoencoder(**options: Any) -> None:
+    """Train an autoencoder on DATA, image files (PNG, JPEG, TIFF) and folders of them.
+
+    An image becomes one number for 4 x 4 pixels, and an image again. --validation is needed: only
+    you know which images are of other patients or another laboratory.
+    """
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(AUTOENCODER_RECIPES, options)
+
+    from medgen.training.gather_images import gather_images
+    from medgen.training.workers import join_workers
+
+    images = gather_images(
+        options["data"],
+        options["validation"],
+        crop=recipe.crop,
+        um_per_pixel=options["um_per_pixel"],
+        scale_um=recipe.scale_um or None,
+    )
+    workers = join_workers()
+
+    from medgen.families.autoencoder.fit import AutoencoderTask
+
+    bundle = _fit(AutoencoderTask(images, recipe, options["seed"]), options, workers)
+    _finish(bundle, images, "train-autoencoder", options, workers)

@@ -42,6 +42,7 @@ class Modality:
         shows_lungs: whether lungs stand out by their value.
         bin_width: of a grey level for texture, None for a number of levels.
         is_learnt: whether a model can be for this kind.
+        is_scan: whether a `Volume` can be of this kind.
         is_categorical: whether values are names, between which nothing lies.
         windows: those in which it is read, where its unit has a meaning.
     """
@@ -56,6 +57,7 @@ class Modality:
     shows_lungs: bool = False
     bin_width: float | None = None
     is_learnt: bool = False
+    is_scan: bool = True
     is_categorical: bool = False
     windows: tuple[Window, ...] = ()
 
@@ -82,6 +84,9 @@ MR = Modality("mr", "MR", is_learnt=True)
 LABELS = Modality("labels", "a label map", is_categorical=True)
 UNKNOWN = Modality("unknown", "of unknown modality")
 
-MODALITIES = {kind.name: kind for kind in (CT, MR, LABELS, UNKNOWN)}
+# Colour images from microscopes, each channel in 8 bits.
+HE = Modality("he", "H&E images", absolute=(0.0, 255.0), is_learnt=True, is_scan=False)
+
+MODALITIES = {kind.name: kind for kind in (CT, MR, LABELS, HE, UNKNOWN)}
 # What a user can say a scan is.
-NAMED = tuple(name for name in MODALITIES if name != UNKNOWN.name)
+NAMED = tuple(kind.name for kind in MODALITIES.values() if kind.is_scan and kind is not UNKNOWN)

@@ -21,14 +21,15 @@ MOST_LEVELS = 65536
 class IntensityRule:
     """How a model maps the intensities of any scan of its modality; saved with the model.
 
-    CT has one `Scale` for all scans, in HU. MR has no absolute units: each volume (never each slice
-    or batch) is scaled between two of its own percentiles, `MR_PERCENTILES`.
+    CT has one `Scale` for all scans, in HU; so have images, in 8 bits. MR has no absolute units:
+    each volume (never each slice or batch) is scaled between two of its own percentiles,
+    `MR_PERCENTILES`.
 
     Args:
-        modality: `ct` or `mr`.
+        modality: `ct`, `mr` or `he`.
         levels: number of levels, 2 to 65536.
-        low_hu: HU of level 0 (CT only).
-        high_hu: HU of the last level (CT only).
+        low_hu: HU of level 0, or 0 of images (not MR).
+        high_hu: HU of the last level, or 255 of images (not MR).
     """
 
     modality: str
@@ -39,7 +40,9 @@ class IntensityRule:
     def __post_init__(self) -> None:
         learnt = [kind.name for kind in MODALITIES.values() if kind.is_learnt]
         if self.modality not in learnt:
-            raise IntensityError(f"A model is for {' or '.join(learnt)}, got {self.modality!r}.")
+            raise IntensityError(
+                f"A model is for {', '.join(learnt[:-1])} or {learnt[-1]}, got {self.modality!r}."
+            )
         whole = type(self.levels) is int and 2 <= self.levels <= MOST_LEVELS
         if not whole or not -math.inf < self.low_hu < self.high_hu < math.inf:
             raise IntensityError(

@@ -76,7 +76,7 @@ def test_a_scan_of_unknown_modality_is_asked_for():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (("pet",), "for ct or mr, got 'pet'"),
+        (("pet",), "for ct, mr or he, got 'pet'"),
         (("ct", 1), "from 2 to 65536"),
         (("ct", 9, 50.0, 50.0), "low_hu below high_hu"),
         (("ct", 9, float("nan")), "low_hu below high_hu"),

@@ -1,0 +1,1 @@
+"""Microscopy images: reading them, and how large their pixels are."""

@@ -1,0 +1,114 @@
+"""The images of a training run, read and checked once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medgen.errors import TrainingError
+from medgen.images.image import Image, find_images, read_image
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images that train and images that validate, by name.
+
+    Args:
+        training: at least one.
+        validation: images that are never trained on, at least one.
+        told: what the user said of the images that the files do not, by option.
+    """
+
+    training: Mapping[str, Image]
+    validation: Mapping[str, Image]
+    told: Mapping[str, object] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, object]:
+        """What must be the same when a run is resumed: what was told, a digest of each image."""
+        return {
+            use: {name: _digest(image) for name, image in images.items()}
+            for use, images in (("training", self.training), ("validation", self.validation))
+        } | dict(self.told)
+
+    def describe(self) -> list[dict[str, object]]:
+        """One row for each image: name, size, scale and what it is for."""
+        return [
+            {
+                "image": name,
+                "pixels": f"{image.shape[0]} x {image.shape[1]}",
+                "um_per_pixel": "–" if image.um_per_pixel is None else f"{image.um_per_pixel:g}",
+                "use": use,
+            }
+            for use, images in (("training", self.training), ("validation", self.validation))
+            for name, image in images.items()
+        ]
+
+
+def gather_images(
+    data: Sequence[Path],
+    validation: Sequence[Path],
+    *,
+    crop: int,
+    um_per_pixel: float | None = None,
+    scale_um: float | None = None,
+) -> TrainingImages:
+    """Read all images, and set those that validate aside.
+
+    Args:
+        data: files and folders, searched recursively.
+        validation: images that validate and never train, likewise.
+        crop: side in pixels that every image must have.
+        um_per_pixel: see `read_image`.
+        scale_um: see `read_image`.
+
+    Raises:
+        TrainingError: none to validate, none to train on besides, an image of both uses under two
+            names, or one smaller than the crop.
+        ReadError: a file that cannot be read.
+    """
+    if not validation:
+        raise TrainingError(
+            "No image tells of which patient it is, so none is set aside by itself; name some of "
+            "another patient or laboratory with --validation."
+        )
+    held_out = find_images(validation)
+    aside = {path.resolve() for path in held_out}
+    paths = [path for path in find_images(data) if path.resolve() not in aside]
+    if not paths:
+        raise TrainingError("There are no images to train on besides those that validate.")
+
+    def read(of: Sequence[Path]) -> dict[str, Image]:
+        names = _names(of)
+        found = {}
+        for path in of:
+            image = read_image(path, um_per_pixel=um_per_pixel, scale_um=scale_um)
+            if min(image.shape) < crop:
+                raise TrainingError(
+                    f"{path} has {image.shape[0]} x {image.shape[1]} pixels and crops of {crop} x "
+                    f"{crop} are trained on; leave it out, or lower crop in a recipe."
+                )
+            found[names[path]] = image
+        return found
+
+    told = {} if um_per_pixel is None else {"--um-per-pixel": um_per_pixel}
+    images = TrainingImages(read(paths), read(held_out), told)
+    seen = {_digest(image): name for name, image in images.training.items()}
+    for name, image in images.validation.items():
+        if _digest(image) in seen:
+            raise TrainingError(
+                f"{name}, which validates, and {seen[_digest(image)]}, which trains, are one image;"
+                " leave one of them out."
+            )
+    return images
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """File names, or paths where these are not unique."""
+    names = [path.name for path in paths]
+    return {path: path.name if names.count(path.name) == 1 else str(path) for path in paths}
+
+
+def _digest(image: Image) -> str:
+    return hashlib.sha256(image.array.tobytes()).hexdigest()[:16]
