@@ -134,6 +134,7 @@ MAY_IMPORT = {
     "profiles": {"volumes"},
     "nets": {"layers", "likelihoods"},
     "examples": {"volumes", "intensities"},
+    "images": {"volumes"},
     "evaluation": {"volumes", "intensities", "storage", "processes", "profiles"},
     "bundles": {"storage", "recipes", "intensities"},
     "sampling": {"backends", "layers", "likelihoods", "nets", "examples"},
@@ -150,7 +151,7 @@ MAY_IMPORT = {
     },
     "study": {"evaluation", "volumes", "intensities", "storage", "web"},
     "viewing": {"interpolation", "jobs", "volumes", "web"},
-    "training": {"backends", "examples", "volumes", "intensities", "storage", "recipes"},
+    "training": {"backends", "examples", "images", "volumes", "intensities", "storage", "recipes"},
     "machine_reader": {"backends", "evaluation", "examples", "nets", "training"},
     "doctor": {"backends", "sampling", "layers", "bundles"},
     "serving": {"bundles", "sampling", "intensities", "storage", "web"},
@@ -212,7 +213,17 @@ def test_nobody_imports_the_command_line():
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "intensities", "storage", "volumes", "examples", "evaluation", "recipes", "study"],
+    [
+        "errors",
+        "intensities",
+        "storage",
+        "volumes",
+        "examples",
+        "evaluation",
+        "recipes",
+        "study",
+        "images",
+    ],
 )
 def test_tensorflow_and_keras_are_not_needed_by(name):
     for module in modules(name):

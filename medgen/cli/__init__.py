@@ -25,6 +25,7 @@ COMMANDS = {
     "cite": "cite",
     "view": "view",
     "reconstruct": "reconstruct",
+    "encode": "encode",
     "sample": "sample",
     "phantom": "phantom",
     "evaluate": "evaluate",

@@ -196,8 +196,8 @@ def _rgb(picture: Pillow.Image, path: Path) -> np.ndarray:
 def _bits(picture: Pillow.Image) -> int:
     """Bits a value; Pillow opens 16-bit RGB as if it were of 8."""
     if BITS_PER_SAMPLE in _tags(picture):
-        return max(np.atleast_1d(_tags(picture)[BITS_PER_SAMPLE]))  # type: ignore[index]
-    raw = str(picture.tile[0][3]) if picture.tile else ""
+        return int(np.max(np.array(_tags(picture)[BITS_PER_SAMPLE])))
+    raw = str(getattr(picture, "tile", ""))  # how the bytes of the file become pixels
     return 16 if ";16" in raw or picture.mode[0] in "IF" else 8
 
 

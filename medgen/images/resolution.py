@@ -70,7 +70,7 @@ def _of_dpi(dpi: object) -> Sides | None:
 
 def _of_tiff(tags: object) -> Sides | None:
     get = tags.get  # type: ignore[attr-defined]  # Pillow's own mapping
-    description = str(get(DESCRIPTION, ""))
+    description = _text(get(DESCRIPTION, ""))
     across = float(get(X_RESOLUTION, 0) or 0)
     down = float(get(Y_RESOLUTION, across) or 0)
     if found := re.search(r"\bMPP\s*=\s*([\d.]+)", description):
@@ -83,6 +83,14 @@ def _of_tiff(tags: object) -> Sides | None:
             return _over(NAMED_UM[unit[1].lower()], across, down)
     unit_um = UNIT_UM.get(get(RESOLUTION_UNIT, INCH))
     return None if unit_um is None else _over(unit_um, across, down)
+
+
+def _text(tag: object) -> str:
+    """A text of a TIFF, where OME and others have UTF-8 though Pillow takes it for Latin-1."""
+    try:
+        return str(tag).encode("latin-1").decode()
+    except UnicodeError:
+        return str(tag)
 
 
 def _of_ome(description: str) -> Sides | None:

@@ -120,6 +120,16 @@ class Autoencoder(keras.Model):
             self.colour.build((None, None, None, 1))
         self.built = True
 
+    @property
+    def reach(self) -> int:
+        """Values of the encoding beyond which nothing counts, for the encoder and the decoder.
+
+        Of a stage at the finer resolution a block reaches half a value, of the others one; the
+        convolutions between reach less than 4 in all.
+        """
+        blocks = self.config["blocks"]
+        return 2 * blocks + -(-blocks // 2) + 4
+
     def encode(self, images, training=False):
         """Encoding `(b, ⌈h/4⌉, ⌈w/4⌉, 1)` of images `(b, h, w, 3)`."""
         padded = _padded(images)

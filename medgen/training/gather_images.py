@@ -73,9 +73,9 @@ def gather_images(
             "No image tells of which patient it is, so none is set aside by itself; name some of "
             "another patient or laboratory with --validation."
         )
-    held_out = find_images(validation)
+    held_out = _once(find_images(validation))
     aside = {path.resolve() for path in held_out}
-    paths = [path for path in find_images(data) if path.resolve() not in aside]
+    paths = [path for path in _once(find_images(data)) if path.resolve() not in aside]
     if not paths:
         raise TrainingError("There are no images to train on besides those that validate.")
 
@@ -102,6 +102,12 @@ def gather_images(
                 " leave one of them out."
             )
     return images
+
+
+def _once(paths: Sequence[Path]) -> list[Path]:
+    """Without those that links lead to by another name."""
+    found = {path.resolve(): path for path in reversed(paths)}
+    return sorted(found.values())
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -18,7 +18,7 @@ class AutoencoderFamily(Family):
     """See `Family`."""
 
     kind = "autoencoder"
-    title = "Autoencoder"
+    title = "Microscopy autoencoder"
     caution = (
         "Reconstructions lack what one number for 4 x 4 pixels cannot hold: do not diagnose from "
         "them."

@@ -54,7 +54,7 @@ def _check_encoding(stage: str, net: Autoencoder) -> Finding:
 
 def _check_reach(stage: str, net: Autoencoder) -> Finding:
     """A pixel counts in the encoding around its own place, and a shift by 4 pixels is one by 1."""
-    far = _far(net)
+    far = net.reach
     count = 2 * far + 3
     image = _noise(count * COMPRESSION, count * COMPRESSION)[None]
     other = image.copy()
@@ -67,18 +67,13 @@ def _check_reach(stage: str, net: Autoencoder) -> Finding:
     # What no border has touched, in either.
     inside = slice(far + 1, count - far)
     off = np.abs(moved[inside, inside] - np.roll(before, (1, 1), (0, 1))[inside, inside]).max()
+    sound = off < ROUNDING and before[middle, middle] != after[middle, middle]
     return Finding(
         f"{stage} reach",
-        bool(off < ROUNDING) and before[middle, middle] != after[middle, middle],
+        bool(sound and max(up, down, left, right) <= far),
         f"a pixel counts {up} values up, {down} down, {left} left, {right} right; an image moved "
         f"by 4 pixels has its encoding moved by 1, at most {off:.1e} off",
     )
-
-
-def _far(net: Autoencoder) -> int:
-    """Values of the encoding beyond which a pixel cannot count: a bound on the encoder's reach."""
-    blocks = net.config["blocks"]
-    return 2 * blocks + -(-blocks // 2) + 4
 
 
 def _noise(rows: int, cols: int) -> np.ndarray:

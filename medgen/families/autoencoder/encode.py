@@ -1,18 +1,25 @@
-"""Images to encodings and back, by a trained autoencoder."""
+"""Images to encodings and back, by a trained autoencoder, piece by piece."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 
+from medgen.bundles.bundle import Bundle
+from medgen.errors import BundleError
 from medgen.evaluation.similarity import psnr, ssim
-from medgen.nets.autoencoder import Autoencoder
+from medgen.nets.autoencoder import COMPRESSION, Autoencoder
 
 WHITE = 255.0
 # Of images that come back exactly, which would make a mean infinite.
 HIGHEST_PSNR_DB = 120.0
+# Side of a piece in values of the encoding.
+PIECE = 192
+
+Windows = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,43 @@ class Decoded:
         return np.clip(np.rint((self.unit + 0.5) * WHITE), 0, WHITE).astype(np.uint8)
 
 
-def decoded(net: Autoencoder, image: np.ndarray) -> Decoded:
-    """Encode an image `(rows, cols, 3)` uint8 and decode its encoding."""
-    unit = image[None].astype(np.float32) / np.float32(WHITE) - np.float32(0.5)
-    encoding = net.encode(unit)
-    back = keras.ops.convert_to_numpy(net.decode(encoding))
-    return Decoded(
-        keras.ops.convert_to_numpy(encoding)[0, ..., 0],
-        back[0, : image.shape[0], : image.shape[1]],
-    )
+def autoencoder_of(bundle: Bundle) -> Autoencoder:
+    """The net of an autoencoder.
+
+    Raises:
+        BundleError: the model is none.
+    """
+    net = bundle.nets.get("autoencoder")
+    if not isinstance(net, Autoencoder):
+        raise BundleError(
+            f"{bundle.name} is a {bundle.kind} model and encodes no images; give one that "
+            "train-autoencoder wrote."
+        )
+    return net
+
+
+def decoded(net: Autoencoder, image: np.ndarray, piece: int = PIECE) -> Decoded:
+    """Encode an image and decode its encoding, in pieces that overlap by what the net sees.
+
+    Pieces leave no seam: every value has around it all that it depends on.
+
+    Args:
+        net: trained.
+        image: `(rows, cols, 3)` uint8.
+        piece: side in values of the encoding, which bounds the memory that is needed.
+    """
+    rows, cols = image.shape[:2]
+    shape = -(-rows // COMPRESSION), -(-cols // COMPRESSION)
+    encoding = np.empty(shape, np.float32)
+    for around, within, place in _pieces(shape, piece, net.reach):
+        unit = image[_pixels(around)].astype(np.float32) / np.float32(WHITE) - np.float32(0.5)
+        encoding[place] = _computed(net.encode, unit)[..., 0][within]
+    unit = np.empty(image.shape, np.float32)
+    for around, within, place in _pieces(shape, piece, net.reach):
+        found = _computed(net.decode, encoding[around][..., None])[_pixels(within)]
+        target = unit[_pixels(place)]
+        target[...] = found[: target.shape[0], : target.shape[1]]
+    return Decoded(encoding, unit)
 
 
 def likeness(true: np.ndarray, test: np.ndarray) -> tuple[float, float]:
@@ -53,3 +88,36 @@ def likeness(true: np.ndarray, test: np.ndarray) -> tuple[float, float]:
     db = min(psnr(true, test, data_range=WHITE), HIGHEST_PSNR_DB)
     channels = [ssim(true[..., k], test[..., k], data_range=WHITE) for k in range(3)]
     return db, float(np.mean(channels))
+
+
+def _pieces(
+    shape: tuple[int, int], piece: int, margin: int
+) -> Iterator[tuple[Windows, Windows, Windows]]:
+    """A piece with its margin; the piece within that; and the piece in the whole."""
+    for row in range(0, shape[0], piece):
+        for col in range(0, shape[1], piece):
+            starts = row, col
+            stops = [min(start + piece, n) for start, n in zip(starts, shape, strict=True)]
+            befores = [max(0, start - margin) for start in starts]
+            around = [
+                slice(before, min(stop + margin, n))
+                for before, stop, n in zip(befores, stops, shape, strict=True)
+            ]
+            within = [
+                slice(start - before, stop - before)
+                for before, start, stop in zip(befores, starts, stops, strict=True)
+            ]
+            place = [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]
+            yield (around[0], around[1]), (within[0], within[1]), (place[0], place[1])
+
+
+def _pixels(values: Windows) -> Windows:
+    """Pixels of a window of the encoding."""
+    rows, cols = (slice(s.start * COMPRESSION, s.stop * COMPRESSION) for s in values)
+    return rows, cols
+
+
+def _computed(of: Callable[[np.ndarray], object], array: np.ndarray) -> np.ndarray:
+    """What a function of a batch gives for one."""
+    found: np.ndarray = keras.ops.convert_to_numpy(of(array[None]))
+    return found[0]
