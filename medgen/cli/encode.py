@@ -22,7 +22,7 @@ LIKENESS = "likeness.csv"
 SMALLEST_SIDE = 11
 
 
-@click.command(short_help="Encode microscopy images by an autoencoder, and decode them.")
+@click.command(short_help="Encode microscopy images, and decode them.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", required=True, metavar="NAME|BUNDLE", help="Trained autoencoder.")
 @click.option(

@@ -68,21 +68,15 @@ class Autoencoder(keras.Model):
         # What is added to a linear way begins as nothing.
         last = {"kernel_initializer": "zeros"} if linear_paths else {}
 
-        def stage(channels: int) -> list[keras.layers.Layer]:
-            return [
-                *[ResidualBlock(channels) for _ in range(blocks)],
-                layers.Activation("silu"),
-            ]
-
         # === Layers ===
         self.encoder = keras.Sequential(
             [
                 layers.Conv2D(fine, **half),
-                *stage(fine),
+                *_stage(fine, blocks),
                 layers.Conv2D(coarse, **half),
-                *stage(coarse),
+                *_stage(coarse, blocks),
                 layers.Conv2D(narrow, **same),
-                *stage(narrow),
+                *_stage(narrow, blocks),
                 layers.Conv2D(1, **same, **last, dtype="float32"),
             ],
             name="encoder",
@@ -90,11 +84,11 @@ class Autoencoder(keras.Model):
         self.decoder = keras.Sequential(
             [
                 layers.Conv2D(narrow, **same),
-                *stage(narrow),
+                *_stage(narrow, blocks),
                 layers.Conv2D(coarse, **same),
-                *stage(coarse),
+                *_stage(coarse, blocks),
                 layers.Conv2DTranspose(fine, **half),
-                *stage(fine),
+                *_stage(fine, blocks),
                 layers.Conv2DTranspose(3, **half, **last, dtype="float32"),
             ],
             name="decoder",
@@ -167,3 +161,11 @@ def _padded(images):
         whole = -(-size // COMPRESSION) * COMPRESSION
         images = ops.take(images, ops.minimum(ops.arange(whole), size - 1), axis=axis)
     return images
+
+
+def _stage(channels: int, blocks: int) -> list[keras.layers.Layer]:
+    """Residual blocks, and the activation that they leave to whoever comes next."""
+    return [
+        *[ResidualBlock(channels) for _ in range(blocks)],
+        keras.layers.Activation("silu"),
+    ]
