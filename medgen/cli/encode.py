@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medgen.cli.device import device_option
 from medgen.cli.options import um_per_pixel_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_folder, trained_model
 from medgen.cli.progress import shown_progress
 from medgen.errors import WriteError
-from medgen.storage import csv_text, is_free, make_folder, move, occupied, staging
+from medgen.storage import csv_text, is_free, make_folder, move, occupied, staging, write_text
 
 if TYPE_CHECKING:
     from medgen.families.autoencoder.encode import Decoded
     from medgen.images.image import Image
 
 LIKENESS = "likeness.csv"
+HEADER = ("image", "rows", "columns", "um_per_pixel", "psnr_db", "ssim")
 # Below this side the window of SSIM finds no place.
 SMALLEST_SIDE = 11
 
@@ -34,7 +37,9 @@ SMALLEST_SIDE = 11
     help="Folder to write to.",
 )
 @um_per_pixel_option
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace DIR if it exists.")
+@json_option
 def encode(
     images: tuple[Path, ...],
     model: str,
@@ -49,14 +54,14 @@ def encode(
     (histogram equalised); and NAME_reconstruction.png, the image that the encoding stands for.
     likeness.csv and the lines printed compare it with the image.
     """
-    if not overwrite and not is_free(output):
-        raise occupied(output)
-    check_folder(output)
+    _check_output(output, overwrite)
 
     from medgen.images.image import find_images
 
     paths = find_images(images)
     names = _names(paths)
+    if any(output.resolve() in path.resolve().parents for path in paths):
+        raise WriteError(f"{output} holds images that are to be encoded; choose another output.")
 
     from medgen.families.autoencoder.encode import autoencoder_of, decoded
     from medgen.images.image import read_image
@@ -79,11 +84,25 @@ def encode(
             if found:
                 measured[path.name] = found
             progress("images", done, len(paths))
-        header = ("image", "rows", "columns", "um_per_pixel", "psnr_db", "ssim")
-        (folder / LIKENESS).write_text(csv_text([header, *rows], digits=6))
+        write_text(csv_text([HEADER, *rows], digits=6), folder / LIKENESS)
         move(folder, output, overwrite=overwrite)
     _tell(measured)
     click.echo(f"Encodings written to {output}.")
+    images_told = [dict(zip(HEADER, row, strict=True)) for row in rows]
+    answer({"output": output, "model": bundle.name, "images": images_told})
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Refuse before the work to replace anything but earlier encodings, and those unless told."""
+    if not is_free(output):
+        if not overwrite:
+            raise occupied(output)
+        if not (output / LIKENESS).is_file():
+            raise WriteError(
+                f"{output} holds no encodings, so --overwrite does not replace it; choose another "
+                "output."
+            )
+    check_folder(output)
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -126,8 +145,7 @@ def _likeness(result: Decoded, image: Image) -> tuple[float, float] | None:
 
 def _row(name: str, image: Image, found: tuple[float, float] | None) -> tuple[object, ...]:
     """A row of `LIKENESS`, empty where nothing is known."""
-    um = "" if image.um_per_pixel is None else image.um_per_pixel
-    return (name, *image.shape, um, *(found or ("", "")))
+    return (name, *image.shape, image.um_per_pixel, *(found or (None, None)))
 
 
 def _tell(measured: dict[str, tuple[float, float]]) -> None:

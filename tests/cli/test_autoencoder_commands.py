@@ -112,6 +112,10 @@ def test_encodings_are_written_in_three_views(work, trained):
         assert float(row["psnr_db"]) == pytest.approx(psnr, abs=0.01)
         assert f"tile{k}.png  PSNR {psnr:.1f}" in printed
     assert printed.splitlines()[3].startswith("mean       PSNR ")
+    again = ("encode", work / "data", "--model", work / "model", "-o", work / "seen")
+    answered = json.loads(succeed(*again, "--overwrite", "--json"))["images"]
+    assert [one["um_per_pixel"] is None for one in answered] == [True, True, False]
+    assert [f"{one['ssim']:.6g}" for one in answered] == [row["ssim"] for row in rows]
     with Pillow.open(work / "seen" / "tile2_plain.png") as picture:
         assert 25400 / picture.info["dpi"][0] == pytest.approx(2.0, rel=1e-3)
 
@@ -148,7 +152,12 @@ def test_what_is_refused(work, trained, tmp_path):
         tmp_path / "a",
     )
     refuse("encodes no images", "encode", data, "--model", "mr-two-stage", "-o", tmp_path / "a")
-    refuse("choose another name or pass --overwrite", "encode", data, "--model", model, "-o", data)
+    words = ("encode", data, "--model", model, "-o", data)
+    refuse("choose another name or pass --overwrite", *words)
+    refuse("holds no encodings, so --overwrite does not replace it", *words, "--overwrite")
+    (data / "likeness.csv").touch()
+    refuse("holds images that are to be encoded", *words, "--overwrite")
+    (data / "likeness.csv").unlink()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "tile0.tif").touch()
     refuse(

@@ -18,8 +18,8 @@ from medgen.volumes import write_volume
 
 # Commands that compute with a trained model.
 WITH_DEVICE = {
-    "train-vqvae", "train-prior", "train-pixelminer", "interpolate", "reconstruct", "sample",
-    "evaluate", "audit", "doctor", "serve", "study",
+    "train-vqvae", "train-prior", "train-pixelminer", "train-autoencoder", "interpolate",
+    "reconstruct", "encode", "sample", "evaluate", "audit", "doctor", "serve", "study",
 }  # fmt: skip
 
 
