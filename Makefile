@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 # Tests that tell within two minutes whether a Python will do.
-FAST = $(filter-out tests/test_jax.py, $(wildcard tests/test_*.py)) tests/volumes tests/intensities tests/examples tests/likelihoods tests/layers \
+FAST = $(filter-out tests/test_jax.py tests/test_machine_reader.py, $(wildcard tests/test_*.py)) tests/volumes tests/intensities tests/examples tests/likelihoods tests/layers \
 	tests/sampling/test_samplers.py tests/cli/test_help.py tests/cli/test_info.py tests/cli/test_quiet.py
 
 .PHONY: demo models docs test test-fast test-all test-lowest lint

@@ -17,7 +17,7 @@ const response = await fetch("scene.json");
 const scene = await response.json();
 const panes = [];
 let mm = scene.panes.at(-1).centre;
-let windowed = scene.windows[Math.min(1, scene.windows.length - 1)];
+let windowed = scene.windows[0];
 let planes = false, blinking = false, marksShown = true, mapShown = -1, smooth = false, linking = false;
 
 class Pane {
