@@ -133,9 +133,13 @@ def _is_address(name: str) -> bool:
 
 
 def _is_from_here(headers: Headers) -> bool:
-    """Whether a page of this host asks, or no page at all."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
+    """Whether a page of this host asks, or no page at all.
+
+    Browsers tell it themselves where the connection is safe; a proxy may have changed `Host` then.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc.lower() == headers["host"].lower()
 

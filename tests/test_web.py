@@ -58,7 +58,9 @@ def test_numeric_addresses_only_where_they_are_all_known():
         ({"origin": "http://elsewhere.example"}, 403),
         ({"origin": "null"}, 403),
         ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "same-origin", "origin": "https://proxy.example"}, 200),
         ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "cross-site", "origin": "http://localhost"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
     ],
 )

@@ -83,5 +83,5 @@ def of_pilot(report: Path) -> tuple[float, Components]:
         return float(share), Components(**{key: float(value) for key, value in parts.items()})
     except (KeyError, TypeError, ValueError, ReadError) as error:
         raise StudyError(
-            f"{report} is no report of a reader study ({error}); write one with study-report."
+            f"{report} is no report of a reader study; write one with medgen study-report."
         ) from error

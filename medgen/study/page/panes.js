@@ -131,7 +131,7 @@ export class Panes {
       const left = canvas.width / 2 + (this.shift[0] - this.zoom / 2) * width;
       const top = canvas.height / 2 + (this.shift[1] - this.zoom / 2) * height;
       const context = canvas.getContext("2d", { alpha: false });
-      context.imageSmoothingQuality = "medium"; // linear: pixels keep their values
+      context.imageSmoothingQuality = "medium"; // "high" would smooth pixels where they are enlarged
       context.drawImage(source, left, top, width * this.zoom, height * this.zoom);
     }
   }

@@ -105,6 +105,9 @@ async function fail(error) {
     await refresh();
   } else {
     notice(error.message, "refused");
+    $("panes").classList.remove("waiting");
+    busy = false;
+    startClock();
   }
 }
 
