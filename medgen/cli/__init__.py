@@ -38,6 +38,7 @@ COMMANDS = {
     "doctor": "doctor",
     "export": "export",
     "serve": "serve",
+    "boutiques": "boutiques",
 }
 
 
