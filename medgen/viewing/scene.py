@@ -128,29 +128,28 @@ def open_scene(
     axis = scan.geometry.slice_axis
     own = Marks(2, tuple(missing), "missing") if missing else Marks(axis, ())
     panes, notes = [Pane(name, scan, own)], list(scan.notes)
+    masked = False
     for output in outputs:
         volume = read_among(output, modality=modality or scan.modality)
         volume.require_one_channel("A page")
         marks = _told_by_provenance(output, volume.geometry)
-        if told is not None and told[0] == volume.geometry:
-            marks = told[1]
-        plan = None if scan.kind.is_categorical else plan_onto(scan.geometry, volume.geometry)
+        if told is not None and _on_grid(told[0], volume.geometry):
+            marks, masked = told[1], True
         if marks is None:
             notes.append(f"Which slices of {output.name} are synthetic nothing tells; give --mask.")
-        fitting = {
-            which: map_
-            for which, map_ in maps.items()
-            if map_.geometry.shape == volume.shape
-            and map_.geometry.close_to(volume.geometry, **TOLERANCE)
-        }
-        marks = marks or Marks(axis, ())
-        panes.append(Pane(output.name, volume, marks, plan, fitting))
+        fitting = {n: map_ for n, map_ in maps.items() if _on_grid(map_.geometry, volume.geometry)}
+        plan = None if scan.kind.is_categorical else plan_onto(scan.geometry, volume.geometry)
+        panes.append(Pane(output.name, volume, marks or Marks(axis, ()), plan, fitting))
     if maps and not any(pane.maps for pane in panes):
         raise GeometryError(f"The maps of {uncertainty} lie on the grid of no OUT; give theirs.")
-    if told is not None and told[1] not in [pane.marks for pane in panes]:
+    if told is not None and not masked:
         raise GeometryError(f"The mask {mask} lies on the grid of no OUT; give the mask of one.")
     scan.require_one_channel("A page")
     return Scene(tuple(panes), tuple(notes))
+
+
+def _on_grid(theirs: Geometry, ours: Geometry) -> bool:
+    return theirs.shape == ours.shape and theirs.close_to(ours, **TOLERANCE)
 
 
 def _told_by_provenance(output: Path, geometry: Geometry) -> Marks | None:
@@ -161,8 +160,11 @@ def _told_by_provenance(output: Path, geometry: Geometry) -> Marks | None:
         theirs = Geometry(tuple(facts["shape"]), np.array(facts["affine"], np.float64))
     except (TypeError, KeyError, ValueError, GeometryError):
         return None
-    fits = theirs.shape == geometry.shape and theirs.close_to(geometry, **TOLERANCE)
-    if not fits or axis not in AXES or not all(0 <= k < geometry.shape[axis] for k in slices):
+    if (
+        not _on_grid(theirs, geometry)
+        or axis not in AXES
+        or not all(0 <= k < geometry.shape[axis] for k in slices)
+    ):
         return None
     return Marks(axis, tuple(slices))
 
