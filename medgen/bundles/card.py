@@ -51,7 +51,7 @@ def model_card(bundle: Bundle, command: str, data: Sequence[Mapping[str, Any]]) 
         "",
         *_table(data),
         "",
-        "## Measured on the validation slices",
+        "## Measured in validation",
         "",
         "| stage | metric | value |",
         "|---|---|---|",
