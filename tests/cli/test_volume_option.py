@@ -16,7 +16,7 @@ from medgen.training.gather import gather_scans
 from medgen.volumes import read_among, read_volume, write_volume
 
 SHAPE, SPACING = (20, 22, 14), (12.0, 11.0, 15.0)
-READERS = {"info", "interpolate", "reconstruct", "evaluate", "audit"} | {
+READERS = {"info", "interpolate", "reconstruct", "evaluate", "audit", "study", "view"} | {
     name for name in COMMANDS if name.startswith("train-") and name != "train-autoencoder"
 }
 RECIPE = {
