@@ -93,9 +93,13 @@ class Answers:
             self._connection = sqlite3.connect(
                 path, timeout=SECONDS_TO_WAIT, isolation_level=None, check_same_thread=False
             )
-            # On disk once a transaction is through, also where the power fails.
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(SCHEMA)
+            try:
+                # On disk once a transaction is through, also where the power fails.
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.executescript(SCHEMA)
+            except sqlite3.Error:
+                self._connection.close()
+                raise
 
     def close(self) -> None:
         """Let go of the file."""
@@ -190,8 +194,9 @@ def answered(steps: Sequence[Step]) -> dict[int, Step]:
 
 
 def _steps(connection: sqlite3.Connection, reader: int | None = None) -> list[Step]:
-    query = f"SELECT {', '.join(COLUMNS)} FROM steps WHERE ? IS NULL OR reader = ? ORDER BY id"
-    rows = connection.execute(query, (reader, reader)).fetchall()
+    which = "" if reader is None else "WHERE reader = :reader"
+    query = f"SELECT {', '.join(COLUMNS)} FROM steps {which} ORDER BY id"
+    rows = connection.execute(query, {"reader": reader}).fetchall()
     fields = (dict(zip(COLUMNS, row, strict=True)) for row in rows)
     return [Step(**each | {"note": json.loads(each["note"])}) for each in fields]
 

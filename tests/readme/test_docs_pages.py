@@ -22,8 +22,12 @@ from dicom_slices import COUNT, make_slice, save
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*.md"))}
 PROGRAMS = {"medgen": main, "medgen-bids": bids_app}
-# Commands that run for long, or until they are ended: they have to parse; tests/cli runs them.
-PARSED = {"serve", "export", "train-pixelminer", "train-vqvae", "train-prior", "read", "view"}
+# Commands that run for long, until they are ended, or on what people did: they have to parse; other
+# tests run them.
+PARSED = {
+    "serve", "export", "train-pixelminer", "train-vqvae", "train-prior", "read", "view",
+    "study-report",
+}  # fmt: skip
 # What is for other programs or machines, and how it begins.
 ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
 # Pages whose commands load trained models.

@@ -5,6 +5,7 @@ import { Panes } from "/panes.js";
 const RETRY_MS = 1500;
 // A second press of a key must not answer the next question unseen.
 const SETTLE_MS = 200;
+const LONGEST_S = 86_400;
 const WINDOW_KEYS = { lung: "L", "soft tissue": "S", bone: "B", brain: "H", all: "A" };
 const FIRST_WINDOW = "soft tissue";
 const QUESTIONS = {
@@ -270,7 +271,7 @@ async function choose(choice) {
   if (busy) return;
   busy = true;
   stopClock();
-  const seconds = clock.seconds;
+  const seconds = Math.min(clock.seconds, LONGEST_S);
   if (notice.kind === "elsewhere" || notice.kind === "refused") notice("");
   try {
     const body = {
