@@ -200,8 +200,10 @@ def test_windows_stack_zoom_and_blinking(browser, served):
     page.wait_for_selector("#pause-dialog[open]")
     page.keyboard.press("2")  # nothing is answered behind a dialog
     page.keyboard.press("Enter")
-    page.keyboard.press("1")
+    page.focus("figure button")  # and by those who go from button to button
+    page.keyboard.press("Enter")
     reader.at(number + 1)
+    assert page.evaluate("document.activeElement.textContent").startswith("Choose slice 1")
     steps = read_steps(served.folder / "answers.sqlite")
     assert [step.choice for step in steps[1:]] == [0] * 4
     assert not reader.errors

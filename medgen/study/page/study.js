@@ -160,7 +160,9 @@ async function showQuestion(question) {
   } catch (error) {
     return fail(error);
   }
+  const focused = [...$("panes").querySelectorAll("button")].indexOf(document.activeElement);
   $("panes").replaceChildren(...figures.map((figure) => figure.element));
+  $("panes").querySelectorAll("button")[focused]?.focus(); // who goes by Tab stays where they were
   panes.show(question, figures);
   listWindows(question);
   const start = question.windows.find(({ name }) => name === FIRST_WINDOW) ?? question.windows.at(-1);
