@@ -20,6 +20,8 @@ import test_readme_serving
 from click.testing import CliRunner
 from nibabel.testing import data_path
 from shown import ROOT, Command, assert_shown, block, commands
+from skimage.data import immunohistochemistry
+from skimage.io import imsave
 
 from medgen import web
 from medgen.cli import COMMANDS, main
@@ -62,6 +64,7 @@ PIXELMINER = block("medgen train-pixelminer")
 TWO_STAGE = block("medgen train-vqvae")
 WORKERS = block("TF_CONFIG=")
 OTHERS = block("medgen reconstruct")
+MICROSCOPY = block("medgen train-autoencoder")
 COMPLETION = block("eval")
 DOCKER = block("docker run")
 PYTHON = block("from medgen.interpolation import")
@@ -326,6 +329,21 @@ def test_reconstruct_sample_and_phantom():
     assert read_volume("seen.nii.gz").shape == (*SIDES, 4)
     assert read_volume("samples/samples.nii.gz").shape[2] == 16
     assert read_volume("phantom.nii.gz").modality == "mr"
+
+
+def test_microscopy_images(place):
+    tissue = immunohistochemistry()
+    for name, tile in (("tiles/a.png", tissue[:40, :51]), ("others/b.png", tissue[90:130, :40])):
+        Path(name).parent.mkdir()
+        imsave(name, tile)
+    recipe = {"fine": 4, "coarse": 4, "narrow": 4, "blocks": 1, "crop": 24, **TWO_STEPS}
+    Path("tiny.json").write_text(json.dumps(recipe))
+    train, encode = commands(MICROSCOPY)
+    run([*with_instead(train, IMAGES="tiles", OTHERS="others"), "--recipe", "tiny.json"])
+    assert "autoencoder" in Path("autoencoder/recipe.json").read_text()
+    run(with_instead(encode, IMAGES=["tiles", "others"]))
+    assert np.load("encodings/a_encoding.npy").shape == (10, 13)
+    assert Path("encodings/likeness.csv").read_text().count("\n") == 3
 
 
 def test_the_container_is_given_what_was_exported():
