@@ -24,6 +24,7 @@ class Recipe:
         batch_size: examples a step.
         learning_rate: its peak.
         validate_every: steps.
+        falls_linearly: whether the learning rate falls in a line to 0 instead, see `Plan`.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -32,6 +33,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     validate_every: int
+    falls_linearly: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -41,6 +43,8 @@ class Recipe:
             # By `type`, as a bool is an int to isinstance.
             if isinstance(field.default, bool):
                 kind, valid = "true or false", type(value) is bool
+            elif isinstance(field.default, str):
+                kind, valid = "a word", type(value) is str
             elif isinstance(field.default, float):
                 kind = "a finite number, 0 or more"
                 valid = type(value) in (int, float) and 0 <= value < math.inf

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medgen.families.vqvae.reconstruct import Codec
     from medgen.interpolation import Interpolator
     from medgen.serving.signatures import ServedModel
+    from medgen.superresolution import SuperResolver
 
 # Where each kind of model has its `Family`. Strings, as what they name lies above this folder and
 # is loaded when such a model is.
@@ -28,6 +29,7 @@ FAMILIES = {
     "pixelminer": "medgen.families.pixelminer:FAMILY",
     "pixelminer-paper": "medgen.families.pixelminer_published:FAMILY",
     "autoencoder": "medgen.families.autoencoder:FAMILY",
+    "espcn": "medgen.families.espcn:FAMILY",
 }
 
 
@@ -96,6 +98,19 @@ class Family:
         raise BundleError(
             f"{bundle.name} is a {self.title} and has no codes of slices; name a model with a "
             "VQ-VAE."
+        )
+
+    def superresolver(self, bundle: Bundle) -> SuperResolver:
+        """What makes voxels finer by `bundle`.
+
+        Args:
+            bundle: a model of this kind.
+
+        Raises:
+            BundleError: such models make none.
+        """
+        raise BundleError(
+            f"{bundle.name} is a {self.title} and cannot make voxels finer; name another model."
         )
 
     def served(self, bundle: Bundle) -> ServedModel:

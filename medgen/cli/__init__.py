@@ -20,8 +20,10 @@ COMMANDS = {
     "train-prior": "train",
     "train-pixelminer": "train",
     "train-autoencoder": "train",
+    "train-espcn": "train",
     "models": "models",
     "interpolate": "interpolate",
+    "superresolve": "superresolve",
     "cite": "cite",
     "view": "view",
     "reconstruct": "reconstruct",
@@ -97,7 +99,7 @@ class Commands(Failing, click.Group):
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(medgen.__version__, prog_name="medgen")
 def main() -> None:
-    """Fill in the missing slices of CT and MR scans, keeping their texture.
+    """Fill in missing slices of CT and MR scans, keeping their texture, or make voxels finer.
 
     Exit codes: 0, done; 1, refused or failed, with one sentence why; 2, wrong options; 130,
     interrupted by Ctrl-C.

@@ -20,6 +20,7 @@ from medgen.cli.options import (
 )
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
+from medgen.degradation import DEGRADATIONS
 from medgen.errors import MedgenError, printable
 from medgen.evaluation.protocols import OWN, PROTOCOLS
 
@@ -63,9 +64,9 @@ class Method(click.ParamType):
     multiple=True,
     type=Method(),
     metavar="METHOD",
-    help="nearest, linear, bspline, sinc, or a trained model, with its options behind a colon, as "
-    "in ct-pixelminer:decode=mean,temperature=auto (repeatable). By default the four classical "
-    "ones.",
+    help="nearest, linear, bspline, sinc (lanczos with --degrade), or a trained model, with its "
+    "options behind a colon, as in ct-pixelminer:decode=mean,temperature=auto (repeatable). By "
+    "default the four classical ones.",
 )
 @click.option(
     "--factor",
@@ -73,6 +74,21 @@ class Method(click.ParamType):
     show_default=True,
     type=click.IntRange(2),
     help="Keep 1 in this many slices.",
+)
+@click.option(
+    "--degrade",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Instead of removing slices make voxels N times as long along each axis, and compare what "
+    "makes them finer again.",
+)
+@click.option(
+    "--degradation",
+    type=click.Choice(DEGRADATIONS),
+    default=DEGRADATIONS[0],
+    show_default=True,
+    help="With --degrade: the mean over the voxels that a coarse one consists of, or a point "
+    "spread as wide as it.",
 )
 @click.option(
     "--gap",
@@ -128,8 +144,9 @@ class Method(click.ParamType):
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @json_option
 def evaluate(
-    scans, output, method_names, factor, gap_mm, masks, slice_axis, thickness_mm, bin_width,
-    bin_count, protocols, machine_reader, msmfe, seed, jobs, volume, modality, intercept, overwrite,
+    scans, output, method_names, factor, degrade, degradation, gap_mm, masks, slice_axis,
+    thickness_mm, bin_width, bin_count, protocols, machine_reader, msmfe, seed, jobs, volume,
+    modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
 
@@ -138,6 +155,11 @@ def evaluate(
     """
     if bin_width is not None and bin_count is not None:
         raise click.UsageError("Give --bin-width or --bin-count, not both.")
+    if degrade and (gap_mm is not None or protocols or machine_reader):
+        raise click.UsageError(
+            "--gap, --protocol and --machine-reader are about slices that were removed; leave them "
+            "out with --degrade."
+        )
 
     from medgen.evaluation.report import require_writable, write_report
     from medgen.evaluation.scans import Settings, evaluate_scans
@@ -146,6 +168,8 @@ def evaluate(
     from medgen.interpolation.options import parsed
     from medgen.interpolation.recreate import recreators
     from medgen.processes import cores
+    from medgen.superresolution import methods as restoring
+    from medgen.superresolution.restore import restorers
 
     require_writable(output, overwrite=overwrite)
     if machine_reader is not None:
@@ -153,7 +177,8 @@ def evaluate(
 
         require_scans(len(scans))
     settings = Settings(
-        factor=factor,
+        factor=degrade or factor,
+        degradation=degradation if degrade else None,
         gap_mm=gap_mm,
         slice_axis=slice_axis,
         binning=Binning(bin_width or 25.0, bin_count) if bin_width or bin_count else None,
@@ -166,8 +191,13 @@ def evaluate(
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
         reader=machine_reader,
     )
-    methods = recreators(method_names, seed, intervals=True)
-    if any(model_folder(parsed(name)[0]) for name in method_names):
+    if degrade:
+        methods = restorers(method_names)
+        folders = [restoring.model_folder(name) for name in method_names]
+    else:
+        methods = recreators(method_names, seed, intervals=True)
+        folders = [model_folder(parsed(name)[0]) for name in method_names]
+    if any(folders):
         tell_device()
     with shown_progress() as progress:
         evaluation = evaluate_scans(

@@ -1,4 +1,4 @@
-"""`medgen train-vqvae`, `train-prior`, `train-pixelminer` and `train-autoencoder`."""
+"""`medgen train-vqvae`, `train-prior`, `train-pixelminer`, `train-autoencoder`, `train-espcn`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from medgen.families.conditional.recipe import (
     ConditionalPriorRecipe,
     ConditionalRecipe,
 )
+from medgen.families.espcn.recipe import ESPCN_RECIPES, FACTORS
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.two_stage.recipe import PRIOR_RECIPES, PriorRecipe
 from medgen.families.vqvae.recipe import VQVAE_RECIPES, VQVAERecipe
@@ -340,3 +341,44 @@ def train_autoencoder(**options: Any) -> None:
 
     bundle = _fit(AutoencoderTask(images, recipe, options["seed"]), options, workers)
     _finish(bundle, images, "train-autoencoder", options, workers)
+
+
+@click.command("train-espcn", short_help="Train a model that makes voxels finer.")
+@click.option(
+    "--factor",
+    type=click.Choice([str(factor) for factor in FACTORS]),
+    help="Voxels made of one along each axis, instead of the recipe's.",
+)
+@training_options(ESPCN_RECIPES)
+def train_espcn(**options: Any) -> None:
+    """Train a 3D-ESPCN on DATA, files and folders of scans of one modality.
+
+    Scans of small and nearly cubic voxels are best: they are made coarse, and the model learns to
+    undo it.
+    """
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(ESPCN_RECIPES, options)
+    if options["factor"] is not None:
+        recipe = replace(recipe, factor=int(options["factor"]))
+
+    from medgen.training.workers import join_workers
+
+    workers = join_workers()
+
+    from medgen.families.espcn.fit import ESPCNTask
+    from medgen.training.gather import gather_scans
+
+    scans = gather_scans(
+        options["data"],
+        options["validation"],
+        rule=None,
+        image_size=None,
+        guard_mm=GUARD_MM,
+        seed=options["seed"],
+        volume=options["volume"],
+        modality=options["modality"],
+        intercept=options["intercept"],
+    )
+    bundle = _fit(ESPCNTask(scans, recipe, options["seed"]), options, workers)
+    _finish(bundle, scans, "train-espcn", options, workers)

@@ -10,7 +10,7 @@ import numpy as np
 
 from medgen.errors import EvaluationError
 from medgen.evaluation.budgets import Budget
-from medgen.evaluation.plan import Plan, overlap_warning
+from medgen.evaluation.plan import AnyPlan, Plan, overlap_warning
 from medgen.evaluation.protocols import PROTOCOLS
 from medgen.evaluation.reading import Shown, shown_slices
 from medgen.evaluation.recreate import (
@@ -70,7 +70,7 @@ class ScanResult:
     name: str
     modality: str
     geometry: Geometry
-    plan: Plan
+    plan: AnyPlan
     thickness_mm: float | None
     region: str
     binning: Binning | None
@@ -93,7 +93,7 @@ class ScanResult:
 def evaluate_scan(
     volume: Volume,
     methods: Mapping[str, Recreate],
-    plan: Plan,
+    plan: AnyPlan,
     *,
     name: str,
     region: Region,
@@ -172,7 +172,7 @@ def evaluate_scan(
         notes=volume.notes,
         published=_published(protocols, truth, made, plan.factor),
         shown=None
-        if reader is None
+        if reader is None or not isinstance(plan, Plan)
         else shown_slices(name, truth.values, made.tests, plan, truth.scored, reader),
         cases=kept_cases(truth.values, made.tests, truth.regions, plan, volume.geometry, scores),
     )
@@ -210,10 +210,12 @@ class _Truth:
     limits: tuple[float, float]
 
 
-def _truth_of(volume: Volume, plan: Plan, region: Region) -> _Truth:
+def _truth_of(volume: Volume, plan: AnyPlan, region: Region) -> _Truth:
     """The truth in a scan; refuses what cannot be measured, see `evaluate_scan`."""
     truth, padding = true_slices(volume, plan)
-    regions = np.moveaxis(region.mask, plan.axis, 0)[plan.truth.start : plan.truth.stop : plan.step]
+    regions = np.moveaxis(region.mask, plan.axis, 0)[
+        plan.truth.start : plan.truth.stop : plan.truth.step
+    ]
     if min(truth.shape[1:]) < SSIM_SIDE:
         raise EvaluationError(
             f"Slices must be at least {SSIM_SIDE} voxels a side to be compared, got "
@@ -233,7 +235,7 @@ def _truth_of(volume: Volume, plan: Plan, region: Region) -> _Truth:
 
 def _task(
     volume: Volume,
-    plan: Plan,
+    plan: AnyPlan,
     truth: _Truth,
     made: Recreations,
     t: int,
@@ -241,7 +243,7 @@ def _task(
     mapped: bool,
 ) -> SliceTask:
     """All that is needed to score slice `t` of the truth."""
-    values, before = truth.values, t - t % plan.factor
+    values = truth.values
     lower, upper = truth.limits
     return SliceTask(
         index=plan.truth[t],
@@ -250,7 +252,7 @@ def _task(
         true=values[t],
         tests={method: stack[t] for method, stack in made.tests.items()},
         intervals={method: (low[t], high[t]) for method, (low, high) in made.intervals.items()},
-        neighbours=values[[before, before + plan.factor]],
+        neighbours=values[list(plan.neighbours(t))],
         region=truth.regions[t],
         lower=lower,
         data_range=upper - lower,

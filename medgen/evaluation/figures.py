@@ -92,10 +92,10 @@ def side_by_side(scan: ScanResult) -> Figure:
     """
     example = scan.example
     images = {
-        "acquired before": example.before,
+        scan.plan.beside[0]: example.before,
         "truth": example.true,
         **example.tests,
-        "acquired behind": example.behind,
+        scan.plan.beside[1]: example.behind,
     }
     rows, columns = (axis for axis in range(3) if axis != scan.plan.axis)
     codes = scan.geometry.orientation[rows], scan.geometry.orientation[columns]

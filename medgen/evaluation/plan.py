@@ -1,8 +1,9 @@
-"""Which slices of a scan are taken out, and which a method sees."""
+"""Which slices of a scan are taken out or made coarse, and what a method sees of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from medgen.errors import EvaluationError
 from medgen.volumes.geometry import Geometry
@@ -31,6 +32,8 @@ class Plan:
     acquired: int
     spacing_mm: float
 
+    beside: ClassVar[tuple[str, str]] = "acquired before", "acquired behind"
+
     @property
     def gap_mm(self) -> float:
         """Distance, centre to centre, of the acquired slices: those that a method sees."""
@@ -53,6 +56,63 @@ class Plan:
         There a method has acquired slices on one side only beyond the two neighbours.
         """
         return "outermost" if t // self.factor in (0, self.acquired - 2) else "interior"
+
+    def neighbours(self, t: int) -> tuple[int, int]:
+        """Indices, in the truth, of the acquired slices before and behind removed slice `t`."""
+        before = t - t % self.factor
+        return before, before + self.factor
+
+
+@dataclass(frozen=True)
+class DegradedPlan:
+    """Voxels of a scan are made coarse, and the methods have to re-create every slice of it.
+
+    Named as in `Plan`, of which it can take the place.
+
+    Args:
+        axis: slice axis of the scan.
+        factor: voxels of the truth for each that a method sees, along each axis.
+        acquired: number of coarse slices.
+        spacing_mm: distance of the slices of the truth.
+        by: how they are made coarse, one of `degradation.DEGRADATIONS`.
+    """
+
+    axis: int
+    factor: int
+    acquired: int
+    spacing_mm: float
+    by: str
+
+    beside: ClassVar[tuple[str, str]] = "truth before", "truth behind"
+
+    @property
+    def gap_mm(self) -> float:
+        """Distance, centre to centre, of the slices that a method sees."""
+        return self.spacing_mm * self.factor
+
+    @property
+    def truth(self) -> range:
+        """Indices, in the scan, of all slices of the truth."""
+        return range(self.acquired * self.factor)
+
+    @property
+    def removed(self) -> list[int]:
+        """Indices, in the truth, of the slices to re-create."""
+        return list(self.truth)
+
+    def where(self, t: int) -> str:
+        """`outermost` if slice `t` lies in the first or the last coarse one, else `interior`."""
+        return "outermost" if t // self.factor in (0, self.acquired - 1) else "interior"
+
+    def neighbours(self, t: int) -> tuple[int, int]:
+        """Indices of the true slices before and behind slice `t`, itself at an end.
+
+        Nothing of the wanted fineness was acquired; noise is compared with the truth's.
+        """
+        return max(t - 1, 0), min(t + 1, len(self.truth) - 1)
+
+
+AnyPlan = Plan | DegradedPlan
 
 
 def plan_scan(
@@ -98,12 +158,29 @@ def plan_scan(
     return Plan(axis, 0, step, factor, acquired, spacing * step)
 
 
-def overlap_warning(plan: Plan, thickness_mm: float | None) -> str | None:
+def plan_degraded(
+    geometry: Geometry, *, factor: int, by: str, slice_axis: int | None = None
+) -> DegradedPlan:
+    """Decide how a scan is made coarse; see `degradation`.
+
+    Args:
+        geometry: of the scan, its axes multiples of `factor`.
+        factor: int >= 2.
+        by: one of `DEGRADATIONS`.
+        slice_axis: 0, 1 or 2, along which slices are compared; by default the geometry's.
+    """
+    axis = geometry.slice_axis if slice_axis is None else slice_axis
+    return DegradedPlan(axis, factor, geometry.shape[axis] // factor, geometry.spacing[axis], by)
+
+
+def overlap_warning(plan: AnyPlan, thickness_mm: float | None) -> str | None:
     """One sentence if removed slices overlap the acquired ones beside them, or None.
 
     They do when they lie nearer than one slice thickness: then they share most of their noise,
     interpolation looks near perfect, and nothing is learned about gaps of several millimetres.
     """
+    if isinstance(plan, DegradedPlan):
+        return None
     if thickness_mm is None or plan.spacing_mm >= 0.99 * thickness_mm:
         return None
     return (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medgen.degradation import degrade
 from medgen.errors import EvaluationError, MedgenError
-from medgen.evaluation.plan import Plan
+from medgen.evaluation.plan import AnyPlan, DegradedPlan
 from medgen.intensities.padding import find_outside
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
@@ -36,7 +37,7 @@ class Recreations:
 def recreate_slices(
     volume: Volume,
     methods: Mapping[str, Recreate],
-    plan: Plan,
+    plan: AnyPlan,
     padding: np.ndarray,
     told: Callable[[int], None],
 ) -> Recreations:
@@ -55,7 +56,7 @@ def recreate_slices(
     tests: dict[str, np.ndarray] = {}
     intervals: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     failures: dict[str, str] = {}
-    acquired = take_slices(volume, plan.axis, plan.truth[:: plan.factor])
+    acquired = seen_by_methods(volume, plan)
     for done, (method, recreate) in enumerate(methods.items(), start=1):
         try:
             tests[method], *interval = recreated(recreate, acquired, plan, padding, method)
@@ -71,7 +72,7 @@ def recreate_slices(
 
 
 def recreated(
-    recreate: Recreate, acquired: Volume, plan: Plan, padding: np.ndarray, method: str
+    recreate: Recreate, acquired: Volume, plan: AnyPlan, padding: np.ndarray, method: str
 ) -> list[np.ndarray]:
     """What one method makes of the acquired slices, in physical units; padding as air.
 
@@ -100,6 +101,22 @@ def recreated(
     return stacks
 
 
+def seen_by_methods(volume: Volume, plan: AnyPlan) -> Volume:
+    """The acquired slices of a plan, or the scan made coarse, with padding as air then."""
+    if not isinstance(plan, DegradedPlan):
+        return take_slices(volume, plan.axis, plan.truth[:: plan.factor])
+    values, _ = stack_of(volume, plan.axis)
+    metadata = volume.metadata.copy()
+    metadata.pop("padding_value", None)
+    measured = Volume(
+        np.moveaxis(values, 0, plan.axis),
+        volume.geometry,
+        modality=volume.modality,
+        metadata=metadata,
+    )
+    return degrade(measured, plan.factor, plan.by)
+
+
 def take_slices(volume: Volume, axis: int, indices: range) -> Volume:
     """The slices `indices` (with a positive step) along `axis`, as a volume at their place."""
     chosen = [slice(None)] * 3
@@ -111,7 +128,7 @@ def take_slices(volume: Volume, axis: int, indices: range) -> Volume:
     return volume.with_array(array, Geometry(array.shape, affine))
 
 
-def true_slices(volume: Volume, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def true_slices(volume: Volume, plan: AnyPlan) -> tuple[np.ndarray, np.ndarray]:
     """Slices of the truth `(n, rows, cols)` in physical units, padding as air, and where that is.
 
     Raises:

@@ -7,17 +7,18 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from medgen.degradation import whole_voxels
 from medgen.errors import EvaluationError, MedgenError, printable
 from medgen.evaluation.budgets import Budget
 from medgen.evaluation.experiment import Progress, ScanResult, evaluate_scan
-from medgen.evaluation.plan import plan_scan
+from medgen.evaluation.plan import AnyPlan, plan_degraded, plan_scan
 from medgen.evaluation.reading import Reading
 from medgen.evaluation.recreate import Recreate
 from medgen.evaluation.regions import Region, region_for
 from medgen.evaluation.scoring import Binning
 from medgen.processes import workers
 from medgen.profiles.estimate import estimate_profile
-from medgen.volumes import Volume, read_among, read_volume
+from medgen.volumes import Geometry, Volume, read_among, read_volume
 
 # Grey levels for texture where units mean nothing.
 LEVELS = Binning(count=64)
@@ -28,7 +29,9 @@ class Settings:
     """What an evaluation was told.
 
     Args:
-        factor: 1 in `factor` slices of the truth is kept.
+        factor: 1 in `factor` slices of the truth is kept, or the factor of `degradation`.
+        degradation: one of `degradation.DEGRADATIONS`: make voxels coarse by that along all
+            axes instead of removing slices; None for the latter.
         gap_mm: wanted distance of the acquired slices, None for that of the scan times `factor`.
         slice_axis: 0, 1 or 2, None for each scan's own.
         binning: grey levels for texture, None for 25 HU in CT and 64 levels otherwise.
@@ -44,6 +47,7 @@ class Settings:
     """
 
     factor: int = 2
+    degradation: str | None = None
     gap_mm: float | None = None
     slice_axis: int | None = None
     binning: Binning | None = None
@@ -186,22 +190,36 @@ def _evaluate(
     progress: Progress,
 ) -> ScanResult:
     scan = settings.read(path)
-    plan = plan_scan(
-        scan.geometry,
-        factor=settings.factor,
-        gap_mm=settings.gap_mm,
-        slice_axis=settings.slice_axis,
-    )
+    region = region_for(scan) if mask is None else read_mask(mask, scan)
+    plan: AnyPlan
+    if settings.degradation is None:
+        plan = plan_scan(
+            scan.geometry,
+            factor=settings.factor,
+            gap_mm=settings.gap_mm,
+            slice_axis=settings.slice_axis,
+        )
+    else:
+        part = whole_voxels(scan.geometry, settings.factor)
+        array, region = scan.array[part], replace(region, mask=region.mask[part])
+        scan = scan.with_array(array, Geometry(array.shape, scan.geometry.affine))
+        plan = plan_degraded(
+            scan.geometry,
+            factor=settings.factor,
+            by=settings.degradation,
+            slice_axis=settings.slice_axis,
+        )
     width = scan.kind.bin_width
     thickness = settings.thickness_mm or scan.metadata.get("slice_thickness_mm")
-    estimate = None if thickness else estimate_profile(scan, plan.axis)
+    asked = thickness is None and settings.degradation is None
+    estimate = estimate_profile(scan, plan.axis) if asked else None
     told = estimate is not None and estimate.is_told
     result = evaluate_scan(
         scan,
         methods,
         plan,
         name=name,
-        region=region_for(scan) if mask is None else read_mask(mask, scan),
+        region=region,
         binning=settings.binning or (LEVELS if width is None else Binning(width=width)),
         mapped=settings.mapped,
         thickness_mm=estimate.thickness_mm["box"] if estimate and told else thickness,

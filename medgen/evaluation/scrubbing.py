@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from medgen.evaluation.hanging import hung, hung_spacing
-from medgen.evaluation.plan import Plan
+from medgen.evaluation.plan import AnyPlan
 from medgen.evaluation.regions import enlarged_region
 from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.volumes.geometry import Geometry
@@ -53,7 +53,7 @@ def kept_cases(
     true: np.ndarray,
     tests: Mapping[str, np.ndarray],
     regions: np.ndarray,
-    plan: Plan,
+    plan: AnyPlan,
     geometry: Geometry,
     scores: Sequence[SliceScore],
 ) -> tuple[Case, ...]:
@@ -163,7 +163,7 @@ def _ranked(scores: Sequence[SliceScore]) -> list[tuple[float, int]]:
 def _case(
     stacks: Mapping[str, np.ndarray],
     regions: np.ndarray,
-    plan: Plan,
+    plan: AnyPlan,
     geometry: Geometry,
     t: int,
     score: float,

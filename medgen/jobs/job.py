@@ -9,21 +9,21 @@ from typing import TypedDict
 from medgen.bundles.released import default_model
 from medgen.errors import GeometryError, WriteError
 from medgen.interpolation import interpolator_named
-from medgen.interpolation.contract import UNCERTAINTY, Interpolator
+from medgen.interpolation.contract import Interpolator
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.options import LEFT_TO_THE_MODEL, SamplingOptions
 from medgen.jobs.bids import Sidecar
-from medgen.jobs.provenance import (
-    provenance_path,
-    require_provenance_writable,
-    writes_series,
+from medgen.jobs.outputs import (
+    require_each_once,
+    require_map_writable,
+    require_output_writable,
+    uncertainty_files,
+    with_ending,
 )
+from medgen.jobs.provenance import provenance_path, require_provenance_writable
 from medgen.jobs.segmentation import Segmentation
 from medgen.jobs.source import Source
-from medgen.volumes.dicom.write import require_series_writable
-from medgen.volumes.files import require_writable, suffix_of
-
-NIFTI = (".nii", ".nii.gz")
+from medgen.volumes.files import require_writable
 
 
 class DrawnAs(TypedDict):
@@ -118,27 +118,21 @@ class Job:
             WriteError: an output exists, has an unknown suffix, or there is no such folder.
         """
         for path in self.told_of:
-            if path in self.outputs and writes_series(self.output):
-                require_series_writable(path, overwrite=self.overwrite)
+            if path in self.outputs:
+                require_output_writable(path, overwrite=self.overwrite)
             else:
                 require_writable(path, overwrite=self.overwrite)
-            require_provenance_writable(path)
+                require_provenance_writable(path)
         for path in self.beside:
-            require_writable(path, overwrite=self.overwrite)
-            if suffix_of(path) not in NIFTI:
-                raise WriteError(f"Cannot write {path}: its name must end in {', '.join(NIFTI)}.")
-        places = (*self.written, *map(provenance_path, self.told_of))
-        paths = [path.parent.resolve() / path.name for path in places]
-        for path in paths:
-            if paths.count(path) > 1:
-                raise WriteError(f"{path} cannot hold two things; name another file for one.")
+            require_map_writable(path, overwrite=self.overwrite)
+        require_each_once((*self.written, *map(provenance_path, self.told_of)))
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """Where the finer scans go, one for each sample."""
         if self.samples == 1:
             return (self.output,)
-        return tuple(_with_ending(self.output, str(k + 1)) for k in range(self.samples))
+        return tuple(with_ending(self.output, str(k + 1)) for k in range(self.samples))
 
     @property
     def drawn_as(self) -> DrawnAs:
@@ -220,15 +214,3 @@ class Job:
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
         return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)
-
-
-def uncertainty_files(told: Path) -> dict[str, Path]:
-    """Where maps of the uncertainty are by name, of what the user calls them all together."""
-    path = told if suffix_of(told) else Path(f"{told}.nii.gz")
-    return {name: _with_ending(path, name) for name in UNCERTAINTY}
-
-
-def _with_ending(path: Path, ending: str) -> Path:
-    """`scan_std.nii.gz` for `scan.nii.gz` and `std`."""
-    suffix = "" if writes_series(path) else suffix_of(path)
-    return path.with_name(f"{path.name[: len(path.name) - len(suffix)]}_{ending}{suffix}")

@@ -26,6 +26,7 @@ CLASSICAL = {
     "bspline": ("cubic B-spline interpolation", ("lowekamp2013",)),
     "sinc": ("windowed sinc interpolation", ("meijering1999", "lowekamp2013")),
     "shape": ("shape-based interpolation", ("raya1990",)),
+    "lanczos": ("Lanczos interpolation", ("meijering1999",)),
 }
 MATCHING = "heeger1995"
 # Options that the paragraph tells in words of their own.
@@ -77,6 +78,8 @@ def methods_of(output: Path) -> list[Methods]:
 def methods(facts: Sequence[Mapping[str, Any]]) -> Methods:
     """What is to be said of scans by their provenance, all of one version, model and options."""
     first = facts[0]
+    if "synthetic_slices" not in first:
+        return _superresolved(facts)
     options = first["options"]
     what, keys = _described(first["model"])
     seeds = sorted({one["options"]["seed"] for one in facts if "seed" in one["options"]})
@@ -101,6 +104,24 @@ def methods(facts: Sequence[Mapping[str, Any]]) -> Methods:
     if options.get("temperature") == AUTO:
         keys = (*keys, MATCHING)
     paragraph = " ".join(sentence for sentence in sentences if sentence)
+    return Methods(paragraph, (ITSELF, *keys), len(facts), first["medgen"])
+
+
+def _superresolved(facts: Sequence[Mapping[str, Any]]) -> Methods:
+    """What is to be said of scans whose voxels were made finer."""
+    first = facts[0]
+    factor = first["factor"]
+    what, keys = _described(first["model"])
+    sides = [np.linalg.norm(np.array(one["affine"])[:3, :3], axis=0) for one in facts]
+    before, after = (
+        " x ".join(_range([float(each[axis]) * scaled for each in sides]) for axis in range(3))
+        for scaled in (factor, 1)
+    )
+    paragraph = (
+        f"Every voxel was split into {factor} x {factor} x {factor} with medgen "
+        f"{first['medgen']} [@{ITSELF}] by {what}{_citations(keys)}; voxels of {before} mm became "
+        f"ones of {after} mm, all of them estimates. They are no measurements."
+    )
     return Methods(paragraph, (ITSELF, *keys), len(facts), first["medgen"])
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from medgen.errors import GeometryError, IntensityError, WriteError
+from medgen.errors import GeometryError, IntensityError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation import model_folder
 from medgen.interpolation.contract import AUTO, Interpolator, Progress, Temperature
@@ -27,13 +27,13 @@ from medgen.jobs.provenance import (
     remove_provenance,
     writes_series,
 )
+from medgen.jobs.series import derivation_of, source_series
 from medgen.jobs.source import Source
 from medgen.memory import require_memory
 from medgen.storage import claim, is_free, move, writing
 from medgen.volumes import Geometry, Volume
-from medgen.volumes.dicom.derived import STACKING_AXIS, Derivation, require_derivable
-from medgen.volumes.dicom.find import Series, find_series
-from medgen.volumes.dicom.frames import pydicom_errors
+from medgen.volumes.dicom.derived import STACKING_AXIS
+from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.write import write_series
 from medgen.volumes.files import encode_volume, suffix_of
 from medgen.volumes.nifti_fields import in_finer_scan
@@ -295,41 +295,19 @@ def _finer(job: Job, geometry: Geometry) -> SlicePlan:
 
 def _source_series(job: Job, opened: _Opened) -> Series:
     """The scan's headers, for a DICOM series to be made of; refuses what cannot become one."""
-    before, plan = opened.scan, opened.plan
-    if before.metadata["format"] != "DICOM":
-        raise WriteError(
-            f"{job.scan} is not DICOM, so no series can be made of it; choose an output that ends "
-            "in .nii.gz."
-        )
-    if plan.axis != STACKING_AXIS:
+    series = source_series(
+        job.scan, opened.scan, series=job.series, gaps=job.fill_gaps, intercept=job.intercept
+    )
+    if opened.plan.axis != STACKING_AXIS:
         raise GeometryError(
             f"A DICOM series takes new slices between its own (axis {STACKING_AXIS}) only, not "
-            f"along axis {plan.axis}; leave out --slice-axis, or choose an output that ends in "
-            ".nii.gz."
+            f"along axis {opened.plan.axis}; leave out --slice-axis, or choose an output that ends "
+            "in .nii.gz."
         )
-    if job.intercept is not None and before.array.dtype.kind == "f":
-        raise WriteError(
-            "The slices of this series differ in their rescale, so --intercept cannot stand in "
-            "their headers; choose an output that ends in .nii.gz."
-        )
-    source = find_series(job.scan, job.series, gaps=job.fill_gaps)
-    with pydicom_errors(job.scan, "has a malformed DICOM header"):
-        require_derivable(job.scan, before, source)
-    return source
+    return series
 
 
 def _write_series(
     folder: Path, source: Series, after: Volume, plan: SlicePlan, facts: Provenance
 ) -> None:
-    named = [
-        f"{name} {value}"
-        for name, value in facts["options"].items()
-        if value is not None and value is not False
-    ]
-    derivation = Derivation(
-        model=facts["model"]["name"],
-        version=facts["medgen"],
-        options=", ".join(named),
-        identity=identity(facts),
-    )
-    write_series(after, source, plan.positions, plan.synthetic, folder, derivation)
+    write_series(after, source, plan.positions, plan.synthetic, folder, derivation_of(facts))

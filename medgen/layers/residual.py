@@ -1,8 +1,9 @@
-"""Non-causal residual blocks."""
+"""Non-causal residual blocks, of images and of volumes."""
 
 from __future__ import annotations
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("medgen")
@@ -59,3 +60,45 @@ class ResidualBlock(keras.layers.Layer):
             "dropout": self.rate,
             "seed": self.seed,
         }
+
+
+@keras.saving.register_keras_serializable("medgen")
+class ResidualVoxelBlock(keras.layers.Layer):
+    """`x + conv3x3x3(relu(conv3x3x3(relu(x))))`, the second convolution beginning small.
+
+    Args:
+        filters: channels, equal to the input's.
+        seed: of the initial weights.
+
+    Input shape:
+        `(b, d, h, w, filters)`.
+
+    Output shape:
+        As the input.
+    """
+
+    def __init__(self, filters: int, seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.seed = seed
+        self.first, self.second = (
+            keras.layers.Conv3D(
+                filters,
+                3,
+                padding="same",
+                kernel_initializer=keras.initializers.VarianceScaling(scale, seed=seed + n),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for n, (name, scale) in enumerate((("first", 2.0), ("second", 0.2)))
+        )
+
+    def build(self, input_shape):
+        self.first.build(input_shape)
+        self.second.build(input_shape)
+
+    def call(self, x):
+        return x + self.second(ops.relu(self.first(ops.relu(x))))
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "seed": self.seed}

@@ -28,6 +28,7 @@ class Plan:
             of a run that was interrupted.
         validate_every: steps between validations, each followed by a checkpoint.
         learning_rate: peak; a warm-up leads to it, then a cosine falls to a hundredth of it.
+        linear: from the peak in a line to 0 instead.
 
     Raises:
         TrainingError: not exactly one of `steps` and `minutes`.
@@ -37,6 +38,7 @@ class Plan:
     validate_every: int
     learning_rate: float
     minutes: float | None = None
+    linear: bool = False
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -48,7 +50,9 @@ class Plan:
     def of(cls, recipe: Recipe, minutes: float | None = None) -> Plan:
         """The plan of a recipe; `minutes` take the place of its steps."""
         steps = recipe.steps if minutes is None else None
-        return cls(steps, recipe.validate_every, recipe.learning_rate, minutes)
+        return cls(
+            steps, recipe.validate_every, recipe.learning_rate, minutes, recipe.falls_linearly
+        )
 
     def share_done(self, step: int, seconds: float) -> float:
         """How much of the run is over after `step` steps and `seconds`, from 0 to 1."""
@@ -59,6 +63,8 @@ class Plan:
 
     def rate(self, step: int, seconds: float) -> float:
         """Learning rate of the step after `step` steps and `seconds`."""
+        if self.linear:
+            return self.learning_rate * (1 - self.share_done(step, seconds))
         warmup = WARMUP_SHARE
         if self.steps is not None:
             warmup = min(WARMUP_STEPS, self.steps // 10) / self.steps

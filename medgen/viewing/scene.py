@@ -13,7 +13,7 @@ from medgen.interpolation import interpolator_named
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.insert import insert
 from medgen.interpolation.plan import SlicePlan, plan_onto
-from medgen.jobs.job import uncertainty_files
+from medgen.jobs.outputs import uncertainty_files
 from medgen.jobs.provenance import read_provenance
 from medgen.volumes import Geometry, Volume, read_among
 from medgen.volumes.geometry import AXES

@@ -123,8 +123,7 @@ class Geometry:
         Raises:
             GeometryError: `factor` is below 2, or the axis has fewer than 2 slices.
         """
-        if factor < 2:
-            raise GeometryError(f"The factor must be at least 2, got {factor}.")
+        _require_factor(factor)
         self.require_slices(axis)
         return self.resliced(axis, (self.shape[axis] - 1) * factor + 1, self.spacing[axis] / factor)
 
@@ -144,6 +143,41 @@ class Geometry:
             )
         steps = (self.shape[axis] - 1) * old / spacing_mm
         return self.resliced(axis, int(np.floor(steps + 1e-4)) + 1, spacing_mm)
+
+    def subdivide(self, factor: int) -> Geometry:
+        """Split every voxel into `factor`³ equal ones, which fill the same space.
+
+        Centres of the first voxels lie `(1/factor - 1)/2` old voxels before the old one along each
+        axis, so the affine's origin moves; the corners of the whole grid stay where they are.
+
+        Raises:
+            GeometryError: `factor` is below 2.
+        """
+        _require_factor(factor)
+        i, j, k = (n * factor for n in self.shape)
+        return Geometry((i, j, k), self._rescaled(1 / factor))
+
+    def merge(self, factor: int) -> Geometry:
+        """Join every `factor`³ voxels to one: the inverse of `subdivide`.
+
+        Raises:
+            GeometryError: `factor` is below 2, or an axis is no multiple of it.
+        """
+        _require_factor(factor)
+        if any(n % factor for n in self.shape):
+            raise GeometryError(
+                f"Joining {factor} voxels to one needs axes that are multiples of {factor}, got "
+                f"shape {self.shape}; cut off what is beyond."
+            )
+        i, j, k = (n // factor for n in self.shape)
+        return Geometry((i, j, k), self._rescaled(factor))
+
+    def _rescaled(self, size: float) -> np.ndarray:
+        """The affine of voxels `size` times as long whose grid begins at the same corner."""
+        affine = np.array(self.affine)
+        affine[:3, 3] += affine[:3, :3] @ np.full(3, (size - 1) / 2)
+        affine[:3, :3] *= size
+        return affine
 
     def require_slices(self, axis: int) -> None:
         """Raise `GeometryError` unless `axis` exists and has two slices to interpolate between."""
@@ -176,3 +210,8 @@ class Geometry:
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"))
         corners = np.vstack([corners.reshape(3, -1), np.ones(8)])
         return float(np.linalg.norm(((self.affine - affine) @ corners)[:3], axis=0).max())
+
+
+def _require_factor(factor: int) -> None:
+    if factor < 2:
+        raise GeometryError(f"The factor must be at least 2, got {factor}.")

@@ -82,17 +82,17 @@ def extension_block(extensions: Sequence[Extension]) -> bytes:
     return b"".join(parts)
 
 
-def in_finer_scan(metadata: Metadata, axis: int) -> tuple[Metadata, tuple[str, ...]]:
+def in_finer_scan(metadata: Metadata, axis: int | None) -> tuple[Metadata, tuple[str, ...]]:
     """Metadata of a scan with more slices along `axis`, and sentences on what that leaves out.
 
     Args:
         metadata: of the scan as read.
-        axis: 0, 1 or 2.
+        axis: 0, 1 or 2; None for more voxels along all of them.
     """
     left_out = [*metadata.get("unwritten", ())]
     fields = dict(metadata.get("nifti", {}))
     slices_along = (fields.get("dim_info", 0) >> 4 & 3) - 1  # -1 if the file does not say
-    if slices_along in (-1, axis):
+    if axis is None or slices_along in (-1, axis):
         timing = {name: fields[name] for name in SLICE_TIMING if fields.get(name)}
         if timing.keys() & {"slice_code", "slice_duration"}:
             told = ", ".join(f"{name} {value:.6g}" for name, value in timing.items())

@@ -18,7 +18,8 @@ from medgen.volumes import write_volume
 
 # Commands that compute with a trained model.
 WITH_DEVICE = {
-    "train-vqvae", "train-prior", "train-pixelminer", "train-autoencoder", "interpolate",
+    "train-vqvae", "train-prior", "train-pixelminer", "train-autoencoder", "train-espcn",
+    "interpolate", "superresolve",
     "reconstruct", "encode", "sample", "evaluate", "audit", "doctor", "serve", "study",
 }  # fmt: skip
 
@@ -53,6 +54,10 @@ def commands(scan: str) -> dict[str, list[str]]:
         "interpolate": (
             ["interpolate", scan, "-o", "finer.nii.gz", "--model", "linear"],
             {"outputs", "model", "shape", "spacing_mm", "notes", "labels"},
+        ),
+        "superresolve": (
+            ["superresolve", scan, "-o", "voxels.nii.gz", "--model", "linear"],
+            {"output", "model", "shape", "spacing_mm", "notes"},
         ),
         "phantom": (
             ["phantom", "-o", "p.nii", "--shape", "9,8,4"],

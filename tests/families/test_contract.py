@@ -1,16 +1,22 @@
-"""What everybody who has slices filled in may rely on, whoever fills them in."""
+"""What everybody may rely on who has slices filled in, or voxels made finer, whoever does it."""
 
 import tempfile
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rounding import exact
 
+from medgen import superresolution
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.families import FAMILIES, Family, family_of
 from medgen.errors import BundleError
+from medgen.families.espcn.build import espcn_from
+from medgen.families.espcn.recipe import ESPCN_RECIPES
+from medgen.families.espcn.refine import ESPCNResolver
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.in_plane import InPlaneInterpolator
@@ -155,3 +161,78 @@ def test_memory_is_told(make):
     assert isinstance(interpolator.name, str)
     assert 0 <= interpolator.bytes_per_voxel < 100
     assert 0 <= interpolator.bytes_per_pixel < 1000
+
+
+# === What makes voxels finer ===
+
+
+@cache
+def finer(*, published: bool) -> Bundle:
+    recipe = replace(ESPCN_RECIPES["espcn-paper"], factor=2)
+    if not published:
+        recipe = replace(ESPCN_RECIPES["small"], filters=4)
+    net = espcn_from(recipe, seed=2)
+    return Bundle("espcn", IntensityRule("ct"), {"espcn": recipe}, {"espcn": net}, name="tiny")
+
+
+# From nothing to a super-resolver.
+RESOLVERS = {
+    **{
+        name: lambda name=name: superresolution.CLASSICAL[name]
+        for name in superresolution.CLASSICAL
+    },
+    "espcn": lambda: ESPCNResolver(finer(published=False), side=3),
+    "espcn, published": lambda: ESPCNResolver(finer(published=True), side=3),
+}
+
+
+@pytest.fixture(params=RESOLVERS)
+def resolver(request):
+    return RESOLVERS[request.param]()
+
+
+def test_parts_make_up_the_finer_scan(resolver, stack):
+    """Each voxel once, finite, of the stack's kind, and the work told to its end."""
+    seen, done = np.zeros(stack.shape, int), []
+    for part in resolver.refine(stack, 2, lambda n, total: done.append((n, total))):
+        seen[part.box] += 1
+        assert part.values.shape == tuple(2 * n for n in seen[part.box].shape)
+        assert part.values.dtype == stack.array.dtype
+        assert np.isfinite(part.values).all()
+        assert part.uncertainty is None
+    assert (seen == 1).all()
+    assert done[-1][0] == done[-1][1]
+    assert done == sorted(done)
+
+
+def test_a_resolver_tells_what_it_knows(resolver, stack):
+    assert isinstance(resolver.name, str)
+    assert resolver.only_factor in (None, 2)
+    assert 0 <= resolver.bytes_needed < 2**30
+    if resolver.only_factor is not None:
+        with pytest.raises(BundleError, match="makes 2 voxels of one"):
+            resolver.require(3, uncertainty=False)
+    if not resolver.tells_uncertainty:
+        with pytest.raises(BundleError, match="cannot tell the uncertainty of voxels"):
+            next(resolver.refine(stack, 2, lambda *_: None, uncertainty=True))
+        return
+    for part in resolver.refine(stack, 2, lambda *_: None, uncertainty=True):
+        assert tuple(part.uncertainty) == superresolution.contract.UNCERTAINTY
+        for map_ in part.uncertainty.values():
+            assert map_.shape == part.values.shape
+            assert np.isfinite(map_).all()
+        assert (part.uncertainty["low"] < part.values).all()
+        assert (part.values < part.uncertainty["high"]).all()
+
+
+def test_every_family_does_one_of_both():
+    """Or says that it cannot, in a sentence."""
+    for kind in FAMILIES:
+        bundle = SimpleNamespace(name="model", kind=kind, recipes={}, nets={})
+        family = family_of(kind)
+        if type(family).superresolver is Family.superresolver:
+            with pytest.raises(BundleError, match=r"^model is a .* cannot make voxels finer"):
+                family.superresolver(bundle)
+        else:
+            with pytest.raises(BundleError, match=r"^model is a .* cannot fill in slices"):
+                family.interpolator(bundle)

@@ -8,7 +8,8 @@ import pytest
 from medgen.errors import GeometryError, ReadError
 from medgen.interpolation import interpolate_volume, interpolator_named
 from medgen.interpolation.plan import plan_onto, plan_slices
-from medgen.jobs.job import Job, uncertainty_files
+from medgen.jobs.job import Job
+from medgen.jobs.outputs import uncertainty_files
 from medgen.jobs.run import run_job
 from medgen.phantoms.phantom import phantom_volume
 from medgen.viewing.described import described, displayable, files_of

@@ -169,3 +169,31 @@ def test_geometries_of_micrometres_are_told_apart_by_their_voxels():
     shifted = Geometry.from_spacing((3, 4, 5), (0.005, 0.006, 0.007), (0.002, 0, 0))
     assert small.close_to(shifted, tolerance_mm=0.1, tolerance_voxels=0.5)
     assert not small.close_to(shifted, tolerance_mm=0.1, tolerance_voxels=0.3)
+
+
+@given(geometries(), st.sampled_from([2, 3, 4]))
+@settings(max_examples=50)
+def test_subdividing_fills_the_same_space(grid, factor):
+    finer = grid.subdivide(factor)
+    assert finer.shape == tuple(n * factor for n in grid.shape)
+    np.testing.assert_allclose(finer.spacing, np.divide(grid.spacing, factor))
+    # The outer corners, half a voxel beyond the outermost centres, stay.
+    for corner in itertools.product((0, 1), repeat=3):
+        ours, theirs = (
+            g.affine @ [*(np.multiply(corner, g.shape) - 0.5), 1] for g in (grid, finer)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    # The mean place of a voxel's parts is its own.
+    np.testing.assert_allclose(
+        finer.affine @ [*(np.full(3, (factor - 1) / 2)), 1], grid.affine @ [0, 0, 0, 1], atol=1e-6
+    )
+    assert finer.merge(factor) == grid
+
+
+def test_what_cannot_be_subdivided_or_merged():
+    grid = Geometry.from_spacing((4, 3, 5), (1.0, 2.0, 3.0))
+    for change in (grid.subdivide, grid.merge):
+        with pytest.raises(GeometryError, match="must be at least 2, got 1"):
+            change(1)
+    with pytest.raises(GeometryError, match=r"multiples of 2, got shape \(4, 3, 5\)"):
+        grid.merge(2)

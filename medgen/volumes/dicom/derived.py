@@ -103,7 +103,15 @@ def require_derivable(path: Path, volume: Volume, source: Series) -> None:
 
 
 class DerivedSlices:
-    """The slices of a derived series, in the order of their InstanceNumber."""
+    """The slices of a derived series, in the order of their InstanceNumber.
+
+    Attributes:
+        how: synthetic slices were made, before the name of what made them.
+        what: was contributed to the series, likewise.
+    """
+
+    how = "filled in between two acquired slices by"
+    what = "Synthetic slices between acquired ones"
 
     def __init__(
         self,
@@ -151,6 +159,10 @@ class DerivedSlices:
             return (round(float(self.positions[k])),)
         before = int(self.positions[k])
         return before, before + 1
+
+    def kept(self, headers: list[Dataset]) -> Dataset:
+        """What the header of a slice keeps of those of its neighbours."""
+        return headers[0] if len(headers) == 1 else common_header(*headers)
 
     def between(self, k: int, values: list[np.ndarray]) -> np.ndarray:
         """Value of slice `k`, given those of its neighbours."""
@@ -200,7 +212,7 @@ class DerivedSlices:
         """Slice `k` of the finer scan as a file, `number` in the series."""
         sources = self.neighbours(k)
         headers = [self.flat(source) for source in sources]
-        header = headers[0] if len(headers) == 1 else common_header(*headers)
+        header = self.kept(headers)
         self._identify(header, k, number)
         self._place(header, k, sources, headers)
         self._describe(header, k, sources, headers)
@@ -267,10 +279,7 @@ class DerivedSlices:
         if self.synthetic[k]:
             label = "SYNTHETIC"
             header.DerivationCodeSequence = coded(codes.DCM.SpatialResampling)
-            header.ImageComments = (
-                "SYNTHETIC SLICE, not acquired: filled in between two acquired slices by "
-                + plain(by, "LO")
-            )
+            header.ImageComments = f"SYNTHETIC SLICE, not acquired: {self.how} {plain(by, 'LO')}"
             text = f"Synthetic slice by {by} ({made.options})"
         else:
             label = "ACQUIRED"
@@ -289,7 +298,7 @@ class DerivedSlices:
         contributions = list(header.get("ContributingEquipmentSequence") or ())
         header.ContributingEquipmentSequence = [
             *contributions,
-            equipment(made.version, f"Synthetic slices between acquired ones by {by}"),
+            equipment(made.version, f"{self.what} by {by}"),
         ]
 
     def _fill(self, header: Dataset, k: int) -> None:

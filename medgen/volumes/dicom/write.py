@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from medgen.volumes.dicom.codec import Codecs
 from medgen.volumes.dicom.derived import Derivation, DerivedSlices
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.frames import pydicom_errors
+from medgen.volumes.dicom.subdivided import SubdividedSlices
 from medgen.volumes.volume import Volume
 
 SLICE_FILE = "slice-{:04d}.dcm"
@@ -45,10 +47,41 @@ def write_series(
         ReadError: it has a header that cannot be written again.
         OSError: the disk refuses.
     """
+    _write(
+        lambda codecs: DerivedSlices(volume, source, positions, synthetic, derivation, codecs),
+        source,
+        folder,
+    )
+
+
+def write_subdivided_series(
+    volume: Volume, source: Series, factor: int, folder: Path, derivation: Derivation
+) -> None:
+    """Write a scan of finer voxels as a new series, see `SubdividedSlices`.
+
+    Args:
+        volume: on the grid `Geometry.subdivide` of the scan that was read from `source`.
+        source: see `write_series`, as for `folder`.
+        factor: slices for each of the source's.
+        folder: made here.
+        derivation: what made the voxels.
+
+    Raises:
+        WriteError: see `write_series`.
+        ReadError: likewise.
+        OSError: the disk refuses.
+    """
+    _write(
+        lambda codecs: SubdividedSlices(volume, source, factor, derivation, codecs), source, folder
+    )
+
+
+def _write(make: Callable[[Codecs], DerivedSlices], source: Series, folder: Path) -> None:
+    """Write the slices that `make` gives, one file for each."""
     first, trouble = next(iter(source.headers)), "has a header that cannot be written again"
     with Codecs() as codecs:
         with pydicom_errors(first, trouble):
-            slices = DerivedSlices(volume, source, positions, synthetic, derivation, codecs)
+            slices = make(codecs)
         folder.mkdir()
         for number, k in enumerate(slices.order, start=1):
             encoded = BytesIO()  # in one piece, since pydicom makes many lines of a full disk

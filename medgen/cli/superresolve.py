@@ -1,0 +1,87 @@
+"""`medgen superresolve`: a scan of finer voxels."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from medgen.cli.device import device_option, tell_device
+from medgen.cli.options import scan_options
+from medgen.cli.output import answer, json_option
+from medgen.cli.progress import shown_progress
+from medgen.errors import printable
+
+
+@click.command(short_help="Make the voxels of a scan finer along all axes.")
+@click.argument("scan", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
+@click.option(
+    "--model",
+    metavar="NAME|BUNDLE",
+    help="nearest, linear, bspline, lanczos, one of `medgen models` that is an espcn, or the "
+    "folder of a model of your own. By default the released one for the scan's modality and the "
+    "factor, and nearest for label maps.",
+)
+@click.option(
+    "--factor",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Voxels made of one along each axis; by default the model's, or 2.",
+)
+@click.option(
+    "--uncertainty",
+    type=click.Path(path_type=Path),
+    metavar="NIFTI",
+    help="Of a trained model: also write, with _std, _low and _high before the suffix, the "
+    "standard deviation and the ends of a 90 % interval of every voxel.",
+)
+@device_option
+@scan_options
+@json_option
+def superresolve(
+    scan, output, model, factor, uncertainty, volume, series, modality, intercept, overwrite
+) -> None:
+    """Write SCAN with every voxel split into N x N x N finer ones to OUT.
+
+    SCAN is a NIfTI, NRRD, MetaImage or MGH file, or a folder with a DICOM series. The finer voxels
+    fill the space of those they are made of, so that nothing is shifted; all of them are estimates.
+
+    OUT is a NIfTI, NRRD or MetaImage file; where it ends like no file and SCAN is DICOM, a folder
+    for a new series. Beside it OUT.json tells what it was made of.
+    """
+    from medgen.jobs import superresolve as job
+    from medgen.superresolution.methods import model_folder
+
+    task = job.Task(
+        scan=scan,
+        output=output,
+        model=model,
+        factor=factor,
+        uncertainty=uncertainty,
+        volume=volume,
+        series=series,
+        modality=modality,
+        intercept=intercept,
+        overwrite=overwrite,
+    )
+    task.require_writable()
+    if model is None or model_folder(model) is not None:
+        tell_device()
+    with shown_progress() as progress:
+        outcome = job.superresolve(
+            task,
+            progress=partial(progress, "Voxels"),
+            note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
+        )
+    click.echo(printable(outcome.line))
+    answer(
+        {
+            "output": outcome.output,
+            "model": outcome.resolver,
+            "shape": outcome.after.shape,
+            "spacing_mm": outcome.after.spacing,
+            "notes": outcome.notes,
+        }
+    )

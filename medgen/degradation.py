@@ -1,0 +1,111 @@
+"""What a coarser scanner would have made of a scan: the model that super-resolution inverts.
+
+The low-resolution grid is `Geometry.merge` of the fine one: a coarse voxel fills the space of its
+`factor`³ fine ones, so that no image is shifted against another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medgen.errors import GeometryError
+
+if TYPE_CHECKING:
+    from medgen.volumes import Geometry, Volume
+
+# How values of fine voxels make that of a coarse one; see `profile`.
+DEGRADATIONS = ("mean", "gaussian")
+# A Gaussian's full width at half maximum, in standard deviations.
+FWHM = 2 * np.sqrt(2 * np.log(2))
+
+
+def profile(by: str, factor: int) -> np.ndarray:
+    """Weights, along one axis, of the fine voxels around the centre of a coarse one.
+
+    `mean`: the `factor` voxels that it consists of, alike. `gaussian`: a point spread as wide at
+    half its height as the coarse voxel, sampled at the coarse centres; it takes in one coarse voxel
+    more on either side (3.5 standard deviations).
+
+    Args:
+        by: one of `DEGRADATIONS`.
+        factor: fine voxels for each coarse one.
+
+    Returns:
+        `(factor + 2 m,)`, symmetric, summing to 1; `m` of them lie before and behind the voxel.
+    """
+    if by == "mean":
+        return np.full(factor, 1 / factor)
+    distance = np.arange(3 * factor) - (3 * factor - 1) / 2
+    weights = np.exp(-((distance * FWHM / factor) ** 2) / 2)
+    return weights / weights.sum()
+
+
+def coarsened(
+    values: np.ndarray, factor: int, by: str = "mean", axes: Sequence[int] = (0, 1, 2)
+) -> np.ndarray:
+    """Values on the coarse grid, of the same dtype.
+
+    Beyond the ends the last voxel repeats. Voxels behind the last whole coarse one are left out.
+
+    Args:
+        values: floating point, on the fine grid.
+        factor: fine voxels for each coarse one along each of `axes`.
+        by: one of `DEGRADATIONS`.
+        axes: those made coarser.
+    """
+    weights = profile(by, factor).astype(values.dtype)
+    beyond = (len(weights) - factor) // 2
+    for axis in axes:
+        fine = np.moveaxis(values, axis, 0)
+        count = len(fine) // factor
+        ends = [(beyond, beyond), *[(0, 0)] * (fine.ndim - 1)]
+        fine = np.pad(fine, ends, mode="edge") if beyond else fine
+        taps = (fine[t : t + (count - 1) * factor + 1 : factor] for t in range(len(weights)))
+        coarse = sum(weight * tap for weight, tap in zip(weights, taps, strict=True))
+        values = np.moveaxis(np.asarray(coarse), 0, axis)
+    return np.ascontiguousarray(values)
+
+
+def whole_voxels(geometry: Geometry, factor: int) -> tuple[slice, slice, slice]:
+    """The part of a fine grid that whole coarse voxels fill, from its first voxel on.
+
+    Raises:
+        GeometryError: an axis has fewer than two of them.
+    """
+    i, j, k = (n // factor * factor for n in geometry.shape)
+    if min(i, j, k) < 2 * factor:
+        raise GeometryError(
+            f"Making voxels {factor} times as long needs {2 * factor} of them along each axis, got "
+            f"{' x '.join(map(str, geometry.shape))}; choose a smaller factor."
+        )
+    return slice(i), slice(j), slice(k)
+
+
+def degrade(volume: Volume, factor: int, by: str = "mean") -> Volume:
+    """The scan with voxels `factor` times as long along each axis.
+
+    Args:
+        volume: of one channel, all voxels finite, without padding.
+        factor: int >= 2.
+        by: one of `DEGRADATIONS`.
+
+    Returns:
+        Volume in physical units, floating point, on the grid `Geometry.merge` of `whole_voxels`.
+
+    Raises:
+        GeometryError: see `whole_voxels`, or there are several channels.
+    """
+    volume.require_one_channel("Making voxels coarser")
+    part = whole_voxels(volume.geometry, factor)
+    i, j, k = (span.stop for span in part)
+    return replace(
+        volume,
+        array=coarsened(volume.to_physical()[part], factor, by),
+        geometry=replace(volume.geometry, shape=(i, j, k)).merge(factor),
+        slope=1.0,
+        intercept=0.0,
+    )

@@ -1,0 +1,298 @@
+"""One scan on disk to a scan of finer voxels on disk: read, make finer, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict
+
+import medgen
+from medgen.bundles.released import kind_in
+from medgen.errors import IntensityError
+from medgen.intensities.modality import UNKNOWN
+from medgen.interpolation.needs import writing_bytes
+from medgen.jobs.methods import methods
+from medgen.jobs.outputs import (
+    require_each_once,
+    require_map_writable,
+    require_output_writable,
+    uncertainty_files,
+)
+from medgen.jobs.provenance import (
+    Model,
+    model_checksum,
+    provenance_path,
+    put_in_place,
+    remove_provenance,
+    writes_series,
+)
+from medgen.jobs.series import derivation_of, source_series
+from medgen.jobs.source import Input, Source
+from medgen.memory import require_memory
+from medgen.storage import claim, is_free, move, writing
+from medgen.superresolution import Refined, SuperResolver, superresolve_volume, superresolver_named
+from medgen.superresolution.contract import UNCERTAINTY, Progress
+from medgen.superresolution.methods import default_method, model_folder
+from medgen.superresolution.refine import bytes_needed
+from medgen.volumes import Geometry, Volume
+from medgen.volumes.dicom.find import Series
+from medgen.volumes.dicom.write import write_subdivided_series
+from medgen.volumes.files import encode_volume, suffix_of
+from medgen.volumes.nifti_fields import in_finer_scan
+
+# Where neither the user nor the model says how many.
+FACTOR = 2
+
+
+class SuperResolution(TypedDict):
+    """Provenance of a scan of finer voxels; see `jobs.provenance.Provenance`.
+
+    Attributes:
+        medgen: version.
+        output: name of the finer scan.
+        input: the scan.
+        model: what made its voxels.
+        options: all others, by name.
+        factor: voxels made of one along each axis, all of them synthetic.
+        shape: of the finer scan.
+        affine: likewise; RAS, mm.
+    """
+
+    medgen: str
+    output: str
+    input: Input
+    model: Model
+    options: dict[str, object]
+    factor: int
+    shape: list[int]
+    affine: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `medgen superresolve` was asked to do with one scan.
+
+    Args:
+        scan: see `read_volume`.
+        output: see `write_volume`; without a suffix, a folder for a DICOM series.
+        model: see `superresolver_named`; None for that of the scan's modality.
+        factor: voxels made of one along each axis; None for the model's, or 2.
+        uncertainty: place of its maps, None for none.
+        volume: see `read_volume`, as for `series`, `modality` and `intercept`.
+        series: likewise.
+        modality: likewise.
+        intercept: likewise.
+        overwrite: replace what is to be written if it exists.
+    """
+
+    scan: Path
+    output: Path
+    model: str | None = None
+    factor: int | None = None
+    uncertainty: Path | None = None
+    volume: int | None = None
+    series: str | None = None
+    modality: str | None = None
+    intercept: float | None = None
+    overwrite: bool = False
+
+    @property
+    def maps(self) -> dict[str, Path]:
+        """Where maps of the uncertainty go, by name."""
+        return {} if self.uncertainty is None else uncertainty_files(self.uncertainty, UNCERTAINTY)
+
+    def require_writable(self) -> None:
+        """Refuse before the work what could not be written after it.
+
+        Raises:
+            WriteError: an output exists, has an unknown suffix, or there is no such folder.
+        """
+        require_output_writable(self.output, overwrite=self.overwrite)
+        for path in self.maps.values():
+            require_map_writable(path, overwrite=self.overwrite)
+        require_each_once((self.output, provenance_path(self.output), *self.maps.values()))
+
+    def source(self) -> Source:
+        """The scan, not read yet."""
+        return Source(
+            self.scan,
+            volume=self.volume,
+            series=self.series,
+            modality=self.modality,
+            intercept=self.intercept,
+        )
+
+    def with_model(self, source: Source) -> Task:
+        """The same task with the default method for its scan, if it names none.
+
+        Raises:
+            MedgenError: the scan cannot be read, or no model is for its modality.
+        """
+        if self.model is not None:
+            return self
+        scan = source.volume
+        return replace(self, model=default_method(scan.modality, self.factor or FACTOR, scan.guess))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Args:
+        output: where the finer scan is.
+        resolver: name of what made its voxels.
+        before: grid of the scan.
+        after: grid of the finer scan.
+        notes: sentences on what was odd about the scan, and what of it is not in the finer one.
+    """
+
+    output: Path
+    resolver: str
+    before: Geometry
+    after: Geometry
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """One line for the user."""
+        finer, coarse = self.after.summary, self.before.summary
+        return f"{self.output}: {finer} by {self.resolver}, from {coarse}"
+
+
+def superresolve(
+    task: Task,
+    *,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
+) -> Outcome:
+    """Read the scan, make its voxels finer, write maps, finer scan and its provenance.
+
+    Whoever makes the same output meanwhile is waited for. All of it is written before the first
+    appears under its name.
+
+    Args:
+        task: what to do.
+        progress: see `superresolve_volume`.
+        note: called before the work with each sentence on what is odd about the scan, and on what
+            of its header the finer one does not take over.
+
+    Raises:
+        MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
+    """
+    task.require_writable()
+    places = sorted((task.output, *task.maps.values()))
+    with ExitStack() as stack:
+        claims = {path: stack.enter_context(claim(path, tell=note)) for path in places}
+        task.require_writable()  # as what another run made may be there by now
+        if is_free(task.output):  # a killed run may have left the provenance alone
+            remove_provenance(task.output)
+        source = task.source()
+        task = task.with_model(source)
+        opened = _open(task, source)
+        for sentence in opened.notes:
+            note(sentence)
+        refined = superresolve_volume(
+            source.volume,
+            opened.resolver,
+            opened.factor,
+            uncertainty=task.uncertainty is not None,
+            progress=progress,
+        )
+        source.require_unchanged()
+        _write(task, opened, refined, claims)
+    before, after = source.volume.geometry, refined.volume.geometry
+    return Outcome(task.output, opened.resolver.name, before, after, opened.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """What a task is made of, once it is read.
+
+    Args:
+        resolver: what makes voxels finer.
+        factor: how many of one along each axis.
+        series: headers of the scan, where a series is to be written.
+        facts: the provenance.
+        notes: for the user.
+    """
+
+    resolver: SuperResolver
+    factor: int
+    series: Series | None
+    facts: SuperResolution
+    notes: tuple[str, ...]
+
+
+def _open(task: Task, source: Source) -> _Opened:
+    assert task.model is not None  # as `with_model` gave it
+    resolver = superresolver_named(task.model)
+    factor = task.factor or resolver.only_factor or FACTOR
+    resolver.require(factor, uncertainty=task.uncertainty is not None)
+    scan, folder = source.volume, model_folder(task.model)
+    if scan.kind is UNKNOWN and folder is not None:
+        raise IntensityError(scan.guess.question)
+    series = None
+    if writes_series(task.output):
+        series = source_series(task.scan, scan, series=task.series, intercept=task.intercept)
+    finer = scan.geometry.subdivide(factor)
+    needed = bytes_needed(
+        scan,
+        resolver,
+        factor,
+        uncertainty=task.uncertainty is not None,
+        writing_bytes=writing_bytes(task.output),
+    )
+    require_memory(needed, f"Making {finer.summary} of {task.scan}")
+    facts = _facts(task, source, resolver.name, folder, factor, finer)
+    _, left_out = in_finer_scan(scan.metadata, None)
+    return _Opened(resolver, factor, series, facts, (*scan.notes, *left_out))
+
+
+def _facts(
+    task: Task, source: Source, name: str, folder: Path | None, factor: int, finer: Geometry
+) -> SuperResolution:
+    options = ("volume", "series", "modality", "intercept")
+    return {
+        "medgen": medgen.__version__,
+        "output": task.output.name,
+        "input": source.facts,
+        "model": {
+            "name": name,
+            "kind": None if folder is None else kind_in(folder),
+            "sha256": None if folder is None else model_checksum(folder),
+        },
+        "options": {"factor": factor, **{option: getattr(task, option) for option in options}},
+        "factor": factor,
+        "shape": list(finer.shape),
+        "affine": finer.affine.tolist(),
+    }
+
+
+def _write(task: Task, opened: _Opened, refined: Refined, claims: Mapping[Path, Path]) -> None:
+    """Write everything, and then put it in its place."""
+    new = {path: folder / f"unfinished{suffix_of(path)}" for path, folder in claims.items()}
+    volumes: dict[Path, Volume] = {
+        path: refined.uncertainty[name] for name, path in task.maps.items()
+    }
+    for path, volume in volumes.items():
+        with writing(path):
+            encode_volume(volume, new[path])
+    with writing(task.output):
+        if opened.series is None:
+            encode_volume(refined.volume, new[task.output])
+        else:
+            write_subdivided_series(
+                refined.volume,
+                opened.series,
+                opened.factor,
+                new[task.output],
+                derivation_of(opened.facts),
+            )
+    task.require_writable()
+    for path in volumes:
+        with writing(path):
+            move(new[path], path, overwrite=task.overwrite)
+    facts = {**opened.facts, "methods": methods([opened.facts]).paragraph}
+    put_in_place(new[task.output], task.output, facts, overwrite=task.overwrite)

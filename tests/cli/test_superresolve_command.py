@@ -1,0 +1,118 @@
+"""`medgen train-espcn`, `doctor`, `superresolve` and `evaluate --degrade`, on phantoms."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from medgen.cli import main
+from medgen.phantoms.phantom import phantom_volume
+from medgen.volumes import read_volume, write_volume
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def scan(tmp_path):
+    write_volume(
+        phantom_volume("mr", (30, 26, 24), (7.0, 8.0, 8.0), seed=1), tmp_path / "mr.nii.gz"
+    )
+    return tmp_path / "mr.nii.gz"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    fields = {"filters": 4, "blocks": 1, "patch": 4, "batch_size": 2, "validate_every": 2}
+    (tmp_path / "tiny.json").write_text(json.dumps(fields))
+    return tmp_path / "tiny.json"
+
+
+def test_a_model_is_trained_examined_and_makes_voxels_finer(scan, recipe, tmp_path):
+    model = tmp_path / "model"
+    options = ["--recipe", recipe, "--steps", 4, "--factor", 3, "-o", model]
+    trained = run("train-espcn", scan, *options)
+    assert trained.exit_code == 0, trained.output
+    assert "cubic_psnr_db" in trained.output
+    card = (model / "README.md").read_text()
+    assert card.startswith("# 3D-ESPCN for MR")
+    assert "--factor 3" in card
+    assert "factor 3, degradation mean" in card
+    metrics = json.loads((model / "metrics.json").read_text())["espcn"]
+    assert metrics["interval_width"] > 0
+
+    examined = run("doctor", model)
+    assert examined.exit_code == 0, examined.output
+    assert "tiles overlap by 4" in examined.output
+
+    out = tmp_path / "finer.nii.gz"
+    done = run("superresolve", scan, "-o", out, "--model", model, "--uncertainty", tmp_path / "u")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(
+        f"{out}: 90 x 78 x 72 voxels of 2.333 x 2.667 x 2.667 mm by model"
+    )
+    low, high = (read_volume(tmp_path / f"u_{end}.nii.gz").array for end in ("low", "high"))
+    assert ((low <= high) & np.isfinite(low)).all()
+    for words, sentence in (
+        (["superresolve", scan, "-o", out, "--model", model], "exists"),
+        (["superresolve", scan, "-o", tmp_path / "x.nii", "--model", model, "--factor", 2],
+         "model makes 3 voxels of one along each axis, got a factor of 2"),
+        (["interpolate", scan, "-o", tmp_path / "x.nii", "--model", model], "cannot fill in"),
+        (["superresolve", scan, "-o", tmp_path / "x.nii", "--model", "mr-pixelminer"],
+         "cannot make voxels finer"),
+        (["train-espcn", scan, "-o", model], "already holds a trained model"),
+        (["export", model, "-o", tmp_path / "served"], "cannot be exported"),
+    ):  # fmt: skip
+        refused = run(*words)
+        assert refused.exit_code == 1
+        assert sentence in refused.output
+
+
+def test_a_run_goes_on_to_the_same_weights(scan, recipe, tmp_path, monkeypatch):
+    from medgen.bundles.bundle import load_bundle
+    from medgen.families.espcn.fit import ESPCNTask
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ["train-espcn", scan, "--recipe", recipe, "--steps", 4, "-o"]
+    assert run(*options, whole).exit_code == 0
+    batch = ESPCNTask.batch
+    with monkeypatch.context() as context:
+
+        def interrupted(self, step):
+            if step == 3:
+                raise KeyboardInterrupt
+            return batch(self, step)
+
+        context.setattr(ESPCNTask, "batch", interrupted)
+        assert run(*options, parts).exit_code != 0
+    assert "holds an unfinished run" in run(*options, parts).output
+    assert run(*options, parts, "--resume").exit_code == 0
+    ours, theirs = (load_bundle(folder).nets["espcn"] for folder in (whole, parts))
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_methods_are_compared_on_a_scan_made_coarse(scan, tmp_path):
+    options = ["--degrade", 2, "--jobs", 1, "--method", "nearest", "--method", "lanczos"]
+    done = run("evaluate", scan, "-o", tmp_path / "report", *options)
+    assert done.exit_code == 0, done.output
+    header, nearest, lanczos, _ = done.stdout.splitlines()
+    assert header.split()[:4] == ["PSNR", "SSIM", "MAE", "edges"]
+    assert float(lanczos.split()[1]) > float(nearest.split()[1])
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert (summary["settings"]["factor"], summary["settings"]["degradation"]) == (2, "mean")
+    assert summary["scans"][0]["acquired"] == 12
+    assert summary["metrics"]["interior"]["psnr_db"]["lanczos"]["slices"] == 20
+    assert summary["metrics"]["outermost"]["psnr_db"]["lanczos"]["slices"] <= 4
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Super-resolution compared" in page
+    assert "1 in 2 slices" not in page
+    for words, sentence in (
+        (["--gap", 4], "leave them out with --degrade"),
+        (["--method", "mr-pixelminer"], "cannot make voxels finer"),
+    ):
+        refused = run("evaluate", scan, "-o", tmp_path / "other", "--degrade", 2, *words)
+        assert refused.exit_code in (1, 2)
+        assert sentence in " ".join(refused.output.split())

@@ -1,0 +1,71 @@
+"""Low resolution: the mean over voxels or a point spread, on a grid that is shifted nowhere."""
+
+import numpy as np
+import pytest
+
+from medgen.degradation import DEGRADATIONS, coarsened, degrade, profile, whole_voxels
+from medgen.errors import GeometryError
+from medgen.phantoms.phantom import phantom_volume
+from medgen.volumes import Geometry, Volume
+
+OBLIQUE = np.array(
+    [[0.8, 0.3, 0.0, -20.0], [-0.3, 0.8, 0.1, 35.0], [0.05, -0.1, 2.0, 7.0], [0, 0, 0, 1]]
+)
+
+
+def ramp(shape: tuple[int, int, int], affine: np.ndarray = OBLIQUE) -> Volume:
+    """Every voxel is a linear function of where its centre lies in mm."""
+    indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    places = indices @ affine[:3, :3].T + affine[:3, 3]
+    return Volume(places @ (3.0, -2.0, 1.5) + 100, Geometry(shape, affine), modality="mr")
+
+
+@pytest.mark.parametrize("by", DEGRADATIONS)
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_ramp_stays_where_it_is_in_mm(by, factor):
+    fine = ramp((5 * factor, 4 * factor, 6 * factor))
+    coarse = degrade(fine, factor, by)
+    assert coarse.geometry == fine.geometry.merge(factor)
+    expected = ramp(coarse.shape, coarse.geometry.affine).array
+    inner = slice(1, -1)  # a point spread sees beyond the ends
+    np.testing.assert_allclose(
+        coarse.array[inner, inner, inner], expected[inner, inner, inner], rtol=1e-9
+    )
+
+
+def test_the_mean_is_that_of_the_parts():
+    values = np.random.default_rng(0).normal(size=(4, 6, 9))
+    parts = values[:, :, :8].reshape(2, 2, 3, 2, 4, 2)
+    np.testing.assert_allclose(coarsened(values, 2), parts.mean(axis=(1, 3, 5)))
+    np.testing.assert_allclose(coarsened(values, 3, axes=(1,))[:, 1], values[:, 3:6].mean(axis=1))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_point_spread_is_as_wide_as_a_voxel(factor):
+    weights = profile("gaussian", factor)
+    assert len(weights) == 3 * factor
+    np.testing.assert_allclose(weights, weights[::-1])
+    assert weights.sum() == pytest.approx(1)
+    distance = np.arange(3 * factor) - (3 * factor - 1) / 2
+    variance = (weights * distance**2).sum()
+    assert np.sqrt(variance) * 2.3548 == pytest.approx(factor, rel=0.02)
+
+
+def test_values_are_physical_and_what_is_beyond_whole_voxels_is_left_out():
+    scan = Volume(
+        np.full((5, 4, 7), 24, np.int16),
+        Geometry.from_spacing((5, 4, 7), (1.0, 2.0, 3.0)),
+        slope=2.0,
+        intercept=-1024.0,
+        modality="ct",
+    )
+    coarse = degrade(scan, 2)
+    assert (coarse.shape, coarse.modality, coarse.is_scaled) == ((2, 2, 3), "ct", False)
+    assert (coarse.array == 48 - 1024).all()
+    with pytest.raises(GeometryError, match=r"3 times as long needs 6 .* got 5 x 4 x 7"):
+        whole_voxels(scan.geometry, 3)
+
+
+def test_a_phantom_keeps_its_mean():
+    fine = phantom_volume("ct", (12, 16, 8), (5.0, 4.0, 6.0), 0)
+    assert degrade(fine, 4).array.mean() == pytest.approx(fine.array.mean(), abs=1e-3)
