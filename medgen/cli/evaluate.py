@@ -164,12 +164,7 @@ def evaluate(
     from medgen.evaluation.report import require_writable, write_report
     from medgen.evaluation.scans import Settings, evaluate_scans
     from medgen.evaluation.scoring import Binning
-    from medgen.interpolation import model_folder
-    from medgen.interpolation.options import parsed
-    from medgen.interpolation.recreate import recreators
     from medgen.processes import cores
-    from medgen.superresolution import methods as restoring
-    from medgen.superresolution.restore import restorers
 
     require_writable(output, overwrite=overwrite)
     if machine_reader is not None:
@@ -191,14 +186,7 @@ def evaluate(
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
         reader=machine_reader,
     )
-    if degrade:
-        methods = restorers(method_names)
-        folders = [restoring.model_folder(name) for name in method_names]
-    else:
-        methods = recreators(method_names, seed, intervals=True)
-        folders = [model_folder(parsed(name)[0]) for name in method_names]
-    if any(folders):
-        tell_device()
+    methods = _methods(method_names, seed, coarse=degrade is not None)
     with shown_progress() as progress:
         evaluation = evaluate_scans(
             scans,
@@ -213,6 +201,25 @@ def evaluate(
         summary = write_report(evaluation, output, overwrite=overwrite)
     echo_summary(summary, output)
     answer(summary | {"output": output})
+
+
+def _methods(names: tuple[str, ...], seed: int, *, coarse: bool) -> dict[str, Any]:
+    """What inserts slices, or makes coarse voxels fine again; says what models are computed on."""
+    from medgen.interpolation import model_folder
+    from medgen.interpolation.options import parsed
+    from medgen.interpolation.recreate import recreators
+    from medgen.superresolution import methods as restoring
+    from medgen.superresolution.restore import restorers
+
+    if coarse:
+        methods: dict[str, Any] = dict(restorers(names))
+        folders = [restoring.model_folder(name) for name in names]
+    else:
+        methods = dict(recreators(names, seed, intervals=True))
+        folders = [model_folder(parsed(name)[0]) for name in names]
+    if any(folders):
+        tell_device()
+    return methods
 
 
 def _read(evaluation: Evaluation, budget: Budget, progress: Progress) -> Evaluation:

@@ -67,7 +67,7 @@ def commands(scan: str) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("command", ["info", "interpolate", "phantom", "models"])
+@pytest.mark.parametrize("command", ["info", "interpolate", "superresolve", "phantom", "models"])
 def test_json_and_quiet(scan, command):
     words, keys = commands(scan)[command]
     said = run(*words)
