@@ -51,7 +51,7 @@ def echo_study(summary: dict[str, Any]) -> None:
     width = max(len(name) for name, _ in rows)
     click.echo(f"{'':{width}}" + "".join(f"{title:>15}" for title in titles))
     for name, row in rows:
-        ends = row["bootstrap"]
+        ends = row["mrmc"] or row["bootstrap"]
         interval = "–" if ends is None else " to ".join(f"{100 * end:.0f}" for end in ends) + " %"
         p = row["exact_p"]
         cells = [f"{row['answers']}", f"{100 * row['share']:.0f} %", interval]

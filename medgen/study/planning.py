@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from medgen.errors import ReadError, StudyError
 from medgen.storage import json_fields
-from medgen.study.statistics import CONFIDENCE, Components
+from medgen.study.statistics import Components, quantile
 
 # Of the report of another study.
 SUMMARY = "summary.json"
@@ -57,7 +57,7 @@ def plan(share: float, parts: Components, *, readers: int, cases: int, questions
     """
     answers = readers * min(questions, cases)
     sd = parts.variance(readers=readers, cases=min(cases, answers), answers=answers) ** 0.5
-    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * sd
+    half = quantile(max(readers, 2), max(cases, 2)) * sd
     beyond = (abs(share - 0.5) - half) / sd if sd else float("inf")
     return Plan(readers, cases, half, float(norm.cdf(beyond)))
 

@@ -154,7 +154,7 @@ def forest(summary: dict[str, Any]) -> Figure:
     axes.axvline(50, color="grey", linewidth=0.8, linestyle=":")
     heights = range(len(rows))
     for y, (_, row) in zip(heights, rows, strict=True):
-        low, high = (100 * end for end in row["bootstrap"] or row["wilson"])
+        low, high = (100 * end for end in row["mrmc"] or row["bootstrap"] or row["wilson"])
         axes.plot([low, high], [y, y], color="#3b6ea5", linewidth=2)
     shares = [100 * row["share"] for _, row in rows]
     axes.plot(shares, heights, "o", color="#3b6ea5", label="this study")

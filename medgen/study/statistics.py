@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
@@ -95,13 +95,22 @@ def components(scores: np.ndarray) -> Components | None:
 
 
 def mrmc_interval(scores: np.ndarray) -> Interval | None:
-    """Normal interval around the mean with `mrmc_variance`, within 0 and 1; None without one."""
+    """Interval around the mean with `mrmc_variance` and `quantile`, within 0 and 1."""
     variance = mrmc_variance(scores)
     if variance is None or variance <= 0:
         return None
-    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * variance**0.5
-    mean = float(np.nanmean(scores))
+    asked = ~np.isnan(scores)
+    counts = [int(asked.any(axis=axis).sum()) for axis in (1, 0)]
+    half, mean = quantile(*counts) * variance**0.5, float(np.nanmean(scores))
     return Interval(max(mean - half, 0.0), min(mean + half, 1.0))
+
+
+def quantile(readers: int, cases: int) -> float:
+    """Standard errors on either side of a mean over so many readers and cases.
+
+    Student's, with one degree of freedom less than there are of whichever are fewer.
+    """
+    return float(t.ppf((1 + CONFIDENCE) / 2, min(readers, cases) - 1))
 
 
 def crossed_weights(

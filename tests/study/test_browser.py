@@ -289,4 +289,5 @@ def test_every_screen_is_accessible_and_small_ones_are_warned_of(browser, served
     for number in range(1, len(reader.questions)):
         reader.answer(number, "1")
     check("the end")
+    assert page.is_hidden("#notice")
     assert not reader.errors

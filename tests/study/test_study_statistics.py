@@ -5,7 +5,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import beta, norm
+from scipy.stats import beta, norm, t
 
 from medgen.errors import StudyError
 from medgen.study.planning import assumed, of_pilot, plan
@@ -123,7 +123,7 @@ def test_components_are_found():
 def test_mrmc_interval():
     scores = scores_of(readers=10, cases=30, asked=0.8)
     interval = mrmc_interval(scores)
-    half = norm.ppf(0.975) * np.sqrt(mrmc_variance(scores))
+    half = t.ppf(0.975, 9) * np.sqrt(mrmc_variance(scores))
     assert interval.low == pytest.approx(np.nanmean(scores) - half)
     assert interval.high == pytest.approx(np.nanmean(scores) + half)
     assert mrmc_interval(np.ones((3, 4))) is None  # no variance to tell
@@ -215,7 +215,7 @@ def test_a_plan_is_what_studies_of_its_kind_show():
         chance = 0.6 + 0.1 * generator.choice((-1, 1), (8, 1))
         chance = chance + 0.15 * generator.choice((-1, 1), 30)
         means.append((generator.random((8, 30)) < chance).mean())
-    assert expected.half_width == pytest.approx(norm.ppf(0.975) * np.std(means), rel=0.06)
+    assert expected.half_width == pytest.approx(t.ppf(0.975, 7) * np.std(means), rel=0.06)
     power = np.mean(np.array(means) - expected.half_width > 0.5)
     assert expected.power == pytest.approx(power, abs=0.04)
 

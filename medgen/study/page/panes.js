@@ -101,7 +101,7 @@ export class Panes {
   // Screen pixels for each pixel of the picture, at no zoom.
   get sharpness() {
     const pane = this.panes.find((each) => !each.element.hidden);
-    if (!pane) return 1;
+    if (!pane?.canvas.clientWidth) return 1;
     return (this.fitted(pane.canvas)[0] * devicePixelRatio) / this.question.cols;
   }
 

@@ -85,6 +85,7 @@ function screenNow() {
 
 function only(name) {
   for (const each of SCREENS) $(each).hidden = each !== name;
+  if (name !== "ask" && notice.kind === "small") notice("");
 }
 
 async function refresh() {
