@@ -163,7 +163,9 @@ def read_steps(path: Path) -> list[Step]:
     if not path.is_file():
         raise StudyError(f"{path.parent} has no answers; let readers answer with medgen read.")
     with _reported(path):
-        connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
+        # Not read-only: what a killed server left half written has to be taken back first.
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(address, timeout=SECONDS_TO_WAIT, uri=True)
         try:
             steps = _steps(connection)
         finally:

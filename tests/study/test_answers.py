@@ -1,5 +1,6 @@
 """Answers are kept as they were given."""
 
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -109,6 +110,30 @@ def test_of_many_at_once_one_wins_each_turn(path):
     assert stored == [int(number % 2 == steps[0].choice) for number in range(16)]
     for each in both:
         each.close()
+
+
+def test_what_a_killed_server_left_half_written_does_not_count(path, tmp_path):
+    """A file and its journal as they are in the middle of a transaction."""
+    fill(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA cache_size = 1")
+    connection.execute("BEGIN IMMEDIATE")
+    fields = "reader, turn, kind, at, note, digest"
+    for turn in range(200):
+        row = (7, turn, "begin", "now", "{}" + " " * 1000, "")
+        connection.execute(f"INSERT INTO steps ({fields}) VALUES (?, ?, ?, ?, ?, ?)", row)
+    copy = tmp_path / "killed"
+    copy.mkdir()
+    for name in (path.name, f"{path.name}-journal"):
+        shutil.copy(tmp_path / name, copy / name)
+    connection.execute("ROLLBACK")
+    connection.close()
+    assert (copy / path.name).stat().st_size > path.stat().st_size
+    assert read_steps(copy / path.name) == read_steps(path)
+    answers = Answers(copy / path.name)
+    answers.add(0, 3, "answer", question=2, choice=1, seconds=1.0, note={})
+    answers.close()
+    assert len(read_steps(copy / path.name)) == 5
 
 
 def test_what_is_no_file_of_answers(path):
