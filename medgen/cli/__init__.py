@@ -21,6 +21,7 @@ COMMANDS = {
     "train-pixelminer": "train",
     "train-autoencoder": "train",
     "train-espcn": "train",
+    "adapt": "adapt",
     "models": "models",
     "interpolate": "interpolate",
     "superresolve": "superresolve",

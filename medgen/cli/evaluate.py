@@ -10,6 +10,7 @@ import click
 
 from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import (
+    adapt_options,
     intercept_option,
     machine_reader_option,
     modality_option,
@@ -64,10 +65,11 @@ class Method(click.ParamType):
     multiple=True,
     type=Method(),
     metavar="METHOD",
-    help="nearest, linear, bspline, sinc (lanczos with --degrade), or a trained model, with its "
-    "options behind a colon, as in ct-pixelminer:decode=mean,temperature=auto (repeatable). By "
-    "default the four classical ones.",
+    help="nearest, linear, bspline, sinc (lanczos with --degrade), self (a model that learns from "
+    "the slices it sees), or a trained model, with its options behind a colon, as in "
+    "ct-pixelminer:decode=mean,temperature=auto (repeatable). By default the four classical ones.",
 )
+@adapt_options
 @click.option(
     "--factor",
     default=2,
@@ -144,11 +146,14 @@ class Method(click.ParamType):
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @json_option
 def evaluate(
-    scans, output, method_names, factor, degrade, degradation, gap_mm, masks, slice_axis,
-    thickness_mm, bin_width, bin_count, protocols, machine_reader, msmfe, seed, jobs, volume,
-    modality, intercept, overwrite,
+    scans, output, method_names, adapt_minutes, adapt_steps, factor, degrade, degradation, gap_mm,
+    masks, slice_axis, thickness_mm, bin_width, bin_count, protocols, machine_reader, msmfe, seed,
+    jobs, volume, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
+
+    With --adapt models that can are compared with themselves, once they have learnt from the slices
+    that methods see (NAME+adapt).
 
     REPORT gets slices.csv, features.csv, summary.json, figures, and report.html with all tables
     and pictures.
@@ -160,6 +165,11 @@ def evaluate(
             "--gap, --protocol and --machine-reader are about slices that were removed; leave them "
             "out with --degrade."
         )
+    if adapt_minutes is not None and adapt_steps is not None:
+        raise click.UsageError("Give --adapt or --adapt-steps, not both.")
+    learning = {"steps": adapt_steps, "minutes": adapt_minutes, "thickness_mm": thickness_mm}
+    if degrade and (adapt_minutes, adapt_steps) != (None, None):
+        raise click.UsageError("Models learn from slices alone; leave out --adapt with --degrade.")
 
     from medgen.evaluation.report import require_writable, write_report
     from medgen.evaluation.scans import Settings, evaluate_scans
@@ -186,7 +196,7 @@ def evaluate(
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
         reader=machine_reader,
     )
-    methods = _methods(method_names, seed, coarse=degrade is not None)
+    methods = _methods(method_names, seed, coarse=degrade is not None, learning=learning)
     with shown_progress() as progress:
         evaluation = evaluate_scans(
             scans,
@@ -203,9 +213,14 @@ def evaluate(
     answer(summary | {"output": output})
 
 
-def _methods(names: tuple[str, ...], seed: int, *, coarse: bool) -> dict[str, Any]:
-    """What inserts slices, or makes coarse voxels fine again; says what models are computed on."""
-    from medgen.interpolation import model_folder
+def _methods(
+    names: tuple[str, ...], seed: int, *, coarse: bool, learning: dict[str, Any]
+) -> dict[str, Any]:
+    """What inserts slices, or makes coarse voxels fine again; says what models are computed on.
+
+    With minutes or steps of `learning` also what learns first, as `self` always does.
+    """
+    from medgen.interpolation import SELF, model_folder
     from medgen.interpolation.options import parsed
     from medgen.interpolation.recreate import recreators
     from medgen.superresolution import methods as restoring
@@ -215,11 +230,20 @@ def _methods(names: tuple[str, ...], seed: int, *, coarse: bool) -> dict[str, An
         methods: dict[str, Any] = dict(restorers(names))
         folders = [restoring.model_folder(name) for name in names]
     else:
-        methods = dict(recreators(names, seed, intervals=True))
+        known = [name for name in names if parsed(name)[0] != SELF]
+        methods = dict(recreators(known, seed, intervals=True)) if known or not names else {}
+        if len(known) < len(names) or (learning["minutes"], learning["steps"]) != (None, None):
+            from medgen.adaptation.naming import learning_recreators
+
+            methods |= learning_recreators(names, seed, **learning, tell=_note)
         folders = [model_folder(parsed(name)[0]) for name in names]
     if any(folders):
         tell_device()
     return methods
+
+
+def _note(sentence: str) -> None:
+    click.echo(f"Note: {printable(sentence)}", err=True)
 
 
 def _read(evaluation: Evaluation, budget: Budget, progress: Progress) -> Evaluation:

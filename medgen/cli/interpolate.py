@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from medgen.cli.device import device_option, tell_device
-from medgen.cli.options import scan_options, seed_option, slice_axis_option
+from medgen.cli.options import (
+    adapt_options,
+    scan_options,
+    seed_option,
+    slice_axis_option,
+    slice_thickness_option,
+)
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import printable
@@ -39,8 +45,9 @@ class Temperature(click.ParamType):
 @click.option(
     "--model",
     metavar="NAME|BUNDLE",
-    help="nearest, linear, bspline, sinc, shape (for label maps), one of `medgen models`, or the "
-    "folder of a model of your own. By default the released one for the scan's modality, and shape "
+    help="nearest, linear, bspline, sinc, shape (for label maps), one of `medgen models`, the "
+    "folder of a model of your own, or self for one that learns from SCAN alone, for 5 minutes "
+    "unless --adapt says otherwise. By default the released one for the scan's modality, and shape "
     "for label maps.",
 )
 @click.option(
@@ -125,6 +132,8 @@ class Temperature(click.ParamType):
 @click.option(
     "--view", "viewed", is_flag=True, help="Show SCAN and OUT in a browser when done; see `view`."
 )
+@adapt_options
+@slice_thickness_option
 @click.option(
     "--resume",
     is_flag=True,
@@ -168,6 +177,9 @@ def interpolate(
     labels: Path | None,
     labels_out: Path | None,
     check: bool | None,
+    adapt_minutes: float | None,
+    adapt_steps: int | None,
+    slice_thickness: float | None,
     viewed: bool,
     resume: bool,
     jobs: int,
@@ -223,6 +235,9 @@ def interpolate(
         labels=labels,
         labels_out=labels_out,
         check=check,
+        adapt_minutes=adapt_minutes,
+        adapt_steps=adapt_steps,
+        slice_thickness_mm=slice_thickness,
         resume=resume,
         overwrite=overwrite,
     )

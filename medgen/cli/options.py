@@ -96,6 +96,38 @@ machine_reader_option = click.option(
 )
 
 
+slice_thickness_option = click.option(
+    "--slice-thickness",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MM",
+    help="Of the scan's slices, for --adapt; by default what its header or the scan itself tells, "
+    "or else their distance.",
+)
+
+
+def adapt_options(command: Callable) -> Callable:
+    """`--adapt` and `--adapt-steps`."""
+    options = [
+        click.option(
+            "--adapt",
+            "adapt_minutes",
+            type=click.FloatRange(0, min_open=True),
+            metavar="MINUTES",
+            help="Have the model learn from the scan for so long first; it is used if that brings "
+            "it nearer to acquired slices that are left out.",
+        ),
+        click.option(
+            "--adapt-steps",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Likewise, by steps: what repeats a run of --adapt.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def reading_options(command: Callable) -> Callable:
     """`--volume`, `--series`, `--modality` and `--intercept`."""
     options = [

@@ -14,6 +14,7 @@ from medgen.interpolation.options import SamplingOptions
 
 __all__ = [
     "CLASSICAL",
+    "SELF",
     "Deterministic",
     "Filling",
     "Interpolator",
@@ -24,6 +25,8 @@ __all__ = [
     "model_folder",
 ]
 
+# Names a model that learns from nothing but the scan, see `medgen.adaptation`.
+SELF = "self"
 # Methods that need no trained model, by name.
 METHODS: dict[str, Interpolator] = {**CLASSICAL, ShapeBased.name: ShapeBased()}
 
@@ -61,9 +64,9 @@ def interpolator_named(name: str, *, seed: int = 0, **options: Any) -> Interpola
 
 
 def model_folder(name: str) -> Path | None:
-    """Folder of the trained model a user means by `name`, None for a classical method.
+    """Folder of the trained model a user means by `name`, None for a method that has none.
 
     Raises:
         BundleError: nothing goes by that name.
     """
-    return None if name in METHODS else folder_named(name, *METHODS)
+    return None if name in (SELF, *METHODS) else folder_named(name, *METHODS)

@@ -35,6 +35,21 @@ class Filling:
     uncertainty: Mapping[str, np.ndarray] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """What came of learning from the slices that were to be filled in.
+
+    Args:
+        method: name of what filled them in then.
+        sentence: for the user.
+        facts: for the provenance, in plain values.
+    """
+
+    method: str
+    sentence: str
+    facts: Mapping[str, object]
+
+
 class Interpolator:
     """Anything that can fill in slices: the base of classical methods and of trained models.
 
@@ -68,9 +83,13 @@ class Interpolator:
         def bytes_per_pixel(self) -> int:
             """Likewise for each pixel of the slices in one gap."""
 
+        @property
+        def learnt(self) -> Learnt | None:
+            """Of the slices that it was given last; None where it learns nothing."""
+
     else:
         draws = tells_uncertainty = False
-        temperature = None
+        temperature = learnt = None
         bytes_per_voxel = 10  # levels or codes of the stack, and finding the scale
         bytes_per_pixel = 0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from medgen.bundles.released import default_model
-from medgen.errors import GeometryError, WriteError
-from medgen.interpolation import interpolator_named
+from medgen.errors import GeometryError, TrainingError, WriteError
+from medgen.interpolation import SELF, interpolator_named
 from medgen.interpolation.contract import Interpolator
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.options import LEFT_TO_THE_MODEL, SamplingOptions
@@ -62,6 +62,11 @@ class Job:
         sidecar: what JSON files say of the scan, to go on into the provenance; None for nothing.
         check: whether to look first how well the model replaces acquired slices that are left out
             (see `check_scan`); None where that takes little beside the work.
+        adapt_minutes: have the model learn from the scan for so long first (see
+            `adaptation.adapting`); None, as `adapt_steps`, for not at all, or for 5 minutes where
+            the model is `self`.
+        adapt_steps: likewise, in gradient steps.
+        slice_thickness_mm: for that, what the scan's slices are thick; None for what it tells.
         resume: go on from the slices that a killed run of the same job left.
         overwrite: replace what is to be written if it exists.
     """
@@ -86,6 +91,9 @@ class Job:
     labels_out: Path | None = None
     sidecar: Sidecar | None = None
     check: bool | None = None
+    adapt_minutes: float | None = None
+    adapt_steps: int | None = None
+    slice_thickness_mm: float | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -95,6 +103,7 @@ class Job:
         Raises:
             GeometryError: `fill_gaps` stands beside what it leaves no room for.
             WriteError: `labels` and `labels_out` are not both there.
+            TrainingError: both minutes and steps to learn.
         """
         if self.fill_gaps and (self.factor, self.spacing_mm, self.slice_axis) != (None,) * 3:
             raise GeometryError(
@@ -104,6 +113,12 @@ class Job:
         if self.fill_gaps and self.labels is not None:
             raise GeometryError(
                 "Filling gaps puts no slices into a label map; leave out --labels and --labels-out."
+            )
+        if self.adapt_minutes is not None and self.adapt_steps is not None:
+            raise TrainingError("Give --adapt or --adapt-steps, not both.")
+        if self.learns and self.fill_gaps:
+            raise GeometryError(
+                "Nothing is learnt from a series with gaps; leave out --fill-gaps, or --adapt."
             )
         if (self.labels is None) != (self.labels_out is None):
             raise WriteError(
@@ -173,6 +188,8 @@ class Job:
             "scan", "output", "model", "samples", "uncertainty", "mask", "labels", "labels_out",
             "sidecar", "check", "resume", "overwrite",
         }  # fmt: skip
+        if not self.learns:
+            others |= {"adapt_minutes", "adapt_steps", "slice_thickness_mm"}
         chosen: dict[str, object] = {}
         for f in fields(self):
             if f.name == "sampling":
@@ -211,6 +228,23 @@ class Job:
             intercept=self.intercept,
         )
 
+    @property
+    def learns(self) -> bool:
+        """Whether a model learns from the scan first."""
+        given = (self.adapt_minutes, self.adapt_steps) != (None, None)
+        return given or self.model == SELF
+
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
+        if self.learns:
+            from medgen.adaptation.naming import learning_interpolator
+
+            return learning_interpolator(
+                self.chosen_model,
+                self.sampling,
+                steps=self.adapt_steps,
+                minutes=self.adapt_minutes,
+                seed=self.seed,
+                thickness_mm=self.slice_thickness_mm,
+            )
         return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)

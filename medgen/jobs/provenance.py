@@ -17,6 +17,7 @@ from medgen.jobs.source import Input, Source
 from medgen.storage import checksum, is_free, json_fields, move, occupied, write_text, writing
 from medgen.volumes.files import READABLE, suffix_of
 
+UNTOLD = ("output", "check", "adaptation")  # what comes of a run, or where to
 FILE_TYPES = MimeTypes()  # those that Python knows, whatever the machine does
 
 
@@ -45,6 +46,7 @@ class Provenance(TypedDict):
         synthetic_slices: indices along the axis from 0.
         positions: of every slice, in units of acquired slices.
         check: how the model does on the scan, where that was looked at.
+        adaptation: what came of its learning from the scan, where it did.
         methods: what a paper says of the scan, see `medgen.jobs.methods`.
     """
 
@@ -59,6 +61,7 @@ class Provenance(TypedDict):
     synthetic_slices: list[int]
     positions: list[float]
     check: NotRequired[Mapping[str, object]]
+    adaptation: NotRequired[Mapping[str, object]]
     methods: NotRequired[str]
 
 

@@ -117,6 +117,11 @@ def run_job(
         if check is not None and check.note is not None:
             say(check.note)
         drawn, partial = _fill(job, opened, told, progress)
+        learnt = opened.method.learnt
+        if learnt is not None:
+            say(learnt.sentence)
+            for output in job.outputs:
+                told[output]["adaptation"] = {"used": learnt.method, **learnt.facts}
         for part in opened.sources:
             part.require_unchanged()
         if check is not None:
@@ -127,11 +132,15 @@ def run_job(
             partial.remove()
     return Outcome(
         outputs=job.outputs,
-        interpolator=opened.method.name,
+        interpolator=opened.method.name if learnt is None else learnt.method,
         before=opened.scan.geometry,
         after=opened.plan.geometry,
         labels=job.labels_out,
-        notes=(*opened.notes, *([check.note] if check and check.note else [])),
+        notes=(
+            *opened.notes,
+            *([check.note] if check and check.note else []),
+            *([] if learnt is None else [learnt.sentence]),
+        ),
     )
 
 
@@ -225,7 +234,7 @@ def _require_memory(job: Job, opened: _Opened) -> None:
 
 def _check(job: Job, opened: _Opened) -> Check | None:
     """How a model does on the scan, where that was asked for or takes little beside the work."""
-    learnt = model_folder(job.chosen_model) is not None and not job.fill_gaps
+    learnt = model_folder(job.chosen_model) is not None and not job.fill_gaps and not job.learns
     cheap = opened.plan.synthetic.sum() >= WORTH_A_CHECK and opened.method.prediction() is not None
     if not learnt or job.check is False or not (job.check or cheap):
         return None
@@ -242,8 +251,8 @@ def _fill(
     scan, plan, method = opened.scan, opened.plan, opened.method
     partial = None
     if (
-        model_folder(job.chosen_model) is not None
-    ):  # classical methods are done before a slice is kept
+        model_folder(job.chosen_model) is not None and not job.learns
+    ):  # classical methods are done before a slice is kept, and what is learnt anew differs
         partial = Partial.beside(job.output, identity({**told[job.outputs[0]], **job.drawn_as}))
         if not (job.resume and partial.is_left()):
             partial.remove()

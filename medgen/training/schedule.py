@@ -11,6 +11,7 @@ from medgen.recipes import Recipe
 # Warm-up: a tenth of the steps, at most 500; of a run by the clock this share of its time.
 WARMUP_STEPS = 500
 WARMUP_SHARE = 0.03
+STEADY_WARMUP = 10
 # Lowest learning rate, at either end, over the peak.
 FLOOR = 0.01
 
@@ -29,6 +30,8 @@ class Plan:
         validate_every: steps between validations, each followed by a checkpoint.
         learning_rate: peak; a warm-up leads to it, then a cosine falls to a hundredth of it.
         linear: from the peak in a line to 0 instead.
+        steady: the rate depends on nothing but the step: `STEADY_WARMUP` steps lead to the peak,
+            where it stays, so that a run by the clock is repeated by the steps that it took.
 
     Raises:
         TrainingError: not exactly one of `steps` and `minutes`.
@@ -39,6 +42,7 @@ class Plan:
     learning_rate: float
     minutes: float | None = None
     linear: bool = False
+    steady: bool = False
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -65,6 +69,8 @@ class Plan:
         """Learning rate of the step after `step` steps and `seconds`."""
         if self.linear:
             return self.learning_rate * (1 - self.share_done(step, seconds))
+        if self.steady:
+            return self.learning_rate * min(1.0, (step + 1) / STEADY_WARMUP)
         warmup = WARMUP_SHARE
         if self.steps is not None:
             warmup = min(WARMUP_STEPS, self.steps // 10) / self.steps

@@ -55,6 +55,7 @@ LABELS = block("medgen interpolate scan.nii.gz")
 VIEW = block("medgen view")
 DICOM = block("medgen interpolate SERIES_FOLDER")
 MANY = block("medgen interpolate SCANS")
+ADAPT = block("medgen adapt SCAN")
 MODELS = block("$ medgen models")
 DOCTOR = block("$ medgen doctor")
 EVALUATE = block("$ medgen evaluate")
@@ -182,6 +183,24 @@ def test_a_folder_of_scans():
         "FINER/a/ct.nii.gz",
         "FINER/mr.mha",
     }
+
+
+@pytest.mark.slow
+def test_a_model_for_a_scan(place):
+    """In a step or two, of a tiny model."""
+    from medgen.bundles.bundle import save_bundle
+    from medgen.families.pixelminer.adapt import ALONE, untaught
+    from medgen.intensities.rule import IntensityRule
+
+    save_bundle(untaught(IntensityRule("ct"), replace(ALONE, crop=16)), place / "tiny", "card")
+    make_scan("scan.nii.gz", slices=9)
+    adapt, adapted, alone = commands(ADAPT)
+    run([*with_instead(adapt, SCAN="scan.nii.gz"), "--model", "tiny", "--steps", "1"])
+    words = with_instead(adapted, **{"SCAN": "scan.nii.gz", "5": "0.001"})
+    run([*words, "--model", "own_model", "--decode", "mean"])
+    assert "adaptation" in json.loads(Path("finer.json").read_text())
+    run([*with_instead(alone, SCAN="scan.nii.gz"), "--adapt-steps", "1"])
+    assert read_volume("alone.nii.gz").shape == (*SIDES, 17)
 
 
 @pytest.mark.slow

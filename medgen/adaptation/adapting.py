@@ -1,0 +1,307 @@
+"""An interpolator that learns from the slices it is given before it fills in others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeGuard
+
+import numpy as np
+
+from medgen.adaptation.judging import Judge, Standing
+from medgen.bundles.bundle import Bundle
+from medgen.examples.alone import ScanExamples
+from medgen.examples.stacks import Stack
+from medgen.families.pixelminer.adapt import (
+    AdaptationTask,
+    blended,
+    gently,
+    untaught,
+)
+from medgen.families.pixelminer.fill import PixelMinerInterpolator
+from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.intensities.modality import MR
+from medgen.intensities.rule import IntensityRule
+from medgen.interpolation.classical import CLASSICAL
+from medgen.interpolation.contract import (
+    Around,
+    Deterministic,
+    Filling,
+    Interpolator,
+    Learnt,
+    Progress,
+)
+from medgen.profiles.estimate import estimate_profile
+from medgen.profiles.shape import SliceProfile
+from medgen.training.checkpoint import MemoryStore, Row
+from medgen.training.schedule import Plan
+from medgen.training.session import best_of, train
+from medgen.volumes.volume import Volume
+
+# Weights that are tried between those of the released model and those of the adapted one.
+SHARES = (0.5, 1.0)
+# Bytes for each float32 of the stack, beside the model's: unit range, other axes, their blur.
+LEARNING_BYTES = 20
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a scan teaches a model.
+
+    Args:
+        steps: gradient steps, or None.
+        minutes: of training, or None; what is repeated by as many steps as they took.
+        seed: of everything random.
+        thickness_mm: of the scan's slices; None for what the scan tells, or else their distance.
+        tell: receives a sentence on what came of it.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    thickness_mm: float | None = None
+    tell: Callable[[str], None] = lambda sentence: None
+
+    def plan(self, recipe: PixelMinerRecipe) -> Plan:
+        """How long and how fast."""
+        every, rate = recipe.validate_every, recipe.learning_rate
+        return Plan(self.steps, every, rate, self.minutes, steady=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict(Learnt):
+    """What came of learning, and what to use.
+
+    Args:
+        bundle: the model; None where a classical method is better.
+        held_out: slices that it did not learn from.
+    """
+
+    bundle: Bundle | None
+    held_out: range
+
+
+class Lessons:
+    """Teaches models and remembers what came of it, so that each learns a stack once.
+
+    Args:
+        learning: how.
+    """
+
+    def __init__(self, learning: Learning):
+        self.learning = learning
+        self._known: dict[tuple[str, str], Verdict] = {}
+
+    def adapted(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
+        """A released model that went on to learn from `stack`, if that made it better."""
+        return self._once(interpolator.name, stack, lambda: self._adapt(interpolator, stack))
+
+    def alone(self, stack: Volume) -> Verdict:
+        """A model that learnt from nothing but `stack`, if it is better than classical methods."""
+        return self._once("self", stack, lambda: self._teach(stack))
+
+    def _once(self, name: str, stack: Volume, learn: Callable[[], Verdict]) -> Verdict:
+        key = name, hashlib.sha256(np.ascontiguousarray(stack.array).data).hexdigest()
+        if key not in self._known:
+            self._known[key] = learn()
+            self.learning.tell(self._known[key].sentence)
+        return self._known[key]
+
+    def _adapt(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
+        bundle = interpolator.bundle
+        bundle.rule.require(stack.modality, stack.guess)
+        task, rows, facts = self._train(bundle, gently(bundle), stack)
+        judge = Judge(stack, task.examples.held)
+        released = _standing(judge, interpolator)
+        tried = {share: blended(bundle, task.net, share) for share in SHARES}
+        guesses = {
+            share: judge.guess(replace(interpolator, bundle=one)).psnr_db
+            for share, one in tried.items()
+        }
+        best = max(guesses, key=lambda share: guesses[share])
+        adapted = _standing(judge, replace(interpolator, bundle=tried[best]))
+        loss = adapted.loses_to(released)
+        facts |= {
+            "share": 0.0 if loss else best,
+            "released": released.facts,
+            "adapted": adapted.facts,
+            "linear": judge.guess(CLASSICAL["linear"]).facts,
+        }
+        left_out = _left_out(task.examples)
+        if loss:
+            sentence = (
+                f"{bundle.name} is used as it is: adapted to this scan in {rows[-1]['step']} steps "
+                f"it is not ahead where {left_out} ({loss})."
+            )
+            return Verdict(bundle.name, sentence, facts, bundle, task.examples.held)
+        sentence = (
+            f"{bundle.name} adapted to this scan in {rows[-1]['step']} steps: where {left_out}, "
+            f"{adapted.psnr_db:.2f} dB instead of {released.psnr_db:.2f} dB."
+        )
+        return Verdict(f"{bundle.name}+adapt", sentence, facts, tried[best], task.examples.held)
+
+    def _teach(self, stack: Volume) -> Verdict:
+        bundle = untaught(IntensityRule(stack.modality), seed=self.learning.seed)
+        recipe = bundle.recipes["pixelminer"]
+        task, _, facts = self._train(bundle, recipe, stack)
+        judge = Judge(stack, task.examples.held)
+        taught = blended(bundle, task.net, 1.0)
+        own = judge.guess(PixelMinerInterpolator(taught, decode="mean"))
+        classical = {name: judge.guess(method) for name, method in CLASSICAL.items()}
+        best = max(classical, key=lambda name: classical[name].psnr_db)
+        loss = own.loses_to(classical[best])
+        facts |= {
+            "self": own.facts,
+            "classical": {name: one.psnr_db for name, one in classical.items()},
+        }
+        figures = f"{own.psnr_db:.2f} dB, {best} {classical[best].psnr_db:.2f} dB"
+        left_out = _left_out(task.examples)
+        if loss:
+            sentence = (
+                f"The scan taught too little, so {best} is used: where {left_out}, {figures}."
+            )
+            return Verdict(best, sentence, facts, None, task.examples.held)
+        sentence = f"The scan taught a model of its own: where {left_out}, {figures}."
+        return Verdict("self", sentence, facts, taught, task.examples.held)
+
+    def _train(
+        self, bundle: Bundle, recipe: PixelMinerRecipe, stack: Volume
+    ) -> tuple[AdaptationTask, list[Row], dict[str, object]]:
+        """The task with its net trained, a row for each validation, and what to tell of it."""
+        learning = self.learning
+        profile, source = profile_of(stack, learning.thickness_mm)
+        unit = bundle.rule.scale_for(stack.array).to_unit(stack.array)
+        examples = ScanExamples.of(Stack("scan", unit, stack.spacing), profile.weights)
+        task = AdaptationTask(bundle, recipe, examples, learning.seed)
+        rows = train(task, learning.plan(recipe), MemoryStore())
+        best = best_of(rows)
+        facts: dict[str, object] = {
+            "start": bundle.name,
+            "steps": rows[-1]["step"],
+            "kept_step": best["step"],
+            "seed": learning.seed,
+            "held_out": list(examples.held),
+            "slice_thickness_mm": profile.thickness_mm,
+            "slice_thickness_from": source,
+        }
+        return task, rows, facts
+
+
+def profile_of(stack: Volume, thickness_mm: float | None) -> tuple[SliceProfile, str]:
+    """Slice profile of acquired slices along axis 0, and who tells it.
+
+    What the user says comes first, then the header, then the scan itself, then its distance.
+    """
+    told = {"user": thickness_mm, "header": stack.metadata.get("slice_thickness_mm")}
+    for source, value in told.items():
+        if value:
+            return SliceProfile("box", value), source
+    estimate = estimate_profile(stack, 0)
+    if estimate is not None and estimate.profile is not None:
+        return estimate.profile, "scan"
+    return SliceProfile("box", stack.spacing[0]), "distance"
+
+
+def _standing(judge: Judge, interpolator: PixelMinerInterpolator) -> Standing:
+    edges, noise = judge.draws(interpolator)
+    return replace(judge.guess(interpolator), edges=edges, noise=noise)
+
+
+def _left_out(examples: ScanExamples) -> str:
+    count = len(examples.held)
+    return f"{count} acquired slice{'s were' if count > 1 else ' was'} left out"
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptingInterpolator(Around):
+    """Has a released model learn from the slices it is given before it fills in others.
+
+    Args:
+        interpolator: of a lean PixelMiner.
+        lessons: who teaches.
+        verdicts: what came of it, the latest last.
+    """
+
+    interpolator: PixelMinerInterpolator
+    lessons: Lessons
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """See `Interpolator`."""
+        return self.verdicts[-1] if self.verdicts else None
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        """See `Interpolator`."""
+        return self.interpolator.bytes_per_voxel + LEARNING_BYTES
+
+    def taught(self, stack: Volume) -> Verdict:
+        """What comes of learning from acquired slices."""
+        self.verdicts.append(self.lessons.adapted(self.interpolator, stack))
+        return self.verdicts[-1]
+
+    def fill(
+        self,
+        stack: Volume,
+        positions: np.ndarray,
+        progress: Progress,
+        *,
+        samples: int = 1,
+        uncertainty: bool = False,
+    ) -> Iterator[Filling]:
+        """Yield what belongs at each of `positions`; see `Interpolator.fill`."""
+        bundle = self.taught(stack).bundle
+        assert bundle is not None  # a released model is always left
+        taught = replace(self.interpolator, bundle=bundle)
+        yield from taught.fill(stack, positions, progress, samples=samples, uncertainty=uncertainty)
+
+
+@dataclass(frozen=True, eq=False)
+class SelfTaught(Deterministic):
+    """A model that learns from nothing but the slices it is given, whatever they show.
+
+    What it fills in is its mean; where it is no better than classical methods, the best of these.
+
+    Args:
+        lessons: who teaches.
+        verdicts: what came of it, the latest last.
+    """
+
+    lessons: Lessons
+    verdicts: list[Verdict] = field(default_factory=list)
+    name: str = "self"
+    bytes_per_voxel: int = 10 + LEARNING_BYTES
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """See `Interpolator`."""
+        return self.verdicts[-1] if self.verdicts else None
+
+    def slices(
+        self, stack: Volume, positions: np.ndarray, progress: Progress
+    ) -> Iterator[np.ndarray]:
+        """Yield the slice at each of `positions`; see `Deterministic`."""
+        verdict = self.taught(stack)
+        method = CLASSICAL.get(verdict.method)
+        if verdict.bundle is not None:
+            method = PixelMinerInterpolator(verdict.bundle, decode="mean")
+        assert method is not None
+        for filling in method.fill(_learnable(stack), positions, progress):
+            yield filling.images[0]
+
+    def taught(self, stack: Volume) -> Verdict:
+        """What comes of learning from acquired slices."""
+        self.verdicts.append(self.lessons.alone(_learnable(stack)))
+        return self.verdicts[-1]
+
+
+def _learnable(stack: Volume) -> Volume:
+    """A stack of another kind than models know has a scale of its own, as MR has."""
+    return stack if stack.kind.is_learnt else replace(stack, modality=MR.name)
+
+
+def is_teachable(interpolator: Interpolator) -> TypeGuard[PixelMinerInterpolator]:
+    """Whether a scan can teach its model."""
+    return isinstance(interpolator, PixelMinerInterpolator) and interpolator.tells_uncertainty

@@ -1,0 +1,100 @@
+"""`medgen adapt`: a model for one scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from medgen.cli.device import device_option, tell_device
+from medgen.cli.options import (
+    reading_options,
+    seed_option,
+    slice_axis_option,
+    slice_thickness_option,
+)
+from medgen.cli.places import check_folder
+from medgen.errors import TrainingError, printable
+
+
+@click.command(short_help="Have a model learn from one scan, to fill in its slices.")
+@click.argument("scan", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Folder to write the model to.",
+)
+@click.option(
+    "--model",
+    metavar="NAME|BUNDLE",
+    help="Where to start: a released PixelMiner, the folder of another, or self for one that "
+    "learns from SCAN alone. By default the released one for the scan's modality.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="How long to learn; 5 if there are no --steps either.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Likewise, in gradient steps.")
+@slice_thickness_option
+@slice_axis_option
+@seed_option
+@device_option
+@reading_options
+def adapt(**options: Any) -> None:
+    """Write a model that has learnt from SCAN to BUNDLE, for `medgen interpolate --model BUNDLE`.
+
+    Some of its slices stay out of what is learnt. Where the adapted model is not ahead on them,
+    BUNDLE is the model that was started from, as it is.
+    """
+    if options["minutes"] is not None and options["steps"] is not None:
+        raise click.UsageError("Give --minutes or --steps, not both.")
+    output = options["output"]
+    if (output / "recipe.json").exists():
+        raise TrainingError(f"{output} already holds a trained model; choose another output.")
+    check_folder(output)
+
+    from medgen.bundles.released import default_model
+    from medgen.interpolation.insert import stack_slices
+    from medgen.volumes import read_volume
+
+    given = ("volume", "series", "modality", "intercept")
+    scan = read_volume(options["scan"], **{name: options[name] for name in given})
+    axis = scan.geometry.slice_axis if options["slice_axis"] is None else options["slice_axis"]
+    scan.require_one_channel("A model")
+    scan.geometry.require_slices(axis)
+    name = options["model"] or default_model(scan.modality, scan.guess).name
+    stack, _ = stack_slices(scan, axis)
+    tell_device()
+
+    from medgen.adaptation.naming import learn
+    from medgen.bundles.bundle import save_bundle
+    from medgen.bundles.card import command_line, model_card
+
+    verdict = learn(
+        name,
+        stack,
+        steps=options["steps"],
+        minutes=options["minutes"],
+        seed=options["seed"],
+        thickness_mm=options["slice_thickness"],
+    )
+    if verdict.bundle is None:
+        raise TrainingError(f"{verdict.sentence} No model is written.")
+    steps = verdict.facts["steps"]
+    call = {"data": [options["scan"]], **options, "minutes": None, "steps": steps, "model": name}
+    command = command_line("adapt", {key: value for key, value in call.items() if key != "scan"})
+    row = {
+        "scan": options["scan"].name,
+        "slices": f"0-{len(stack.array) - 1}",
+        "spacing_mm": [round(spacing, 4) for spacing in stack.spacing],
+        "use": f"adapted to, without {', '.join(map(str, verdict.held_out))}",
+    }
+    card = f"{model_card(verdict.bundle, command, [row])}\n{verdict.sentence}\n"
+    save_bundle(verdict.bundle, output, card)
+    click.echo(printable(verdict.sentence))
+    click.echo(f"Model written to {output}.")

@@ -1,0 +1,106 @@
+"""`medgen interpolate --adapt-steps`, `evaluate --adapt-steps` and `adapt`, on a tiny model."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from test_adapting import TINY, gentle  # noqa: F401
+
+from medgen.adaptation import judging
+from medgen.bundles.bundle import load_bundle, save_bundle
+from medgen.cli import main
+from medgen.families.pixelminer import adapt
+from medgen.intensities.rule import IntensityRule
+from medgen.phantoms.phantom import phantom_volume
+from medgen.volumes import read_volume, write_volume
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learning")
+    bundle = replace(adapt.untaught(IntensityRule("ct"), TINY, seed=3), name="tiny")
+    save_bundle(bundle, folder / "tiny", "card")
+    scan = phantom_volume("ct", (24, 20, 17), (5.0, 5.0, 6.0), seed=1)
+    write_volume(scan, folder / "scan.nii.gz")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def ahead(monkeypatch):
+    for name, value in (("AHEAD_DB", -1e3), ("EDGES_LOST", 10.0), ("NOISE_LOST", 1e3)):
+        monkeypatch.setattr(judging, name, value)
+
+
+def medgen(*words):
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def test_interpolate_tells_what_was_learnt(place, tmp_path):
+    result = medgen(
+        "interpolate", place / "scan.nii.gz", "-o", tmp_path / "out.nii", "--model",
+        place / "tiny", "--decode", "mean", "--adapt-steps", 2, "--slice-thickness", 5,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Note: tiny adapted to this scan in 2 steps: where 2 acquired slices" in result.stderr
+    assert "by tiny+adapt, from" in result.stdout
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["options"]["adapt_steps"] == 2
+    facts = told["adaptation"]
+    assert (facts["steps"], facts["held_out"]) == (2, [7, 8])
+    assert (facts["slice_thickness_mm"], facts["slice_thickness_from"]) == (5.0, "user")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.nii", "out.json"}
+
+
+def test_interpolate_without_learning_tells_nothing_of_it(place, tmp_path):
+    words = ["interpolate", place / "scan.nii.gz", "-o", tmp_path / "out.nii", "--model", "linear"]
+    assert medgen(*words).exit_code == 0
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert "adaptation" not in told
+    assert not [name for name in told["options"] if "adapt" in name or "thickness" in name]
+
+
+def test_evaluate_learns_from_the_slices_that_methods_see(place, tmp_path):
+    result = medgen(
+        "evaluate", place / "scan.nii.gz", "-o", tmp_path / "report", "--method", "linear",
+        "--method", f"{place / 'tiny'}:decode=mean", "--adapt-steps", 2, "--jobs", 1,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = [line.split()[0] for line in result.stdout.splitlines()[1:4]]
+    assert rows == ["linear", "tiny:decode=mean", "tiny+adapt:decode=mean"]
+    assert "where 1 acquired slice was left out" in result.stderr  # of the 9 that are seen
+
+
+def test_a_model_is_written(place, tmp_path):
+    words = ["adapt", place / "scan.nii.gz", "-o", tmp_path / "own", "--model", place / "tiny"]
+    result = medgen(*words, "--steps", 2)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith(f"Model written to {tmp_path / 'own'}.\n")
+    bundle = load_bundle(tmp_path / "own")
+    assert bundle.rule == IntensityRule("ct")
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert "--steps 2" in card
+    assert "adapted to, without 7, 8" in card
+    assert "already holds a trained model" in medgen(*words).output
+    result = medgen(
+        "interpolate", place / "scan.nii.gz", "-o", tmp_path / "out.nii", "--model",
+        tmp_path / "own", "--decode", "mean", "--no-check",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert read_volume(tmp_path / "out.nii").shape == (24, 20, 33)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "linear", "--adapt-steps", 2], "linear cannot learn from a scan"),
+        (["--model", "ct-two-stage", "--adapt", 1], "ct-two-stage cannot learn from a scan"),
+        (["--model", "self", "--decode", "mean"], "samples nothing and takes no decode"),
+        (["--adapt", 1, "--adapt-steps", 2], "Give --adapt or --adapt-steps, not both"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(place, tmp_path, words, message):
+    result = medgen("interpolate", place / "scan.nii.gz", "-o", tmp_path / "a.nii", *words)
+    assert result.exit_code != 0
+    assert message in result.output
+    assert not list(tmp_path.iterdir())
