@@ -131,9 +131,7 @@ def test_a_blend_lies_between(bundle):
         np.testing.assert_allclose(own, (a + b) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["ct", "unknown"])
-def test_a_model_from_nothing_falls_back_to_the_best_classical_method(scan, never, kind):
-    scan = replace(scan, modality=kind)
+def test_a_model_from_nothing_falls_back_to_the_best_classical_method(scan, never):
     method = SelfTaught(Lessons(Learning(steps=1)))
     finer = interpolate_volume(scan, method, factor=2)
     best = max(method.learnt.facts["classical"], key=method.learnt.facts["classical"].get)

@@ -60,6 +60,7 @@ def test_interpolate_without_learning_tells_nothing_of_it(place, tmp_path):
     assert not [name for name in told["options"] if "adapt" in name or "thickness" in name]
 
 
+@pytest.mark.slow
 def test_evaluate_learns_from_the_slices_that_methods_see(place, tmp_path):
     result = medgen(
         "evaluate", place / "scan.nii.gz", "-o", tmp_path / "report", "--method", "linear",
