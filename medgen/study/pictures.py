@@ -14,7 +14,8 @@ from medgen.evaluation.budgets import Budget
 from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.plan import Plan, overlap_warning, plan_scan
 from medgen.evaluation.reading import Shown, shown_slices
-from medgen.evaluation.recreate import Recreate, recreate_slices, true_slices
+from medgen.evaluation.recreate import Recreate, recreate_slices, take_slices, true_slices
+from medgen.evaluation.regions import body_mask
 from medgen.evaluation.scans import Settings
 from medgen.study.draw import Case
 from medgen.study.study import CLOSER, DTYPE, LEVELS, TRUTH, Pair, PicturedScan
@@ -22,6 +23,8 @@ from medgen.volumes.volume import Volume
 
 # Acquired slices that can be scrolled to on either side.
 AROUND = 2
+# Slices with less of the patient, against the slice with most, are not asked about.
+LEAST_BODY = 0.25
 # What the truth is called once a Gaussian of so many pixels has gone over it, behind a space.
 SMOOTHED = "smoothed"
 # Percentiles of the acquired slices that a window spans where no other is asked for.
@@ -95,12 +98,7 @@ def source_of(
         slice_axis=settings.slice_axis,
     )
     truth, padding = true_slices(volume, plan)
-    eligible = [t for t in plan.removed if np.ptp(truth[t]) > 0 and plan.where(t) == "interior"]
-    if not eligible:
-        raise StudyError(
-            "no inner gap has a slice to ask about, for which it takes four acquired slices or "
-            "more; choose a smaller --gap or --factor."
-        )
+    eligible = _eligible(volume, plan, truth)
     made = recreate_slices(
         volume, methods, plan, padding, lambda done: progress(name, done, len(methods))
     )
@@ -115,6 +113,20 @@ def source_of(
     notes = [text for text in (overlap_warning(plan, thickness), *volume.notes) if text]
     failed = [f"{method} failed: {text}" for method, text in made.failures.items()]
     return Source(scan, plan, eligible, stacks, tuple(f"{name}: {t}" for t in (*notes, *failed)))
+
+
+def _eligible(volume: Volume, plan: Plan, truth: np.ndarray) -> list[int]:
+    """Slices of the truth that were removed from inner gaps and show something of the patient."""
+    inner = [t for t in plan.removed if np.ptp(truth[t]) > 0 and plan.where(t) == "interior"]
+    body = np.moveaxis(body_mask(take_slices(volume, plan.axis, plan.truth)), plan.axis, 0)
+    areas = body.sum(axis=(1, 2))
+    eligible = [t for t in inner if areas[t] >= LEAST_BODY * areas.max()]
+    if not eligible:
+        raise StudyError(
+            "no inner gap has a slice of the patient to ask about, for which it takes four "
+            "acquired slices or more; choose a smaller --gap or --factor."
+        )
+    return eligible
 
 
 def _codes(volume: Volume, plan: Plan) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from medgen.study.study import (
     load_study,
     open_pictures,
 )
-from medgen.volumes import read_volume
+from medgen.volumes import read_volume, write_volume
 
 
 @pytest.fixture(scope="module", params=["closer", "real"])
@@ -165,6 +165,18 @@ def test_a_scan_that_fails_is_told_and_the_rest_is_asked(scans, tmp_path):
     assert output.startswith("Warning: broken.nii failed: ")
 
 
+def test_slices_beside_the_patient_are_not_asked(scans, tmp_path):
+    """The lower half of the scan is air with its noise, and nothing else."""
+    scan = read_volume(scans / "ct.nii")
+    air = np.random.default_rng(0).normal(-1000, 20, scan.shape).astype(scan.array.dtype)
+    half = np.where(np.arange(21) < 10, air, scan.array)
+    write_volume(scan.with_array(half, scan.geometry), tmp_path / "half.nii")
+    trial = Trial("real", readers=2, questions=3)
+    methods = recreators(("linear",), 0)
+    study = prepare_study([tmp_path / "half.nii"], methods, Settings(), trial, tmp_path / "s")
+    assert {pair.slice for pair in study.pairs} <= {11, 13, 15, 17}
+
+
 def fails(volume, *, factor, slice_axis):
     raise EvaluationError("it does not take this.")
 
@@ -195,7 +207,7 @@ def test_a_method_is_asked_where_it_worked_and_must_have_worked_somewhere(scans)
         (["no.nii", "--method", "linear", "--method", "sinc"], "No scan gives a slice"),
         (
             ["ct.nii", "--method", "linear", "--method", "sinc", "--factor", 10],
-            "no inner gap has a slice to ask about",
+            "no inner gap has a slice of the patient to ask about",
         ),
         (["ct.nii", "--method", "linear", "--design", "real", "--consent", "no.txt"], "is no text"),
     ],

@@ -406,10 +406,10 @@ const ACTIONS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (document.querySelector("dialog[open]") || event.altKey || event.metaKey) return;
+  if (document.querySelector("dialog[open]") || event.altKey) return;
   if (event.target.closest("input, select, textarea")) return;
   const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
-  if (event.ctrlKey) {
+  if (event.ctrlKey || event.metaKey) {
     if (key === "Z" && !event.repeat) {
       event.preventDefault();
       undo();
