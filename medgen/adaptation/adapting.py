@@ -83,7 +83,7 @@ class Verdict(Learnt):
 
 
 class Lessons:
-    """Teaches models and remembers what came of it, so that each learns a stack once.
+    """Teaches models, and remembers of the latest stack what came of it: each learns it once.
 
     Args:
         learning: how.
@@ -91,7 +91,8 @@ class Lessons:
 
     def __init__(self, learning: Learning):
         self.learning = learning
-        self._known: dict[tuple[str, str], Verdict] = {}
+        self._seen = ""
+        self._known: dict[str, Verdict] = {}
 
     def adapted(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
         """A released model that went on to learn from `stack`, if that made it better."""
@@ -102,11 +103,13 @@ class Lessons:
         return self._once("self", stack, lambda: self._teach(stack))
 
     def _once(self, name: str, stack: Volume, learn: Callable[[], Verdict]) -> Verdict:
-        key = name, hashlib.sha256(np.ascontiguousarray(stack.array).data).hexdigest()
-        if key not in self._known:
-            self._known[key] = learn()
-            self.learning.tell(self._known[key].sentence)
-        return self._known[key]
+        seen = hashlib.sha256(np.ascontiguousarray(stack.array).data).hexdigest()
+        if seen != self._seen:  # of earlier scans nothing is kept
+            self._seen, self._known = seen, {}
+        if name not in self._known:
+            self._known[name] = learn()
+            self.learning.tell(self._known[name].sentence)
+        return self._known[name]
 
     def _adapt(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
         bundle = interpolator.bundle
@@ -220,7 +223,7 @@ class AdaptingInterpolator(Around):
     Args:
         interpolator: of a lean PixelMiner.
         lessons: who teaches.
-        verdicts: what came of it, the latest last.
+        verdicts: what came of it the last time, empty before.
     """
 
     interpolator: PixelMinerInterpolator
@@ -239,7 +242,7 @@ class AdaptingInterpolator(Around):
 
     def taught(self, stack: Volume) -> Verdict:
         """What comes of learning from acquired slices."""
-        self.verdicts.append(self.lessons.adapted(self.interpolator, stack))
+        self.verdicts[:] = [self.lessons.adapted(self.interpolator, stack)]
         return self.verdicts[-1]
 
     def fill(
@@ -266,7 +269,7 @@ class SelfTaught(Deterministic):
 
     Args:
         lessons: who teaches.
-        verdicts: what came of it, the latest last.
+        verdicts: what came of it the last time, empty before.
     """
 
     lessons: Lessons
@@ -293,7 +296,7 @@ class SelfTaught(Deterministic):
 
     def taught(self, stack: Volume) -> Verdict:
         """What comes of learning from acquired slices."""
-        self.verdicts.append(self.lessons.alone(_learnable(stack)))
+        self.verdicts[:] = [self.lessons.alone(_learnable(stack))]
         return self.verdicts[-1]
 
 

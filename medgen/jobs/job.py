@@ -103,7 +103,7 @@ class Job:
         Raises:
             GeometryError: `fill_gaps` stands beside what it leaves no room for.
             WriteError: `labels` and `labels_out` are not both there.
-            TrainingError: both minutes and steps to learn.
+            TrainingError: both minutes and steps to learn, or a thickness for nothing.
         """
         if self.fill_gaps and (self.factor, self.spacing_mm, self.slice_axis) != (None,) * 3:
             raise GeometryError(
@@ -116,6 +116,11 @@ class Job:
             )
         if self.adapt_minutes is not None and self.adapt_steps is not None:
             raise TrainingError("Give --adapt or --adapt-steps, not both.")
+        if self.slice_thickness_mm is not None and not self.learns:
+            raise TrainingError(
+                "--slice-thickness is for a model that learns from the scan; add --adapt, or leave "
+                "it out."
+            )
         if self.learns and self.fill_gaps:
             raise GeometryError(
                 "Nothing is learnt from a series with gaps; leave out --fill-gaps, or --adapt."

@@ -97,6 +97,7 @@ def test_a_model_is_written(place, tmp_path):
         (["--model", "linear", "--adapt-steps", 2], "linear cannot learn from a scan"),
         (["--model", "ct-two-stage", "--adapt", 1], "ct-two-stage cannot learn from a scan"),
         (["--model", "self", "--decode", "mean"], "samples nothing and takes no decode"),
+        (["--slice-thickness", 5], "is for a model that learns from the scan"),
         (["--adapt", 1, "--adapt-steps", 2], "Give --adapt or --adapt-steps, not both"),
     ],
 )
