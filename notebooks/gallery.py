@@ -94,15 +94,17 @@ def draw(scene: Scene, path: Path, picture: Path) -> None:
     """Draw the plane of a scene as it is and as each method fills it in."""
     truth = band(read_volume(path, volume=scene.volume), scene)
     panels = {"truth": truth, **filled(thinned(truth, 2), scene.model)}
-    spacing = truth.geometry.spacing
-    low, high = scene.window or (0, np.percentile(truth.to_physical(), 99.7))
-    width, height = truth.shape[0] * spacing[0], truth.shape[AXIS] * spacing[AXIS]
+    spacing, values = truth.geometry.spacing, truth.to_physical()
+    low, high = scene.window or (0, np.percentile(values, 99.7))
+    shown = np.flatnonzero((values > low + 0.1 * (high - low)).any(axis=(1, 2)))
+    columns = slice(shown[0], shown[-1] + 1)  # from the first to the last that show anything
+    width, height = len(shown) * spacing[0], truth.shape[AXIS] * spacing[AXIS]
     figure, axes = plt.subplots(
         3, 2, figsize=(10, 15 * height / width + 1.2), dpi=80, layout="constrained"
     )
     for axis, (title, volume) in zip(axes.flat, panels.items(), strict=True):
         deviation = title.endswith("deviation")
-        plane = volume.to_physical()[:, volume.shape[1] // 2]
+        plane = volume.to_physical()[columns, volume.shape[1] // 2]
         limits = (0, np.percentile(plane, 99.5)) if deviation else (low, high)
         axis.imshow(
             plane[::-1].T if volume.geometry.orientation[0] == "R" else plane.T,
