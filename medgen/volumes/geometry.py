@@ -145,7 +145,7 @@ class Geometry:
         return self.resliced(axis, int(np.floor(steps + 1e-4)) + 1, spacing_mm)
 
     def subdivide(self, factor: int) -> Geometry:
-        """Split every voxel into `factor`³ equal ones, which fill the same space.
+        """Split every voxel into `factor` along each axis, all equal, which fill the same space.
 
         Centres of the first voxels lie `(1/factor - 1)/2` old voxels before the old one along each
         axis, so the affine's origin moves; the corners of the whole grid stay where they are.

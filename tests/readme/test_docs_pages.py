@@ -26,7 +26,7 @@ PROGRAMS = {"medgen": main, "medgen-bids": bids_app}
 # tests run them.
 PARSED = {
     "serve", "export", "train-pixelminer", "train-vqvae", "train-prior", "read", "view",
-    "study-report",
+    "study-report", "encode",
 }  # fmt: skip
 # What is for other programs or machines, and how it begins.
 ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
