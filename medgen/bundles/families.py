@@ -30,6 +30,7 @@ FAMILIES = {
     "pixelminer-paper": "medgen.families.pixelminer_published:FAMILY",
     "autoencoder": "medgen.families.autoencoder:FAMILY",
     "espcn": "medgen.families.espcn:FAMILY",
+    "image-espcn": "medgen.families.image_espcn:FAMILY",
 }
 
 

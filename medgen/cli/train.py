@@ -1,4 +1,4 @@
-"""`medgen train-vqvae`, `train-prior`, `train-pixelminer`, `train-autoencoder`, `train-espcn`."""
+"""`medgen train-vqvae`, `train-prior`, `train-pixelminer` and `train-espcn`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import (
     intercept_option,
     modality_option,
-    um_per_pixel_option,
     volume_option,
 )
 from medgen.cli.output import answer, is_quiet, json_option
 from medgen.cli.places import check_folder, trained_model
 from medgen.errors import TrainingError
-from medgen.families.autoencoder.recipe import AUTOENCODER_RECIPES
 from medgen.families.conditional.recipe import (
     CONDITIONAL_PRIOR_RECIPES,
     CONDITIONAL_RECIPES,
@@ -311,36 +309,6 @@ def train_pixelminer(**options: Any) -> None:
     )
     bundle = _fit(PixelMinerTask(scans, recipe, options["seed"], start), options, workers)
     _finish(bundle, scans, "train-pixelminer", options, workers)
-
-
-@click.command("train-autoencoder", short_help="Train an autoencoder of microscopy images (H&E).")
-@training_options(AUTOENCODER_RECIPES, (um_per_pixel_option,))
-def train_autoencoder(**options: Any) -> None:
-    """Train an autoencoder on DATA, image files (PNG, JPEG, TIFF) and folders of them.
-
-    An image becomes one number for 4 x 4 pixels, and an image again. --validation is needed: only
-    you know which images are of other patients or another laboratory.
-    """
-    output = options["output"]
-    _check_output(output)
-    recipe = _tell(AUTOENCODER_RECIPES, options)
-
-    from medgen.training.gather_images import gather_images
-    from medgen.training.workers import join_workers
-
-    images = gather_images(
-        options["data"],
-        options["validation"],
-        crop=recipe.crop,
-        um_per_pixel=options["um_per_pixel"],
-        scale_um=recipe.scale_um or None,
-    )
-    workers = join_workers()
-
-    from medgen.families.autoencoder.fit import AutoencoderTask
-
-    bundle = _fit(AutoencoderTask(images, recipe, options["seed"]), options, workers)
-    _finish(bundle, images, "train-autoencoder", options, workers)
 
 
 @click.command("train-espcn", short_help="Train a model that makes voxels finer.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError
 from medgen.evaluation.similarity import psnr, ssim
+from medgen.images.pieces import finer, pieces
 from medgen.nets.autoencoder import COMPRESSION, Autoencoder
 
 WHITE = 255.0
@@ -18,8 +19,6 @@ WHITE = 255.0
 HIGHEST_PSNR_DB = 120.0
 # Side of a piece in values of the encoding.
 PIECE = 192
-
-Windows = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,16 @@ def decoded(net: Autoencoder, image: np.ndarray, piece: int = PIECE) -> Decoded:
     rows, cols = image.shape[:2]
     shape = -(-rows // COMPRESSION), -(-cols // COMPRESSION)
     encoding = np.empty(shape, np.float32)
-    for around, within, place in _pieces(shape, piece, net.reach):
-        unit = image[_pixels(around)].astype(np.float32) / np.float32(WHITE) - np.float32(0.5)
-        encoding[place] = _computed(net.encode, unit)[..., 0][within]
+    for part in pieces(shape, piece, net.reach):
+        window = image[finer(part.around, COMPRESSION)]
+        unit = window.astype(np.float32) / np.float32(WHITE) - np.float32(0.5)
+        encoding[part.place] = _computed(net.encode, unit)[..., 0][part.within]
     unit = np.empty(image.shape, np.float32)
-    for around, within, place in _pieces(shape, piece, net.reach):
-        found = _computed(net.decode, encoding[around][..., None])[_pixels(within)]
-        target = unit[_pixels(place)]
-        target[...] = found[: target.shape[0], : target.shape[1]]
+    for part in pieces(shape, piece, net.reach):
+        found = _computed(net.decode, encoding[part.around][..., None])
+        target = unit[finer(part.place, COMPRESSION)]
+        within = found[finer(part.within, COMPRESSION)]
+        target[...] = within[: target.shape[0], : target.shape[1]]
     return Decoded(encoding, unit)
 
 
@@ -88,33 +89,6 @@ def likeness(true: np.ndarray, test: np.ndarray) -> tuple[float, float]:
     db = min(psnr(true, test, data_range=WHITE), HIGHEST_PSNR_DB)
     channels = [ssim(true[..., k], test[..., k], data_range=WHITE) for k in range(3)]
     return db, float(np.mean(channels))
-
-
-def _pieces(
-    shape: tuple[int, int], piece: int, margin: int
-) -> Iterator[tuple[Windows, Windows, Windows]]:
-    """A piece with its margin; the piece within that; and the piece in the whole."""
-    for row in range(0, shape[0], piece):
-        for col in range(0, shape[1], piece):
-            starts = row, col
-            stops = [min(start + piece, n) for start, n in zip(starts, shape, strict=True)]
-            befores = [max(0, start - margin) for start in starts]
-            around = [
-                slice(before, min(stop + margin, n))
-                for before, stop, n in zip(befores, stops, shape, strict=True)
-            ]
-            within = [
-                slice(start - before, stop - before)
-                for before, start, stop in zip(befores, starts, stops, strict=True)
-            ]
-            place = [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]
-            yield (around[0], around[1]), (within[0], within[1]), (place[0], place[1])
-
-
-def _pixels(values: Windows) -> Windows:
-    """Pixels of a window of the encoding."""
-    rows, cols = (slice(s.start * COMPRESSION, s.stop * COMPRESSION) for s in values)
-    return rows, cols
 
 
 def _computed(of: Callable[[np.ndarray], object], array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,96 @@
+"""`medgen train-autoencoder` and `medgen train-image-espcn`: models of microscopy images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medgen.cli.options import um_per_pixel_option
+from medgen.cli.places import trained_model
+from medgen.cli.train import _check_output, _finish, _fit, _tell, training_options
+from medgen.errors import TrainingError
+from medgen.families.autoencoder.recipe import AUTOENCODER_RECIPES
+from medgen.families.image_espcn.recipe import IMAGE_ESPCN_RECIPES
+
+if TYPE_CHECKING:
+    from medgen.training.gather_images import TrainingImages
+
+
+def _gather(options: dict[str, Any], crop: int, scale_um: float) -> TrainingImages:
+    from medgen.training.gather_images import gather_images
+
+    return gather_images(
+        options["data"],
+        options["validation"],
+        crop=crop,
+        um_per_pixel=options["um_per_pixel"],
+        scale_um=scale_um or None,
+    )
+
+
+@click.command("train-autoencoder", short_help="Train an autoencoder of microscopy images (H&E).")
+@training_options(AUTOENCODER_RECIPES, (um_per_pixel_option,))
+def train_autoencoder(**options: Any) -> None:
+    """Train an autoencoder on DATA, image files (PNG, JPEG, TIFF) and folders of them.
+
+    An image becomes one number for 4 x 4 pixels, and an image again. --validation is needed: only
+    you know which images are of other patients or another laboratory.
+    """
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(AUTOENCODER_RECIPES, options)
+
+    from medgen.training.workers import join_workers
+
+    images = _gather(options, recipe.crop, recipe.scale_um)
+    workers = join_workers()
+
+    from medgen.families.autoencoder.fit import AutoencoderTask
+
+    bundle = _fit(AutoencoderTask(images, recipe, options["seed"]), options, workers)
+    _finish(bundle, images, "train-autoencoder", options, workers)
+
+
+# With it both parts of the loss are of one size at the start.
+FEATURE_WEIGHT = 2.0
+
+
+@click.command("train-image-espcn", short_help="Train a model that makes microscopy images finer.")
+@click.option(
+    "--feature-loss",
+    metavar="NAME|BUNDLE",
+    help="Autoencoder whose encodings are to be alike, too.",
+)
+@training_options(IMAGE_ESPCN_RECIPES, (um_per_pixel_option,))
+def train_image_espcn(**options: Any) -> None:
+    """Train a super-resolution net on DATA, image files (PNG, JPEG, TIFF) and folders of them.
+
+    Images are made coarse, each pixel the mean of 4 x 4, and the net learns to undo it: to be alike
+    pixel by pixel, and with --feature-loss in the encodings of an autoencoder as well.
+    """
+    output = options["output"]
+    _check_output(output)
+    recipe = _tell(IMAGE_ESPCN_RECIPES, options)
+    if options["feature_loss"] is None and recipe.feature_weight:
+        raise TrainingError(
+            "A recipe with a feature_weight needs to know whose features; name an autoencoder with "
+            "--feature-loss."
+        )
+    if options["feature_loss"] is not None and not recipe.feature_weight:
+        recipe = replace(recipe, feature_weight=FEATURE_WEIGHT)
+
+    from medgen.training.workers import join_workers
+
+    images = _gather(options, recipe.crop, 0.0)
+    workers = join_workers()
+
+    from medgen.families.autoencoder.encode import autoencoder_of
+    from medgen.families.image_espcn.fit import ImageESPCNTask
+
+    judge = None
+    if options["feature_loss"] is not None:
+        judge = autoencoder_of(trained_model(options["feature_loss"])[1])
+    bundle = _fit(ImageESPCNTask(images, recipe, options["seed"], judge), options, workers)
+    _finish(bundle, images, "train-image-espcn", options, workers)
