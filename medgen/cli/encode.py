@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from medgen.cli.device import device_option
+from medgen.cli.image_outputs import check_outputs, names_in
 from medgen.cli.options import um_per_pixel_option
 from medgen.cli.output import answer, json_option
-from medgen.cli.places import check_folder, trained_model
+from medgen.cli.places import trained_model
 from medgen.cli.progress import shown_progress
-from medgen.errors import WriteError
-from medgen.storage import csv_text, is_free, make_folder, move, occupied, staging, write_text
+from medgen.storage import csv_text, make_folder, move, staging, write_text
 
 if TYPE_CHECKING:
     from medgen.families.autoencoder.encode import Decoded
@@ -54,14 +54,12 @@ def encode(
     (histogram equalised); and NAME_reconstruction.png, the image that the encoding stands for.
     likeness.csv and the lines printed compare it with the image.
     """
-    _check_output(output, overwrite)
+    check_outputs(output, LIKENESS, overwrite)
 
     from medgen.images.image import find_images
 
     paths = find_images(images)
-    names = _names(paths)
-    if any(output.resolve() in path.resolve().parents for path in paths):
-        raise WriteError(f"{output} holds images that are to be encoded; choose another output.")
+    names = names_in(output, paths)
 
     from medgen.families.autoencoder.encode import autoencoder_of, decoded
     from medgen.images.image import read_image
@@ -90,35 +88,6 @@ def encode(
     click.echo(f"Encodings written to {output}.")
     images_told = [dict(zip(HEADER, row, strict=True)) for row in rows]
     answer({"output": output, "model": bundle.name, "images": images_told})
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse before the work to replace anything but earlier encodings, and those unless told."""
-    if not is_free(output):
-        if not overwrite:
-            raise occupied(output)
-        if not (output / LIKENESS).is_file():
-            raise WriteError(
-                f"{output} holds no encodings, so --overwrite does not replace it; choose another "
-                "output."
-            )
-    check_folder(output)
-
-
-def _names(paths: list[Path]) -> list[str]:
-    """What the outputs of each image begin with.
-
-    Raises:
-        WriteError: two of them would be written to the same files.
-    """
-    names = [path.stem for path in paths]
-    for path, name in zip(paths, names, strict=True):
-        other = paths[names.index(name)]
-        if other != path:
-            raise WriteError(
-                f"{other} and {path} would have the same outputs; encode them to two folders."
-            )
-    return names
 
 
 def _write(result: Decoded, image: Image, folder: Path, name: str) -> None:

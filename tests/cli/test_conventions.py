@@ -18,9 +18,9 @@ from medgen.volumes import write_volume
 
 # Commands that compute with a trained model.
 WITH_DEVICE = {
-    "train-vqvae", "train-prior", "train-pixelminer", "train-autoencoder", "train-espcn",
-    "interpolate", "superresolve",
-    "reconstruct", "encode", "sample", "evaluate", "audit", "doctor", "serve", "study",
+    "train-vqvae", "train-prior", "train-pixelminer", "train-autoencoder", "train-image-espcn",
+    "train-espcn", "interpolate", "superresolve", "reconstruct", "encode", "refine-images",
+    "sample", "evaluate", "audit", "doctor", "serve", "study",
 }  # fmt: skip
 
 

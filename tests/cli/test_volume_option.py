@@ -17,7 +17,9 @@ from medgen.volumes import read_among, read_volume, write_volume
 
 SHAPE, SPACING = (20, 22, 14), (12.0, 11.0, 15.0)
 READERS = {"info", "interpolate", "reconstruct", "evaluate", "audit", "study", "view"} | {
-    name for name in COMMANDS if name.startswith("train-") and name != "train-autoencoder"
+    name
+    for name in COMMANDS
+    if name.startswith("train-") and name not in ("train-autoencoder", "train-image-espcn")
 }
 RECIPE = {
     "filters": 8,

@@ -66,6 +66,7 @@ TWO_STAGE = block("medgen train-vqvae")
 WORKERS = block("TF_CONFIG=")
 OTHERS = block("medgen reconstruct")
 MICROSCOPY = block("medgen train-autoencoder")
+FINER_IMAGES = block("medgen train-image-espcn")
 COMPLETION = block("eval")
 DOCKER = block("docker run")
 PYTHON = block("from medgen.interpolation import")
@@ -363,6 +364,19 @@ def test_microscopy_images(place):
     run(with_instead(encode, IMAGES=["tiles", "others"]))
     assert np.load("encodings/a_encoding.npy").shape == (10, 13)
     assert Path("encodings/likeness.csv").read_text().count("\n") == 3
+
+
+def test_finer_microscopy_images(place):
+    tissue = immunohistochemistry()
+    for name, tile in (("tiles/a.png", tissue[:40, :52]), ("others/b.png", tissue[90:130, :40])):
+        Path(name).parent.mkdir()
+        imsave(name, tile)
+    recipe = {"filters": 4, "blocks": 1, "crop": 24, **TWO_STEPS}
+    Path("tiny.json").write_text(json.dumps(recipe))
+    train, make = commands(FINER_IMAGES)
+    run([*with_instead(train, IMAGES="tiles", OTHERS="others"), "--recipe", "tiny.json"])
+    printed = run(with_instead(make, IMAGES=["tiles", "others"]))
+    assert [line.split()[0] for line in printed.splitlines()[1:3]] == ["bicubic", "finer"]
 
 
 def test_the_container_is_given_what_was_exported():

@@ -1,0 +1,113 @@
+"""Microscopy images made finer, by commands alone."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image as Pillow
+from skimage.data import immunohistochemistry
+from skimage.metrics import peak_signal_noise_ratio
+
+from medgen.cli import main
+
+RECIPE = {
+    "filters": 4,
+    "blocks": 1,
+    "crop": 24,
+    "batch_size": 2,
+    "steps": 2,
+    "validate_every": 2,
+}
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(word) for word in arguments])
+
+
+def succeed(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refuse(message, *arguments):
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Two tiles of a stained tissue, and a model trained with features."""
+    folder = tmp_path_factory.mktemp("tiles")
+    tissue = immunohistochemistry()
+    (folder / "data").mkdir()
+    for k in range(2):
+        tile = tissue[100 * k : 100 * k + 50, 60:121]
+        Pillow.fromarray(tile).save(folder / "data" / f"tile{k}.png", dpi=(50800, 50800))
+    (folder / "recipe.json").write_text(json.dumps(RECIPE))
+    printed = succeed(
+        *("train-image-espcn", folder / "data", "-o", folder / "model"),
+        *("--validation", folder / "data" / "tile1.png", "--recipe", folder / "recipe.json"),
+        *("--feature-loss", "he-autoencoder"),
+    )
+    for name in ("train_features", "psnr_db", "spectrum_db", "bicubic_psnr_db"):
+        assert f"  {name} " in printed
+    return folder
+
+
+def test_the_card_says_whose_features(work):
+    card = (work / "model" / "README.md").read_text()
+    assert card.startswith("# Super-resolution net for H&E images\n")
+    assert "--feature-loss he-autoencoder" in card
+    assert "feature_weight 2.0" in card
+
+
+def test_doctor_examines_it(work):
+    lines = succeed("doctor", work / "model").splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("ok ") for line in lines)
+
+
+def test_an_image_becomes_finer(work):
+    tile = work / "data" / "tile0.png"
+    succeed("superresolve-images", tile, "--model", work / "model", "-o", work / "fine")
+    with Pillow.open(work / "fine" / "tile0_model.png") as picture:
+        assert picture.size == (244, 200)
+        assert 25400 / picture.info["dpi"][0] == pytest.approx(0.125, rel=1e-3)
+
+
+def test_restored_images_are_compared_with_the_truth(work):
+    words = ("superresolve-images", work / "data", "--model", work / "model", "--degrade")
+    printed = succeed(*words, "-o", work / "restored").splitlines()
+    assert printed[0].split() == ["PSNR", "SSIM", "edges", "texture", "spectrum"]
+    assert [line.split()[0] for line in printed[1:3]] == ["bicubic", "model"]
+    with open(work / "restored" / "images.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["method"]) for row in rows] == [
+        (f"tile{k}", method) for k in range(2) for method in ("bicubic", "model")
+    ]
+    truth = np.array(Pillow.open(work / "data" / "tile1.png"))[:48, :60]
+    fine = np.array(Pillow.open(work / "restored" / "tile1_model.png"))
+    expected = peak_signal_noise_ratio(truth, fine)
+    assert float(rows[3]["psnr_db"]) == pytest.approx(expected, abs=1e-3)
+    answered = json.loads(succeed(*words, "-o", work / "restored", "--overwrite", "--json"))
+    assert len(answered["images"]) == 4
+
+
+def test_what_is_refused(work, tmp_path):
+    data, model = work / "data", work / "model"
+    make = ("superresolve-images", data, "-o", tmp_path / "a")
+    refuse("makes no images finer", *make, "--model", "he-autoencoder")
+    refuse("Several models are for --degrade", *make, "--model", model, "--model", model)
+    refuse("have names of their own", *make, "--model", model, "--model", model, "--degrade")
+    train = ("train-image-espcn", data, "-o", tmp_path / "b", "--validation", data / "tile1.png")
+    (tmp_path / "recipe.json").write_text('{"feature_weight": 1.0}')
+    refuse("name an autoencoder with --feature-loss", *train, "--recipe", tmp_path / "recipe.json")
+    refuse(
+        "encodes no images", *train, "--recipe", work / "recipe.json", "--feature-loss", "oasis-80"
+    )
+    assert not (tmp_path / "a").exists()
