@@ -30,7 +30,7 @@ COMMANDS = {
     "view": "view",
     "reconstruct": "reconstruct",
     "encode": "encode",
-    "superresolve-images": "superresolve_images",
+    "refine-images": "refine_images",
     "sample": "sample",
     "phantom": "phantom",
     "evaluate": "evaluate",

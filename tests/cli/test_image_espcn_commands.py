@@ -74,14 +74,14 @@ def test_doctor_examines_it(work):
 
 def test_an_image_becomes_finer(work):
     tile = work / "data" / "tile0.png"
-    succeed("superresolve-images", tile, "--model", work / "model", "-o", work / "fine")
+    succeed("refine-images", tile, "--model", work / "model", "-o", work / "fine")
     with Pillow.open(work / "fine" / "tile0_model.png") as picture:
         assert picture.size == (244, 200)
         assert 25400 / picture.info["dpi"][0] == pytest.approx(0.125, rel=1e-3)
 
 
 def test_restored_images_are_compared_with_the_truth(work):
-    words = ("superresolve-images", work / "data", "--model", work / "model", "--degrade")
+    words = ("refine-images", work / "data", "--model", work / "model", "--degrade")
     printed = succeed(*words, "-o", work / "restored").splitlines()
     assert printed[0].split() == ["PSNR", "SSIM", "edges", "texture", "spectrum"]
     assert [line.split()[0] for line in printed[1:3]] == ["bicubic", "model"]
@@ -100,7 +100,7 @@ def test_restored_images_are_compared_with_the_truth(work):
 
 def test_what_is_refused(work, tmp_path):
     data, model = work / "data", work / "model"
-    make = ("superresolve-images", data, "-o", tmp_path / "a")
+    make = ("refine-images", data, "-o", tmp_path / "a")
     refuse("makes no images finer", *make, "--model", "he-autoencoder")
     refuse("Several models are for --degrade", *make, "--model", model, "--model", model)
     refuse("have names of their own", *make, "--model", model, "--model", model, "--degrade")

@@ -1,4 +1,4 @@
-"""`medgen superresolve-images`: microscopy images made finer."""
+"""`medgen refine-images`: microscopy images made finer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMAGES_MADE = "images.csv"
 TITLES = ("PSNR", "SSIM", "edges", "texture", "spectrum")
 
 
-@click.command("superresolve-images", short_help="Make microscopy images finer.")
+@click.command("refine-images", short_help="Make microscopy images finer.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--model",
@@ -50,7 +50,7 @@ TITLES = ("PSNR", "SSIM", "edges", "texture", "spectrum")
 @device_option
 @click.option("--overwrite", is_flag=True, help="Replace DIR if it exists.")
 @json_option
-def superresolve_images(
+def refine_images(
     images: tuple[Path, ...],
     models: tuple[str, ...],
     output: Path,
