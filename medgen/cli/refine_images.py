@@ -86,7 +86,7 @@ def refine_images(
             made = _restored if degrade else _refined
             rows += made(image.array, image.um_per_pixel, nets, folder, name)
             progress("images", done, len(paths))
-        table = [list(rows[0]), *(list(row.values()) for row in rows)]
+        table: list[list[object]] = [list(rows[0]), *(list(row.values()) for row in rows)]
         write_text(csv_text(table, digits=6), folder / IMAGES_MADE)
         move(folder, output, overwrite=overwrite)
     if degrade:
