@@ -16,11 +16,11 @@ from medgen.training.gather import gather_scans
 from medgen.volumes import read_among, read_volume, write_volume
 
 SHAPE, SPACING = (20, 22, 14), (12.0, 11.0, 15.0)
-READERS = {"info", "interpolate", "reconstruct", "evaluate", "audit", "study", "view"} | {
-    name
-    for name in COMMANDS
-    if name.startswith("train-") and name not in ("train-autoencoder", "train-image-espcn")
-}
+NOT_OF_SCANS = {"train-autoencoder", "train-image-espcn"}
+READERS = {
+    *("info", "interpolate", "superresolve", "adapt", "reconstruct", "evaluate", "audit", "study"),
+    "view",
+} | {name for name in COMMANDS if name.startswith("train-") and name not in NOT_OF_SCANS}
 RECIPE = {
     "filters": 8,
     "residual_blocks": 1,
