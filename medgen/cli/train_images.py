@@ -53,8 +53,8 @@ def train_autoencoder(**options: Any) -> None:
     _finish(bundle, images, "train-autoencoder", options, workers)
 
 
-# With it both parts of the loss are of one size at the start.
-FEATURE_WEIGHT = 2.0
+# Of a laboratory held out, 2 left the power spectrum nearly as pixels alone do, at the same PSNR.
+FEATURE_WEIGHT = 20.0
 
 
 @click.command("train-image-espcn", short_help="Train a model that makes microscopy images finer.")

@@ -63,7 +63,7 @@ def test_the_card_says_whose_features(work):
     card = (work / "model" / "README.md").read_text()
     assert card.startswith("# Super-resolution net for H&E images\n")
     assert "--feature-loss he-autoencoder" in card
-    assert "feature_weight 2.0" in card
+    assert "feature_weight 20.0" in card
 
 
 def test_doctor_examines_it(work):
