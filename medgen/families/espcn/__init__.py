@@ -28,9 +28,10 @@ class ESPCNFamily(Family):
     measured = (
         "Of patches in the unit range: `loss` in nats a voxel (a squared error for the published "
         "net), `psnr_db`, and `cubic_psnr_db` of cubic interpolation; `interval_width` standard "
-        "deviations on either side of the mean hold 90 % of the true values. The scans were made "
-        "coarse by the recipe's `degradation`: `mean` over the voxels that a coarse one consists "
-        "of, or a `gaussian` point spread as wide as a coarse voxel, sampled at its centre."
+        "deviations on either side of the mean hold 94 % of the true values, as a net is too sure "
+        "of scans that it has not learnt from. The scans were made coarse by the recipe's "
+        "`degradation`: `mean` over the voxels that a coarse one consists of, or a `gaussian` "
+        "point spread as wide as a coarse voxel, sampled at its centre."
     )
     references = ("shi2016", "tanno2017")
     stages: ClassVar = {"espcn": ESPCNRecipe}
