@@ -73,7 +73,7 @@ def test_models_are_listed_and_their_cards_shown():
     assert card.rstrip() == (ROOT / "models/oasis-80/README.md").read_text().rstrip()
     wrong = CliRunner().invoke(main, ["models", "oasis"])
     assert wrong.exit_code == 1
-    assert wrong.output.startswith("Error: No model is called 'oasis'; there are ct-pixelminer")
+    assert wrong.output.startswith("Error: No model is called 'oasis'; there are ct-espcn-x2")
 
 
 def test_further_folders_of_models(tmp_path, monkeypatch):

@@ -56,6 +56,8 @@ VIEW = block("medgen view")
 DICOM = block("medgen interpolate SERIES_FOLDER")
 MANY = block("medgen interpolate SCANS")
 ADAPT = block("medgen adapt SCAN")
+FINER = block("medgen superresolve scan.nii.gz")
+ESPCN = block("medgen train-espcn")
 MODELS = block("$ medgen models")
 DOCTOR = block("$ medgen doctor")
 EVALUATE = block("$ medgen evaluate")
@@ -218,6 +220,29 @@ def test_a_bids_data_set_on_a_cluster():
         words[at] = cluster.scheduler_address
         run(words)
     assert Path("DERIVATIVE/sub-01/anat/sub-01_res-2x_T1w.nii.gz").exists()
+
+
+def test_finer_voxels():
+    make_scan("scan.nii.gz")
+    by_model, series = commands(FINER)
+    run(with_instead(by_model))
+    sides = tuple(2 * n for n in (*SIDES, 4))
+    for name in ("finer", "sure_std", "sure_low", "sure_high"):
+        assert read_volume(f"{name}.nii.gz").shape == sides
+    folder = save(Path("series"), [make_slice(k) for k in range(COUNT)])
+    run(with_instead(series, SERIES_FOLDER=folder))
+    assert len(list(Path("NEW_FOLDER").iterdir())) == 3 * COUNT
+
+
+def test_training_what_makes_voxels_finer():
+    make_scan("scan.nii.gz", "mr", slices=16)
+    recipe = TWO_STEPS | {"filters": 4, "blocks": 1, "patch": 4}
+    Path("espcn.json").write_text(json.dumps(recipe))
+    train, compare = commands(ESPCN)
+    run([*with_instead(train, DATA="scan.nii.gz"), "--recipe", "espcn.json"])
+    *_, row, last = run([*with_instead(compare, SCAN="scan.nii.gz"), "--jobs", "1"]).splitlines()
+    assert row.split()[0] == "model"
+    assert last == "Report written to report."
 
 
 @pytest.mark.parametrize("text", [MODELS, DOCTOR], ids=["models", "doctor"])
