@@ -14,6 +14,7 @@ from medgen.cli.options import (
     slice_axis_option,
     slice_thickness_option,
 )
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_folder
 from medgen.errors import TrainingError, printable
 
@@ -45,6 +46,7 @@ from medgen.errors import TrainingError, printable
 @seed_option
 @device_option
 @reading_options
+@json_option
 def adapt(**options: Any) -> None:
     """Write a model that has learnt from SCAN to BUNDLE, for `medgen interpolate --model BUNDLE`.
 
@@ -98,3 +100,4 @@ def adapt(**options: Any) -> None:
     save_bundle(verdict.bundle, output, card)
     click.echo(printable(verdict.sentence))
     click.echo(f"Model written to {output}.")
+    answer({"output": output, "model": verdict.method, **verdict.facts})
