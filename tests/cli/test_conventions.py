@@ -19,7 +19,8 @@ from medgen.volumes import write_volume
 # Commands that compute with a trained model.
 WITH_DEVICE = {
     "train-vqvae", "train-prior", "train-pixelminer", "train-autoencoder", "train-image-espcn",
-    "train-espcn", "interpolate", "superresolve", "reconstruct", "encode", "refine-images",
+    "train-espcn", "adapt", "interpolate", "superresolve", "reconstruct", "encode",
+    "refine-images",
     "sample", "evaluate", "audit", "doctor", "serve", "study",
 }  # fmt: skip
 

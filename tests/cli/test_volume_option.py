@@ -106,7 +106,7 @@ def test_training_tells_it_and_a_resumed_run_keeps_it(data, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(FolderStore, "keep", interrupt)
-        assert run(*call, "--volume", 1).exit_code == 1
+        assert run(*call, "--volume", 1).exit_code == 130
     assert json.loads((out / "run.json").read_text())["scans"]["--volume"] == 1
     assert "or other data" in run(*call, "--volume", 0, "--resume").stderr
     succeed(*call, "--volume", 1, "--resume")
