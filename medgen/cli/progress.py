@@ -15,8 +15,10 @@ def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    hidden = is_quiet() or not console.is_terminal
-    with Progress(console=console, disable=hidden, transient=True) as bar:
+    if is_quiet() or not console.is_terminal:  # where older releases of rich print an empty line
+        yield lambda name, done, total: None
+        return
+    with Progress(console=console, transient=True) as bar:
         tasks = {}
 
         def progress(name: str, done: int, total: int) -> None:

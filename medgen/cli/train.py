@@ -131,20 +131,23 @@ def _fit(task: Fitting, options: dict[str, Any], workers: Workers | None = None)
 def _shown(steps: int | None) -> Iterator[tuple[Report, Told]]:
     """`report` and `progress` for `fit`: a line a validation, and on a terminal a bar."""
     console = Console(stderr=True)
-    hidden = is_quiet() or not console.is_terminal
+
+    def report(row: dict[str, float]) -> None:
+        values = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
+        click.echo(f"step {row['step']}  {values}")
+
+    if is_quiet() or not console.is_terminal:  # where older releases of rich print an empty line
+        yield report, lambda step, logs: None
+        return
     columns = (
         TextColumn("{task.fields[loss]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=hidden) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=steps, loss="starting")
 
         def progress(step: int, logs: dict[str, float]) -> None:
             bar.update(task, completed=step, loss=f"loss {logs['loss']:.4f}")
-
-        def report(row: dict[str, float]) -> None:
-            values = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
-            click.echo(f"step {row['step']}  {values}")
 
         yield report, progress
 
