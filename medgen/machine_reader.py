@@ -56,9 +56,14 @@ class Scale:
         deviation = float(np.median(fine[fine > 1e-3 * width])) * 1.4826 if fine.any() else width
         return cls(low, width, max(deviation, 1e-6 * width))
 
-    def images(self, slices: np.ndarray) -> np.ndarray:
-        """Slices `(..., h, w, c)` for the net: themselves, and their fine structure, `2 c` maps."""
+    def images(self, slices: np.ndarray, fine_too: bool) -> np.ndarray:
+        """Slices `(..., h, w, c)` for the net, with their fine structure behind where it is wanted.
+
+        Then there are `2 c` maps.
+        """
         unit = np.clip((slices - self.low) / self.width - 0.5, -1, 1)
+        if not fine_too:
+            return unit.astype(np.float32)
         fine = np.clip(fine_structure(slices) / self.fine, -CUT, CUT)
         return np.concatenate([unit, fine], axis=-1).astype(np.float32)
 
@@ -105,7 +110,8 @@ def read(
     require_scans(len(shown))
     scales = {scan.scan: Scale.of(scan.true) for scan in shown}
     side = min(budget.side, *(n for scan in shown for n in scan.true.shape[1:3]))
-    net = PairReader(2 * shown[0].true.shape[-1], budget.filters, seed)
+    maps = shown[0].true.shape[-1] * (2 if budget.fine else 1)
+    net = PairReader(maps, budget.filters, seed)
     net.build()
     step = Step(net, average=True)
     plan = Plan(budget.steps, budget.steps, LEARNING_RATE)
@@ -123,7 +129,7 @@ def read(
             for k in range(budget.steps):
                 rng = np.random.default_rng([seed, LEARN, number, k])
                 batch = [
-                    _turned(_drawn(others, method, scales, side, rng), rng)
+                    _turned(_drawn(others, method, scales, side, budget.fine, rng), rng)
                     for _ in range(budget.batch)
                 ]
                 step(np.stack(batch), k + 1, plan.rate(k, 0.0))
@@ -146,15 +152,23 @@ def _drawn(
     method: str,
     scales: dict[str, Scale],
     side: int,
+    fine: bool,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """A pair `(2, side, side, 2 c)` from any place of any slice of any scan."""
+    """A pair `(2, side, side, maps)` from any place of any slice of any scan."""
     scan = scans[int(rng.integers(len(scans)))]
-    return _pair(scan, method, int(rng.integers(len(scan.true))), scales[scan.scan], side, rng)
+    number = int(rng.integers(len(scan.true)))
+    return _pair(scan, method, number, scales[scan.scan], side, fine, rng)
 
 
 def _pair(
-    scan: Shown, method: str, number: int, scale: Scale, side: int, rng: np.random.Generator
+    scan: Shown,
+    method: str,
+    number: int,
+    scale: Scale,
+    side: int,
+    fine: bool,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Real and synthetic, of one place in slice `number` where there is something to see."""
     for _ in range(ATTEMPTS):
@@ -163,7 +177,7 @@ def _pair(
         if true[..., true.shape[-1] // 2].std() > FLAT * scale.width:
             break
     both = [fit_to(image, side) for image in (true, scan.tests[method][number][window])]
-    return scale.images(np.stack(both))
+    return scale.images(np.stack(both), fine)
 
 
 def _turned(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -179,7 +193,10 @@ def _answers(
     rng = np.random.default_rng([seed, ANSWER])
     hits: list[np.ndarray] = []
     for number in range(len(scan.true)):
-        pairs = [_pair(scan, method, number, scale, side, rng) for _ in range(budget.squares)]
+        pairs = [
+            _pair(scan, method, number, scale, side, budget.fine, rng)
+            for _ in range(budget.squares)
+        ]
         real, synthetic = np.moveaxis(ops.convert_to_numpy(look(np.stack(pairs))), 1, 0)
         hits.append(np.where(np.isclose(real, synthetic, atol=ROUNDING), 0.5, real > synthetic))
     indices = np.repeat(scan.indices, budget.squares).tolist()

@@ -12,7 +12,9 @@ from medgen.evaluation.plan import Plan
 from medgen.evaluation.reading import Shown, shown_slices, tell
 from medgen.machine_reader import Scale, read
 
-TINY = replace(BUDGETS["default"], side=24, steps=40, batch=8, squares=8, filters=(8, 12))
+TINY = replace(
+    BUDGETS["default"], fine=True, side=24, steps=40, batch=8, squares=8, filters=(8, 12)
+)
 
 
 def noisy(seed: int, count: int = 6, channels: int = 1) -> np.ndarray:
@@ -98,8 +100,16 @@ def test_slices_smaller_than_the_squares_and_of_different_sizes(shown):
 
 def test_the_scale_is_that_of_the_scan_whatever_its_unit():
     true = noisy(0)
-    images = Scale.of(true).images(true)
+    images = Scale.of(true).images(true, fine_too=True)
     for factor, offset in ((0.01, 0), (7, 3000)):
         other = (true * factor + offset).astype(np.float32)
-        np.testing.assert_allclose(Scale.of(other).images(other), images, atol=0.02)
-    assert np.isfinite(Scale.of(np.zeros_like(true)).images(np.zeros_like(true))).all()
+        np.testing.assert_allclose(Scale.of(other).images(other, fine_too=True), images, atol=0.02)
+    assert np.isfinite(Scale.of(np.zeros_like(true)).images(np.zeros_like(true), True)).all()
+
+
+def test_fine_structure_is_given_apart_or_not_at_all():
+    true = noisy(0, channels=3)
+    scale = Scale.of(true)
+    whole = scale.images(true, fine_too=True)
+    assert whole.shape == (*true.shape[:3], 6)
+    np.testing.assert_array_equal(scale.images(true, fine_too=False), whole[..., :3])

@@ -13,6 +13,7 @@ class Budget:
         name: of the budget.
         side: of the squares that it is shown, in pixels; all of a slice that is smaller.
         neighbours: whether it sees the slices before and behind as well, as the method left them.
+        fine: whether it is given their fine structure apart, in which noise stands out.
         steps: of learning, for each method and each scan that is left out.
         batch: pairs a step.
         squares: pairs that it answers, of each removed slice.
@@ -22,6 +23,7 @@ class Budget:
     name: str
     side: int
     neighbours: bool
+    fine: bool
     steps: int
     batch: int
     squares: int
@@ -31,7 +33,7 @@ class Budget:
 BUDGETS = {
     budget.name: budget
     for budget in (
-        Budget("default", 64, False, 300, 16, 16, (16, 24, 32, 48)),
-        Budget("strong", 512, True, 3000, 4, 1, (24, 32, 48, 64, 96)),
+        Budget("default", 64, False, False, 300, 16, 16, (16, 24, 32, 48)),
+        Budget("strong", 512, True, True, 3000, 4, 1, (24, 32, 48, 64, 96)),
     )
 }
