@@ -1,8 +1,9 @@
-"""TensorFlow without its start-up notes; whatever else it says still shows."""
+"""TensorFlow without its start-up notes and advice; whatever else it says still shows."""
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -71,6 +72,8 @@ class _Quiet(MetaPathFinder):
             def quietly(module: ModuleType) -> None:
                 with without_notes():
                     execute(module)
+                # Its warnings in Python are advice to who writes programs, such as on retracing.
+                logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
             spec.loader.exec_module = quietly  # type: ignore[method-assign]
         return spec

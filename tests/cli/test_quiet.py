@@ -91,6 +91,12 @@ def test_only_notes_are_held_back(stand_in):
     assert result.stderr == NEWS + "by Python\nI0000 afterwards"
 
 
+def test_advice_to_programmers_is_held_back_and_errors_are_not(stand_in):
+    path = stand_in("import logging; log = logging.getLogger('tensorflow')")
+    code = "import medgen.cli, tensorflow as t; t.log.warning('retracing'); t.log.error('wrong')"
+    assert run(code, path=path).stderr == NEWS + "wrong\n"
+
+
 @pytest.mark.parametrize(
     ("last", "words"),
     [("raise ImportError('no such library')", "ImportError: no such library"), ("os.abort()", "")],
