@@ -146,12 +146,18 @@ def _compare(
     from dataclasses import asdict
 
     from medgen.evaluation.generative import compare
+    from medgen.families.vqvae.reconstruct import EMPTY
     from medgen.storage import write_text
 
-    found = compare(samples, real, seed)
-    figures = {k: None if v != v else v for k, v in asdict(found).items()}  # JSON has no NaN
+    shown = samples[samples.std(axis=(1, 2)) >= EMPTY]
+    found = compare(shown, real, seed)
+    figures: dict[str, object] = {
+        key: None if value != value else value for key, value in asdict(found).items()
+    }  # JSON has no NaN
+    figures["samples"], figures["empty_samples"] = len(samples), len(samples) - len(shown)
     write_text(json.dumps(figures, indent=2) + "\n", path)
     click.echo(
+        f"{len(shown)} of {len(samples)} slices hold something\n"
         f"most alike real slice: SSIM {found.nearest_ssim:.3f}, at most {found.highest_ssim:.3f} "
         f"(real slices and another scan's: {found.real_nearest_ssim:.3f}, "
         f"{found.real_highest_ssim:.3f})\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 from skimage.measure import block_reduce
 
 from medgen.errors import EvaluationError
@@ -145,18 +145,20 @@ def precision_and_recall(
 def mmd(real: np.ndarray, samples: np.ndarray) -> float:
     """Squared maximum mean discrepancy, without bias: 0 where both come from one distribution.
 
-    The kernel is (x·y / d + 1)³ (Bińkowski et al. [1], section 4).
+    Gretton et al. [1], equation 3, with a Gaussian kernel whose sigma is the median distance of
+    real images (section 8), so that it is at most about 2.
 
     Args:
         real: features `(n, d)`, at least two.
         samples: features `(m, d)`, at least two.
 
     References:
-        [1] Bińkowski et al., Demystifying MMD GANs, ICLR 2018.
+        [1] Gretton et al., A kernel two-sample test, Journal of Machine Learning Research, 2012.
     """
+    variance = float(np.median(pdist(real, "sqeuclidean"))) or 1.0
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a @ b.T / a.shape[1] + 1) ** 3
+        return np.exp(-cdist(a, b, "sqeuclidean") / (2 * variance))
 
     def within(a: np.ndarray) -> float:
         k = kernel(a, a)
@@ -208,9 +210,9 @@ def compare(samples: np.ndarray, scans: list[np.ndarray], seed: int = 0) -> Comp
     fewest = min(len(samples), len(real))
     if fewest <= NEIGHBOUR or min(samples.shape[1:]) < PLACES:
         raise EvaluationError(
-            f"A comparison takes more than {NEIGHBOUR} samples and as many slices, of {PLACES} "
-            f"pixels a side or more; got {len(samples)} and {len(real)} of "
-            f"{' x '.join(map(str, samples.shape[1:]))}."
+            f"A comparison takes more than {NEIGHBOUR} samples that hold something and as many "
+            f"real slices, of {PLACES} pixels a side or more; got {len(samples)} and {len(real)} "
+            f"of {' x '.join(map(str, samples.shape[1:]))}."
         )
     nearest = nearest_training_slice(samples, real, data_range=1).ssim
     real_nearest = _nearest_of_another_scan(scans, len(samples))

@@ -12,9 +12,17 @@ from medgen.cli import main
 from medgen.volumes import Geometry, Volume, write_volume
 
 
+def drawn(bundle, count, size, **_):
+    """Slices that hold something, as those of an untrained model do not; the last one is air."""
+    slices = np.random.default_rng(5).uniform(-0.5, 0.5, (count, *size)).astype(np.float32)
+    slices[-1] = -0.5
+    return slices
+
+
 @pytest.fixture
-def run(two_stage, tmp_path):
+def run(two_stage, tmp_path, monkeypatch):
     """The command on an untrained model of slices of 24 x 24 pixels, and two scans."""
+    monkeypatch.setattr("medgen.families.two_stage.sample.sample_slices", drawn)
     recipe = replace(two_stage.recipes["vqvae"], image_size=24)
     bundle = replace(two_stage, recipes=two_stage.recipes | {"vqvae": recipe})
     save_bundle(bundle, tmp_path / "model", "")
@@ -46,6 +54,8 @@ def test_figures_are_printed_and_written(run, tmp_path):
     result = run("--size", "24,24", *scans)
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "new" / "comparison.json").read_text())
+    assert "4 of 5 slices hold something" in result.stdout
+    assert (figures["samples"], figures["empty_samples"]) == (5, 1)
     assert f"most alike real slice: SSIM {figures['nearest_ssim']:.3f}" in result.stdout
     assert -1 < figures["nearest_ssim"] <= figures["highest_ssim"] < 0.9
     assert "recall" in result.stdout

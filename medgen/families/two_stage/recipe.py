@@ -44,7 +44,7 @@ class PriorRecipe(Recipe):
 
 PRIOR_RECIPES = {
     "default": PriorRecipe(),
-    "oasis-80": PriorRecipe(crop=20),
+    "oasis-80": PriorRecipe(crop=20, unconditional=0.5),
     "small": PriorRecipe(
         filters=24,
         blocks=3,
