@@ -194,8 +194,8 @@ def test_an_interrupted_run_continues(work, vqvae_run, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(FolderStore, "keep", interrupt)
         interrupted = run(*command)
-    assert interrupted.exit_code == 1
-    assert interrupted.stderr.strip() == "Aborted!"
+    assert interrupted.exit_code == 130
+    assert interrupted.stderr.strip() == "Interrupted; no output is half written."
     assert_refused(run(*command), "unfinished run; continue it with --resume")
     assert_refused(
         run(*command, "--resume", "--seed", 1),
