@@ -401,7 +401,8 @@ def test_finer_microscopy_images(place):
     train, make = commands(FINER_IMAGES)
     run([*with_instead(train, IMAGES="tiles", OTHERS="others"), "--recipe", "tiny.json"])
     printed = run(with_instead(make, IMAGES=["tiles", "others"]))
-    assert [line.split()[0] for line in printed.splitlines()[1:3]] == ["bicubic", "finer"]
+    methods = [line.split()[0] for line in printed.splitlines()[1:4]]
+    assert methods == ["bicubic", "he-superres-x4", "finer"]
 
 
 def test_the_container_is_given_what_was_exported():
