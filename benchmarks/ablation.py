@@ -35,7 +35,6 @@ ARMS = {
     "neither": {"encoder_sees": False, "decoder_sees": False},
     "decoder": {"encoder_sees": False},
     "both": {},
-    "both, rotation": {"rotation": True},
     "both, 64 codes": {"num_embeddings": 64},
 }
 SEED = 0

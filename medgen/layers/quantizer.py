@@ -17,10 +17,8 @@ class VectorQuantizer(keras.layers.Layer):
     entry whose averaged count falls below `revival_threshold` vectors a batch is dead and restarts
     at a vector drawn from the current batch (Williams et al. 2020).
 
-    Gradients pass straight through to the inputs or, with `rotation`, turned and scaled as an input
-    is on its way to its entry (Fifty et al. 2025, equation 4), so that they tell inputs of one
-    entry apart. The commitment term `commitment_cost * mean((inputs - quantized)²)` is added as a
-    layer loss.
+    Gradients pass straight through to the inputs; the commitment term
+    `commitment_cost * mean((inputs - quantized)²)` is added as a layer loss.
 
     Args:
         num_embeddings: entries of the codebook.
@@ -28,7 +26,6 @@ class VectorQuantizer(keras.layers.Layer):
         commitment_cost: weight of the commitment term.
         decay: of the moving averages, in (0, 1).
         revival_threshold: in vectors a batch.
-        rotation: whether gradients are rotated.
         seed: of the revival draws.
 
     Input shape:
@@ -40,7 +37,6 @@ class VectorQuantizer(keras.layers.Layer):
     References:
         van den Oord, Vinyals, Kavukcuoglu, Neural Discrete Representation Learning, NeurIPS 2017.
         Williams et al., Hierarchical Quantized Autoencoders, NeurIPS 2020.
-        Fifty et al., Restructuring Vector Quantization with the Rotation Trick, ICLR 2025.
     """
 
     def __init__(
@@ -51,7 +47,6 @@ class VectorQuantizer(keras.layers.Layer):
         commitment_cost: float = 0.25,
         decay: float = 0.99,
         revival_threshold: float = 0.2,
-        rotation: bool = False,
         seed: int = 0,
         **kwargs,
     ):
@@ -61,7 +56,6 @@ class VectorQuantizer(keras.layers.Layer):
         self.commitment_cost = commitment_cost
         self.decay = decay
         self.revival_threshold = revival_threshold
-        self.rotation = rotation
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -100,8 +94,6 @@ class VectorQuantizer(keras.layers.Layer):
         self.add_loss(self.commitment_cost * ops.mean((inputs - ops.stop_gradient(quantized)) ** 2))
         if training:
             self._update(ops.stop_gradient(inputs), codes)
-        if self.rotation:
-            return rotated(inputs, quantized), codes
         return inputs + ops.stop_gradient(quantized - inputs), codes
 
     def _update(self, inputs, codes):
@@ -146,31 +138,8 @@ class VectorQuantizer(keras.layers.Layer):
             "commitment_cost": self.commitment_cost,
             "decay": self.decay,
             "revival_threshold": self.revival_threshold,
-            "rotation": self.rotation,
             "seed": self.seed,
         }
-
-
-def rotated(inputs, quantized):
-    """`quantized` `(..., d)`, as a rotation and scaling of `inputs`, which alone has a gradient.
-
-    With unit vectors a of an input and b of its entry, and r of a + b, the rotation that takes a to
-    b is v - 2 r (r·v) + 2 b (a·v).
-    """
-    size = ops.stop_gradient(_length(inputs))
-    a = ops.stop_gradient(inputs / size)
-    b = ops.stop_gradient(quantized / _length(quantized))
-    r = a + b
-    r = r / _length(r)
-    along_r = ops.sum(r * inputs, axis=-1, keepdims=True)
-    along_a = ops.sum(a * inputs, axis=-1, keepdims=True)
-    return ops.stop_gradient(_length(quantized) / size) * (
-        inputs - 2 * r * along_r + 2 * b * along_a
-    )
-
-
-def _length(vectors):
-    return ops.maximum(ops.sqrt(ops.sum(vectors**2, axis=-1, keepdims=True)), 1e-6)
 
 
 def codebook_statistics(counts: np.ndarray) -> dict[str, float]:

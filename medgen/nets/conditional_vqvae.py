@@ -49,7 +49,6 @@ class ConditionalVQVAE(keras.Model):
         encoder_sees: whether the encoder is shown the acquired slices.
         decoder_sees: whether the decoder is; if not, pixels are relative to the middle of the range
             instead of the prediction. Without both, it is a plain VQ-VAE.
-        rotation: see `VectorQuantizer`.
         commitment_cost: see `VectorQuantizer`.
         decay: see `VectorQuantizer`.
         seed: of the revival draws.
@@ -82,7 +81,6 @@ class ConditionalVQVAE(keras.Model):
         embedding_dim: int,
         encoder_sees: bool = True,
         decoder_sees: bool = True,
-        rotation: bool = False,
         commitment_cost: float = 0.25,
         decay: float = 0.99,
         seed: int = 0,
@@ -102,7 +100,6 @@ class ConditionalVQVAE(keras.Model):
             "embedding_dim": embedding_dim,
             "encoder_sees": encoder_sees,
             "decoder_sees": decoder_sees,
-            "rotation": rotation,
             "commitment_cost": commitment_cost,
             "decay": decay,
             "seed": seed,
@@ -154,7 +151,6 @@ class ConditionalVQVAE(keras.Model):
             embedding_dim,
             commitment_cost=commitment_cost,
             decay=decay,
-            rotation=rotation,
             seed=seed,
             dtype=policy,
             name="quantizer",

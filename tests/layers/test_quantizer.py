@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from medgen.backends import gradients
-from medgen.layers.quantizer import VectorQuantizer, codebook_statistics, rotated
+from medgen.layers.quantizer import VectorQuantizer, codebook_statistics
 
 
 @pytest.fixture
@@ -39,25 +38,6 @@ def test_gradient_passes_straight_through(quantizer):
         tape.watch(x)
         loss = tf.reduce_sum(quantizer(x)[0] * weights)
     np.testing.assert_allclose(tape.gradient(loss, x), weights, rtol=1e-6)
-
-
-def test_rotated_gradients_turn_an_input_into_its_entry():
-    """The Jacobian is a rotation times a length; and what comes forward is the entry."""
-    x, entry = points(1), 3 * points(2)[1:]
-    np.testing.assert_allclose(rotated(x, entry), entry, rtol=1e-5)
-    at = [ops.convert_to_tensor(x)]
-    rows = [gradients(lambda v, i=i: ops.sum(rotated(v, entry)[:, i]), at)[0] for i in range(3)]
-    jacobian = np.concatenate([ops.convert_to_numpy(row) for row in rows])  # (out, in)
-    length = np.linalg.norm(entry) / np.linalg.norm(x)
-    np.testing.assert_allclose(jacobian @ jacobian.T, length**2 * np.eye(3), atol=1e-3)
-    assert np.linalg.det(jacobian) > 0
-    np.testing.assert_allclose(jacobian @ x[0], entry[0], rtol=1e-4)
-
-
-def test_an_input_opposite_to_its_entry_stays_finite():
-    x = points(1)
-    turned = rotated(x, -x)
-    assert np.isfinite(ops.convert_to_numpy(turned)).all()
 
 
 def test_commitment_is_the_weighted_mean_square(quantizer):

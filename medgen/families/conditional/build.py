@@ -24,7 +24,6 @@ def conditional_vqvae_from(
         recipe.embedding_dim,
         recipe.encoder_sees,
         recipe.decoder_sees,
-        recipe.rotation,
         recipe.commitment_cost,
         recipe.decay,
         seed=seed,

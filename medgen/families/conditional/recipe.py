@@ -27,7 +27,6 @@ class ConditionalRecipe(Recipe):
     embedding_dim: int = 16
     encoder_sees: bool = True
     decoder_sees: bool = True
-    rotation: bool = False
     commitment_cost: float = 0.25
     decay: float = 0.99
     max_gap_mm: float = 8.0
