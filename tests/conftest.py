@@ -38,7 +38,7 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop, others want their own
 def browser():
     """Chromium, driven by Playwright; tests that need it skip where one of them is absent."""
     playwright = pytest.importorskip("playwright.sync_api")

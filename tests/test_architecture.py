@@ -108,6 +108,12 @@ def heavy(names: frozenset[str]) -> set[str]:
     return {name.split(".")[0] for name in names} & HEAVY
 
 
+def test_no_two_files_of_tests_share_a_name():
+    """They are modules beside each other to pytest, which collects the first alone."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 def test_the_walk_sees_what_is_known():
     """Of one file: an import on top, one inside a function, and what they bring along."""
     assert "medgen.bundles.bundle" in imports("medgen.interpolation")

@@ -9,14 +9,6 @@ from served import Served
 from medgen.study.answers import answered, read_steps
 from medgen.study.study import load_codes, load_study, open_pictures
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("there is no Chromium here", allow_module_level=True)
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update"
-)
 WAIT_MS = 60_000
 # Grey values of a pane where the middles of the picture's pixels are.
 GREYS = """([name, rows, cols]) => {
@@ -31,14 +23,6 @@ GREYS = """([name, rows, cols]) => {
     }
     return greys;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
