@@ -34,8 +34,8 @@ def test_draws_are_compared_with_the_truth_and_the_neighbours():
 @pytest.mark.parametrize(
     ("own", "ahead"),
     [
-        ((30.03, 0.5, 0.9), True),
-        ((30.01, 0.5, 0.9), False),
+        ((30.31, 0.5, 0.9), True),
+        ((30.29, 0.5, 0.9), False),
         ((29.0, 0.9, 1.0), False),
         ((31.0, 0.47, 0.9), False),
         ((31.0, 0.49, 0.85), True),
