@@ -6,21 +6,22 @@ The low-resolution grid is `Geometry.merge` of the fine one: a coarse voxel fill
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from medgen.errors import GeometryError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from medgen.volumes import Geometry, Volume
 
 # How values of fine voxels make that of a coarse one; see `profile`.
 DEGRADATIONS = ("mean", "gaussian")
 # A Gaussian's full width at half maximum, in standard deviations.
-FWHM = 2 * np.sqrt(2 * np.log(2))
+FWHM = 2 * math.sqrt(2 * math.log(2))
 
 
 def profile(by: str, factor: int) -> np.ndarray:
@@ -37,6 +38,8 @@ def profile(by: str, factor: int) -> np.ndarray:
     Returns:
         `(factor + 2 m,)`, symmetric, summing to 1; `m` of them lie before and behind the voxel.
     """
+    import numpy as np  # here, as commands that list `DEGRADATIONS` in their help need none
+
     if by == "mean":
         return np.full(factor, 1 / factor)
     distance = np.arange(3 * factor) - (3 * factor - 1) / 2
@@ -57,6 +60,8 @@ def coarsened(
         by: one of `DEGRADATIONS`.
         axes: those made coarser.
     """
+    import numpy as np
+
     weights = profile(by, factor).astype(values.dtype)
     beyond = (len(weights) - factor) // 2
     for axis in axes:

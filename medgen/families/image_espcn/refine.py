@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from medgen.bundles.bundle import Bundle
+from medgen.degradation import coarsened
 from medgen.errors import BundleError
 from medgen.evaluation.edges import edge_preservation_ratio
 from medgen.evaluation.noise import power_spectrum_distance
@@ -46,9 +47,8 @@ def degraded(image: np.ndarray, factor: int) -> np.ndarray:
         image: `(rows, cols, 3)` uint8.
         factor: int >= 2.
     """
-    rows, cols = (n // factor for n in image.shape[:2])
-    whole = image[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor, 3)
-    return np.rint(whole.mean((1, 3))).astype(np.uint8)
+    means = coarsened(image.astype(np.float64), factor, axes=(0, 1))
+    return np.rint(means).astype(np.uint8)
 
 
 def refined(net: ImageESPCN, coarse: np.ndarray, piece: int = PIECE) -> np.ndarray:
