@@ -10,10 +10,14 @@ import click
 
 from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import (
+    Method,
     adapt_options,
+    gap_option,
     intercept_option,
     machine_reader_option,
     modality_option,
+    removed_option,
+    scans_argument,
     scoring_jobs_option,
     seed_option,
     slice_axis_option,
@@ -22,7 +26,7 @@ from medgen.cli.options import (
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.degradation import DEGRADATIONS
-from medgen.errors import MedgenError, printable
+from medgen.errors import printable
 from medgen.evaluation.protocols import OWN, PROTOCOLS
 
 if TYPE_CHECKING:
@@ -31,26 +35,8 @@ if TYPE_CHECKING:
     from medgen.evaluation.scans import Evaluation
 
 
-class Method(click.ParamType):
-    """A method with its options; what is not right with these is known before the work."""
-
-    name = "method"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is, if it can be read."""
-        from medgen.interpolation.options import parsed
-
-        try:
-            parsed(value)
-        except MedgenError as error:
-            self.fail(str(error), param, ctx)
-        return value
-
-
 @click.command(short_help="Compare interpolation methods where the truth is known.")
-@click.argument(
-    "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
-)
+@scans_argument
 @click.option(
     "-o",
     "--output",
@@ -70,13 +56,7 @@ class Method(click.ParamType):
     "ct-pixelminer:decode=mean,temperature=auto (repeatable). By default the four classical ones.",
 )
 @adapt_options
-@click.option(
-    "--factor",
-    default=2,
-    show_default=True,
-    type=click.IntRange(2),
-    help="Keep 1 in this many slices.",
-)
+@removed_option
 @click.option(
     "--degrade",
     type=click.IntRange(2),
@@ -92,13 +72,7 @@ class Method(click.ParamType):
     help="With --degrade: the mean over the voxels that a coarse one consists of, or a point "
     "spread as wide as it.",
 )
-@click.option(
-    "--gap",
-    "gap_mm",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MM",
-    help="Thin the truth first, so that acquired slices lie about this far apart.",
-)
+@gap_option
 @click.option(
     "--mask",
     "masks",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
+from medgen.errors import MedgenError
 from medgen.evaluation.budgets import BUDGETS, Budget
 from medgen.intensities.modality import NAMED
 
@@ -35,6 +37,22 @@ class ReaderBudget(click.ParamType):
         return BUDGETS[click.Choice(list(BUDGETS)).convert(value, param, ctx)]
 
 
+class Method(click.ParamType):
+    """A method with its options; what is not right with these is known before the work."""
+
+    name = "method"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is, if it can be read."""
+        from medgen.interpolation.options import parsed
+
+        try:
+            parsed(value)
+        except MedgenError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 
 slice_axis_option = click.option(
@@ -44,6 +62,26 @@ slice_axis_option = click.option(
     type=Axis(),
     metavar="[auto|0|1|2]",
     help="Axis of the slices; auto takes the coarsest.",
+)
+
+scans_argument = click.argument(
+    "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
+)
+
+removed_option = click.option(
+    "--factor",
+    default=2,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Keep 1 in this many slices.",
+)
+
+gap_option = click.option(
+    "--gap",
+    "gap_mm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MM",
+    help="Thin the truth first, so that acquired slices lie about this far apart.",
 )
 
 scoring_jobs_option = click.option(

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medgen.cli.device import device_option, tell_device
-from medgen.cli.evaluate import Method
 from medgen.cli.options import (
+    Method,
+    gap_option,
     intercept_option,
     machine_reader_option,
     modality_option,
+    removed_option,
+    scans_argument,
     seed_option,
     slice_axis_option,
     volume_option,
@@ -34,9 +37,7 @@ LONGEST_CONSENT = 20_000  # bytes
 
 
 @click.command(short_help="Prepare a reader study of interpolated slices.")
-@click.argument(
-    "scans", nargs=-1, required=True, metavar="SCAN...", type=click.Path(path_type=Path)
-)
+@scans_argument
 @click.option(
     "-o",
     "--output",
@@ -93,20 +94,8 @@ LONGEST_CONSENT = 20_000  # bytes
     metavar="FILE",
     help="Text that readers agree to first.",
 )
-@click.option(
-    "--factor",
-    default=2,
-    show_default=True,
-    type=click.IntRange(2),
-    help="Keep 1 in this many slices.",
-)
-@click.option(
-    "--gap",
-    "gap_mm",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MM",
-    help="Thin the truth first, so that acquired slices lie about this far apart.",
-)
+@removed_option
+@gap_option
 @machine_reader_option
 @slice_axis_option
 @seed_option

@@ -9,7 +9,7 @@ import click
 
 from medgen.cli.options import um_per_pixel_option
 from medgen.cli.places import trained_model
-from medgen.cli.train import _check_output, _finish, _fit, _tell, training_options
+from medgen.cli.training import chosen_recipe, fit_shown, keep, require_no_model, training_options
 from medgen.errors import TrainingError
 from medgen.families.autoencoder.recipe import AUTOENCODER_RECIPES
 from medgen.families.image_espcn.recipe import IMAGE_ESPCN_RECIPES
@@ -39,8 +39,8 @@ def train_autoencoder(**options: Any) -> None:
     you know which images are of other patients or another laboratory.
     """
     output = options["output"]
-    _check_output(output)
-    recipe = _tell(AUTOENCODER_RECIPES, options)
+    require_no_model(output)
+    recipe = chosen_recipe(AUTOENCODER_RECIPES, options)
 
     from medgen.training.workers import join_workers
 
@@ -49,8 +49,8 @@ def train_autoencoder(**options: Any) -> None:
 
     from medgen.families.autoencoder.fit import AutoencoderTask
 
-    bundle = _fit(AutoencoderTask(images, recipe, options["seed"]), options, workers)
-    _finish(bundle, images, "train-autoencoder", options, workers)
+    bundle = fit_shown(AutoencoderTask(images, recipe, options["seed"]), options, workers)
+    keep(bundle, images, "train-autoencoder", options, workers)
 
 
 # Of a laboratory held out, 2 left the power spectrum nearly as pixels alone do, at the same PSNR.
@@ -71,8 +71,8 @@ def train_image_espcn(**options: Any) -> None:
     pixel by pixel, and with --feature-loss in the encodings of an autoencoder as well.
     """
     output = options["output"]
-    _check_output(output)
-    recipe = _tell(IMAGE_ESPCN_RECIPES, options)
+    require_no_model(output)
+    recipe = chosen_recipe(IMAGE_ESPCN_RECIPES, options)
     if options["feature_loss"] is None and recipe.feature_weight:
         raise TrainingError(
             "A recipe with a feature_weight needs to know whose features; name an autoencoder with "
@@ -92,5 +92,5 @@ def train_image_espcn(**options: Any) -> None:
     judge = None
     if options["feature_loss"] is not None:
         judge = autoencoder_of(trained_model(options["feature_loss"])[1])
-    bundle = _fit(ImageESPCNTask(images, recipe, options["seed"], judge), options, workers)
-    _finish(bundle, images, "train-image-espcn", options, workers)
+    bundle = fit_shown(ImageESPCNTask(images, recipe, options["seed"], judge), options, workers)
+    keep(bundle, images, "train-image-espcn", options, workers)
