@@ -285,3 +285,8 @@ def test_no_kind_of_scan_is_asked_for_by_name():
 def test_commands_load_tensorflow_only_when_they_run():
     for module in (*modules("cli", "jobs"), "medgen.interpolation"):
         assert not heavy(loads(module)), module
+
+
+def test_help_of_commands_loads_no_numpy():
+    for module in modules("cli"):
+        assert "numpy" not in loads(module), module

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from medgen.cli.device import device_option
 from medgen.cli.image_outputs import check_outputs, names_in
@@ -19,6 +18,8 @@ from medgen.errors import BundleError
 from medgen.storage import csv_text, make_folder, move, staging, write_text
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from medgen.nets.image_espcn import ImageESPCN
 
 IMAGES_MADE = "images.csv"
@@ -155,6 +156,8 @@ def _restored(
 
 def _tell(rows: Sequence[Mapping[str, object]]) -> None:
     """Means of each method."""
+    import numpy as np
+
     from medgen.families.image_espcn.refine import MEASURES
 
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 OWN = "medgen"
 
@@ -43,9 +45,7 @@ class Protocol:
     def counted(self, count: int, factor: int) -> list[int]:
         """Indices of the slices that count, of `count`, every `factor`-th of which is acquired."""
         border = self.gaps_left_out * factor + self.slices_left_out
-        return [
-            k for k in range(border, count - border) if self.acquired or k % factor
-        ]  # fmt: skip
+        return [k for k in range(border, count - border) if self.acquired or k % factor]
 
     def psnr(self, true: np.ndarray, test: np.ndarray, factor: int, *, lower: float) -> float:
         """PSNR of a scan in dB; NaN where no slice of it counts, infinite where none differs.
@@ -56,6 +56,8 @@ class Protocol:
             factor: int >= 2.
             lower: lowest value that counts, HU.
         """
+        import numpy as np  # here, as the command line needs the table alone
+
         errors = []
         for k in self.counted(len(true), factor):
             pair = (self._shown(stack[k], lower) for stack in (true, test))
@@ -67,6 +69,8 @@ class Protocol:
 
     def mean(self, values: Sequence[float], slices: Sequence[int]) -> float:
         """Mean of the PSNR of several scans, NaN where none has one."""
+        import numpy as np
+
         known = ~np.isnan(values)
         if not known.any():
             return float("nan")
@@ -79,7 +83,7 @@ class Protocol:
             if self.side is not None and size > self.side:
                 start = size // 2 - self.side // 2
                 image = image.take(range(start, start + self.side), axis)
-        return np.clip(np.asarray(image, np.float64) - lower, 0, self.peak)
+        return (image.astype(float) - lower).clip(0, self.peak)
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
