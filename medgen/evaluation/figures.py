@@ -97,16 +97,15 @@ def side_by_side(scan: ScanResult) -> Figure:
         **example.tests,
         scan.plan.beside[1]: example.behind,
     }
-    rows, columns = (axis for axis in range(3) if axis != scan.plan.axis)
-    codes = scan.geometry.orientation[rows], scan.geometry.orientation[columns]
-    images = {name: hung(image, codes) for name, image in images.items()}
-    spacing = hung_spacing([scan.geometry.spacing[axis] for axis in (rows, columns)], codes)
+    geometry, axis = scan.geometry, scan.plan.axis
+    images = {name: hung(image, geometry, axis) for name, image in images.items()}
+    spacing = hung_spacing(geometry, axis)
 
     true = images["truth"]
     low, high = np.percentile(true, (0.5, 99.5))
     errors = {name: image - true for name, image in images.items() if name != "truth"}
     worst = max(np.percentile(np.abs(error), 99) for error in errors.values()) or 1.0
-    top, left, height, width = enlarged_region(true, hung(example.region, codes))
+    top, left, height, width = enlarged_region(true, hung(example.region, geometry, axis))
     box = (slice(top, top + height), slice(left, left + width))
 
     figure = Figure(figsize=(2.1 * len(images), 8.6), layout="constrained")

@@ -169,14 +169,14 @@ def _case(
     score: float,
 ) -> Case:
     """The case of slice `t` of the truth."""
-    rows, columns = (axis for axis in range(3) if axis != plan.axis)
-    codes = geometry.orientation[rows], geometry.orientation[columns]
     around = [n for n in range(t - AROUND, t + AROUND + 1) if 0 <= n < len(plan.truth)]
     low, high = np.percentile(stacks[TRUTH][t], SPANNED)
-    window = _window(hung(stacks[TRUTH][t], codes), hung(regions[t], codes))
+    window = _window(
+        hung(stacks[TRUTH][t], geometry, plan.axis), hung(regions[t], geometry, plan.axis)
+    )
 
     def grey(image: np.ndarray) -> np.ndarray:
-        unit = (hung(image, codes)[window] - low) / max(high - low, 1e-12)
+        unit = (hung(image, geometry, plan.axis)[window] - low) / max(high - low, 1e-12)
         return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
 
     return Case(
@@ -185,7 +185,7 @@ def _case(
         tuple(plan.truth[n] for n in around),
         tuple(n % plan.factor == 0 for n in around),
         {name: np.stack([grey(stack[n]) for n in around]) for name, stack in stacks.items()},
-        hung_spacing([geometry.spacing[axis] for axis in (rows, columns)], codes),
+        hung_spacing(geometry, plan.axis),
     )
 
 

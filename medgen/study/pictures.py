@@ -103,11 +103,11 @@ def source_of(
         volume, methods, plan, padding, lambda done: progress(name, done, len(methods))
     )
     scan = _pictured(name, f"{number}.npy", volume, plan, truth)
-    codes = _codes(volume, plan)
     stacks = {}
     for kind, (who, stack) in enumerate({TRUTH: truth, **made.tests}.items()):
         file = place / f"{number}-{kind}.npy"
-        np.save(file, np.array([hung(image, codes) for image in _levels(stack, scan)]))
+        levels = _levels(stack, scan)
+        np.save(file, np.array([hung(image, volume.geometry, plan.axis) for image in levels]))
         stacks[who] = np.load(file, mmap_mode="r", allow_pickle=False)
     thickness = settings.thickness_mm or volume.metadata.get("slice_thickness_mm")
     notes = [text for text in (overlap_warning(plan, thickness), *volume.notes) if text]
@@ -129,25 +129,17 @@ def _eligible(volume: Volume, plan: Plan, truth: np.ndarray) -> list[int]:
     return eligible
 
 
-def _codes(volume: Volume, plan: Plan) -> tuple[str, str]:
-    """Directions in which rows and columns of a slice run."""
-    rows, cols = (axis for axis in range(3) if axis != plan.axis)
-    return volume.geometry.orientation[rows], volume.geometry.orientation[cols]
-
-
 def _pictured(name: str, file: str, volume: Volume, plan: Plan, truth: np.ndarray) -> PicturedScan:
-    codes = _codes(volume, plan)
-    spacing = [mm for axis, mm in enumerate(volume.spacing) if axis != plan.axis]
     low, high = volume.kind.absolute or (float(truth.min()), float(truth.max()))
     dark, bright = np.percentile(truth[:: plan.factor], SPANNED)
-    rows, cols = hung(truth[0], codes).shape
+    rows, cols = hung(truth[0], volume.geometry, plan.axis).shape
     return PicturedScan(
         name=name,
         modality=volume.modality,
         pictures=file,
         rows=rows,
         cols=cols,
-        spacing_mm=hung_spacing(spacing, codes),
+        spacing_mm=hung_spacing(volume.geometry, plan.axis),
         gap_mm=plan.gap_mm,
         low=low,
         step=(high - low) / (LEVELS - 1),

@@ -3,9 +3,23 @@ import pytest
 
 from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.regions import enlarged_region
+from medgen.volumes import Geometry
 
 # An axial slice as it hangs: the patient's front (A) up, right side (R) on the left.
 AXIAL = np.array([["RA", "LA"], ["RP", "LP"]])
+
+
+def run_to(rows: str, columns: str, *, axis: int = 2) -> Geometry:
+    """Of slices across `axis` whose rows, 0.5 mm apart, and columns, 2 mm, run to these sides."""
+    sides = {rows: 0.5, columns: 2.0}
+    last = next(n for n, pair in enumerate(("LR", "PA", "IS")) if not sides.keys() & set(pair))
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for place, side in zip((n for n in range(3) if n != axis), sides, strict=True):
+        world = next(n for n, pair in enumerate(("LR", "PA", "IS")) if side in pair)
+        affine[world, place] = sides[side] * (1 if side in "RAS" else -1)
+    affine[last, axis] = 7.0
+    return Geometry((2, 2, 2), affine)
 
 
 @pytest.mark.parametrize(
@@ -19,19 +33,20 @@ AXIAL = np.array([["RA", "LA"], ["RP", "LP"]])
     ],
 )
 def test_axial_slices_hang_front_up_and_right_on_the_left(codes, image):
-    np.testing.assert_array_equal(hung(image, codes), AXIAL)
+    for axis in range(3):
+        np.testing.assert_array_equal(hung(image, run_to(*codes, axis=axis), axis), AXIAL)
 
 
 def test_coronal_and_sagittal_slices_hang_head_up():
     coronal = np.array([["RS", "LS"], ["RI", "LI"]])
-    np.testing.assert_array_equal(hung(coronal[::-1].T, ("L", "S")), coronal)
+    np.testing.assert_array_equal(hung(coronal[::-1].T, run_to("L", "S"), 2), coronal)
     sagittal = np.array([["AS", "PS"], ["AI", "PI"]])
-    np.testing.assert_array_equal(hung(sagittal[:, ::-1], ("I", "A")), sagittal)
+    np.testing.assert_array_equal(hung(sagittal[:, ::-1], run_to("I", "A"), 2), sagittal)
 
 
 def test_spacing_turns_with_the_slice():
-    assert hung_spacing((0.5, 2.0), ("P", "L")) == (0.5, 2.0)
-    assert hung_spacing((0.5, 2.0), ("L", "P")) == (2.0, 0.5)
+    assert hung_spacing(run_to("P", "L"), 2) == (0.5, 2.0)
+    assert hung_spacing(run_to("L", "P", axis=1), 1) == (2.0, 0.5)
 
 
 def test_enlarged_region_holds_the_detail():

@@ -70,8 +70,7 @@ def test_pictures_are_what_the_key_says(folder, scans):
         pictures = open_pictures(folder, scan)
 
         def slice_of(k, volume=volume):
-            codes = volume.geometry.orientation[:2]
-            return hung(volume.to_physical()[..., k].astype(np.float64), tuple(codes))
+            return hung(volume.to_physical()[..., k].astype(np.float64), volume.geometry, 2)
 
         def shown(number, pictures=pictures, scan=scan):
             return pictures[number] * scan.step + scan.low
