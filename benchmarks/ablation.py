@@ -51,7 +51,7 @@ def trained(arm: dict, scans, start, args):
         task = ConditionalTask(scans, first, start, SEED)
         first_stage = fit(task, Path(folder) / "vqvae")
         prior = ConditionalPriorTask(scans, first_stage, second, SEED)
-        return fit(prior, Path(folder) / "prior"), task._windows.held_out
+        return fit(prior, Path(folder) / "prior"), task.windows.held_out
 
 
 def psnr_db(image: np.ndarray, true: np.ndarray, levels: int) -> float:

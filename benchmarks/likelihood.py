@@ -22,7 +22,7 @@ import numpy as np
 from medgen.bundles.bundle import load_bundle
 from medgen.evaluation.plan import Plan, plan_scan
 from medgen.evaluation.recreate import take_slices
-from medgen.examples.contexts import acquired_around
+from medgen.examples.contexts import inputs_left_out
 from medgen.families.conditional.examples import CodesOfWindows
 from medgen.interpolation import interpolate_volume, interpolator_named, model_folder
 from medgen.interpolation.insert import stack_slices
@@ -44,14 +44,7 @@ def model_bits(bundle, levels: np.ndarray, plan: Plan, removed: list[int]) -> di
     step, bits = plan.factor, {}
     for t in removed:
         before = t - t % step
-        indices, present = acquired_around(before, step, net.context, 0, len(levels))
-        inputs = {
-            "target": levels[None, t],
-            "context": np.moveaxis(levels[indices], 0, -1)[None],
-            "present": present[None].astype(np.float32),
-            "position": np.array([t % step / step], np.float32),
-            "gap_mm": np.array([plan.gap_mm], np.float32),
-        }
+        inputs = inputs_left_out(levels, t, before, step, plan.gap_mm, net.context)
         outputs = net(inputs)
         for params, center in (("prediction", "linear"), ("mixture", "center")):
             if params in outputs:

@@ -72,6 +72,29 @@ def inputs_between(
     }
 
 
+def inputs_left_out(
+    levels: np.ndarray, k: int, before: int, step: int, gap_mm: float, context: int
+) -> dict[str, np.ndarray]:
+    """Inputs of a PixelMiner for a slice that is there, with its `target`, as if it were not.
+
+    Args:
+        levels: of all slices, `(n, rows, cols)`.
+        k: the slice left out.
+        before: the nearest slice before it that counts as acquired.
+        step: distance of slices that do, in slices.
+        gap_mm: the same distance in mm.
+        context: acquired slices a side that the net reads.
+    """
+    around, present = acquired_around(before, step, context, 0, len(levels))
+    return {
+        "target": levels[None, k],
+        "context": np.moveaxis(levels[around], 0, -1)[None],
+        "present": present[None].astype(np.float32),
+        "position": np.array([(k - before) / step], np.float32),
+        "gap_mm": np.array([gap_mm], np.float32),
+    }
+
+
 def context_batch(
     slabs: Sequence[Slab],
     *,

@@ -9,7 +9,7 @@ import numpy as np
 
 from medgen.backends import Tensor, compiled
 from medgen.errors import BundleError
-from medgen.examples.contexts import acquired_around
+from medgen.examples.contexts import inputs_left_out
 from medgen.intensities.scale import Scale
 from medgen.nets.conditional_vqvae import ConditionalVQVAE
 
@@ -49,16 +49,9 @@ class CodesAmongNeighbours:
             if i in (0, len(slices) - 1):
                 yield None, scale.to_unit(image)
                 continue
-            around, present = acquired_around(i - 1, 2, self.vqvae.context, 0, len(slices))
-            codes, mean = self._through(
-                {
-                    "target": levels[i][None],
-                    "context": np.moveaxis(levels[around], 0, -1)[None],
-                    "present": present[None].astype(np.float32),
-                    "position": np.full(1, 0.5, np.float32),
-                    "gap_mm": np.full(1, 2 * distance_mm, np.float32),
-                }
-            )
+            gap_mm = 2 * distance_mm
+            inputs = inputs_left_out(levels, i, i - 1, 2, gap_mm, self.vqvae.context)
+            codes, mean = self._through(inputs)
             unit = keras.ops.convert_to_numpy(mean)[0] / (scale.levels - 1) - 0.5
             yield keras.ops.convert_to_numpy(codes)[0], unit.astype(np.float32)
 

@@ -34,7 +34,7 @@ class ConditionalTask:
     """A `session.Fitting`: grey levels of a slice given its codes and the slices around it.
 
     The codebook starts at the k-means centres of the untrained encoder's outputs. A moving average
-    of the weights is validated and kept.
+    of the weights is validated, on windows that `windows` holds out, and kept.
 
     Args:
         scans: what to train and validate on, with the intensities of `start`.
@@ -61,11 +61,11 @@ class ConditionalTask:
             "scans": scans.identity(),
             "start": start.name,
         }
-        self._windows = Windows(scans, self.recipe, self.recipe.batch_size, seed)
+        self.windows = Windows(scans, self.recipe, self.recipe.batch_size, seed)
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """Inputs of the net, see there."""
-        return self._windows.training(step)
+        return self.windows.training(step)
 
     def prepare(self) -> None:
         """Put the codebook at the centres of what the encoder gives."""
@@ -82,7 +82,7 @@ class ConditionalTask:
 
         `loss` is the bits of a pixel given its codes.
         """
-        row = measure_decoding(self.net, self._windows.held_out, self.rule.level_width)
+        row = measure_decoding(self.net, self.windows.held_out, self.rule.level_width)
         used = codebook_statistics(self.net.quantizer.take_usage())
         return {
             "loss": row["residual_bits_per_dim"],
