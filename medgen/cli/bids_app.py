@@ -15,7 +15,7 @@ import medgen
 from medgen.cli import Failing
 from medgen.cli.device import device_option
 from medgen.cli.interpolate import work_through_folder
-from medgen.cli.options import seed_option
+from medgen.cli.options import finer_options, folder_jobs_option, seed_option
 from medgen.cli.output import json_option, quiet_option
 from medgen.errors import ReadError
 
@@ -33,22 +33,9 @@ from medgen.errors import ReadError
     help="Only this subject, with or without sub- (repeatable). By default all.",
 )
 @click.option("--model", metavar="NAME|BUNDLE", help="As of medgen interpolate.")
-@click.option("--factor", type=click.IntRange(2), metavar="N", help="Times as many slices. [2]")
-@click.option(
-    "--spacing",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MM",
-    help="New distance between slices, instead of --factor.",
-)
+@finer_options
 @seed_option
-@click.option(
-    "--jobs",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    help="How many scans to do at a time.",
-)
+@folder_jobs_option
 @device_option
 @json_option
 @click.version_option(medgen.__version__, "-v", "--version", prog_name="medgen-bids")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import medgen
-from medgen.cli.output import json_option
+from medgen.cli.output import answer, json_option
 
 # Options of `medgen interpolate` that name what is written; all other paths are read.
 WRITTEN = {"output", "uncertainty", "mask", "labels_out"}
@@ -29,8 +29,9 @@ def boutiques() -> None:
     """
     from medgen.cli.interpolate import interpolate
 
-    text = json.dumps(descriptor(interpolate), indent=2)
-    click.echo(text, file=click.get_current_context().meta.get("medgen.cli.output.stdout"))
+    told = descriptor(interpolate)
+    click.echo(json.dumps(told, indent=2))
+    answer(told)
 
 
 def descriptor(command: click.Command) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import click
 from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import (
     adapt_options,
+    finer_options,
+    folder_jobs_option,
     scan_options,
     seed_option,
     slice_axis_option,
@@ -50,18 +52,7 @@ class Temperature(click.ParamType):
     "unless --adapt says otherwise. By default the released one for the scan's modality, and shape "
     "for label maps.",
 )
-@click.option(
-    "--factor",
-    type=click.IntRange(2),
-    metavar="N",
-    help="Times as many slices; 2 if there is no --spacing either.",
-)
-@click.option(
-    "--spacing",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MM",
-    help="New distance between slices, instead of --factor.",
-)
+@finer_options
 @slice_axis_option
 @click.option(
     "--fill-gaps",
@@ -139,14 +130,7 @@ class Temperature(click.ParamType):
     is_flag=True,
     help="Go on from the slices that a killed run left, if it was the same.",
 )
-@click.option(
-    "--jobs",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    help="With a folder of scans: how many to do at a time.",
-)
+@folder_jobs_option
 @click.option(
     "--scheduler",
     metavar="ADDRESS",

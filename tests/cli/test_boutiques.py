@@ -17,6 +17,7 @@ def descriptor() -> dict:
     result = CliRunner().invoke(main, ["boutiques"])
     assert result.exit_code == 0
     assert CliRunner().invoke(main, ["boutiques", "--json"]).stdout == result.stdout
+    assert CliRunner().invoke(main, ["boutiques", "--quiet"]).stdout == ""
     return json.loads(result.stdout)
 
 
@@ -59,6 +60,7 @@ def test_its_command_line_parses(descriptor):
         if each["id"] == "top_p":
             value = "0.5"
         words += flag if each["type"] == "Flag" else [*flag, value]
-    context = interpolate.make_context("interpolate", words)
+    parent = click.Context(main, **main.context_settings)  # whose names of --help click remembers
+    context = interpolate.make_context("interpolate", words, parent)
     assert context.params["factor"] == 3
     assert context.params["check"] is False
