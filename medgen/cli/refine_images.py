@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medgen.cli.device import device_option
-from medgen.cli.image_outputs import check_outputs, names_in
-from medgen.cli.options import um_per_pixel_option
-from medgen.cli.output import answer, json_option
+from medgen.cli.image_outputs import Row, image_options, images_to_read, write_outputs
+from medgen.cli.output import answer
 from medgen.cli.places import trained_model
-from medgen.cli.progress import shown_progress
 from medgen.errors import BundleError
-from medgen.storage import csv_text, make_folder, move, staging, write_text
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from medgen.images.image import Image
     from medgen.nets.image_espcn import ImageESPCN
 
 IMAGES_MADE = "images.csv"
@@ -27,7 +22,6 @@ TITLES = ("PSNR", "SSIM", "edges", "texture", "spectrum")
 
 
 @click.command("refine-images", short_help="Make microscopy images finer.")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--model",
     "models",
@@ -37,20 +31,9 @@ TITLES = ("PSNR", "SSIM", "edges", "texture", "spectrum")
     help="What train-image-espcn wrote; several with --degrade.",
 )
 @click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder to write to.",
-)
-@click.option(
     "--degrade", is_flag=True, help="Make images coarse first, restore them, and compare."
 )
-@um_per_pixel_option
-@device_option
-@click.option("--overwrite", is_flag=True, help="Replace DIR if it exists.")
-@json_option
+@image_options
 def refine_images(
     images: tuple[Path, ...],
     models: tuple[str, ...],
@@ -67,29 +50,17 @@ def refine_images(
     """
     if len(models) > 1 and not degrade:
         raise BundleError("Several models are for --degrade; name one.")
-    check_outputs(output, IMAGES_MADE, overwrite)
-
-    from medgen.images.image import find_images
-
-    paths = find_images(images)
-    names = names_in(output, paths)
+    paths = images_to_read(images, output, IMAGES_MADE, overwrite)
 
     from medgen.images.image import read_image
 
     nets = _nets(models)
-    rows: list[dict[str, object]] = []
-    make_folder(output.parent)
-    with shown_progress() as progress, staging(output) as place:
-        folder = place / "images"
-        folder.mkdir()
-        for done, (path, name) in enumerate(zip(paths, names, strict=True), 1):
-            image = read_image(path, um_per_pixel=um_per_pixel)
-            made = _restored if degrade else _refined
-            rows += made(image.array, image.um_per_pixel, nets, folder, name)
-            progress("images", done, len(paths))
-        table: list[list[object]] = [list(rows[0]), *(list(row.values()) for row in rows)]
-        write_text(csv_text(table, digits=6), folder / IMAGES_MADE)
-        move(folder, output, overwrite=overwrite)
+
+    def make(path: Path, folder: Path) -> list[Row]:
+        image = read_image(path, um_per_pixel=um_per_pixel)
+        return (_restored if degrade else _refined)(image, nets, folder, path.stem)
+
+    rows = write_outputs(paths, make, output, IMAGES_MADE, overwrite)
     if degrade:
         _tell(rows)
     click.echo(f"Images written to {output}.")
@@ -111,45 +82,33 @@ def _nets(models: Sequence[str]) -> dict[str, ImageESPCN]:
     return nets
 
 
-def _refined(
-    array: np.ndarray,
-    um: float | None,
-    nets: Mapping[str, ImageESPCN],
-    folder: Path,
-    name: str,
-) -> list[dict[str, object]]:
+def _refined(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: str) -> list[Row]:
     """Write what a model makes of an image."""
     from medgen.families.image_espcn.refine import refined
     from medgen.images.views import write_png
 
     ((model, net),) = nets.items()
-    fine = refined(net, array)
-    finer_um = None if um is None else um / net.factor
-    write_png(fine, folder / f"{name}_{model}.png", finer_um)
+    fine = refined(net, image.array)
+    um = None if image.um_per_pixel is None else image.um_per_pixel / net.factor
+    write_png(fine, folder / f"{name}_{model}.png", um)
     rows, columns = fine.shape[:2]
-    return [{"image": name, "rows": rows, "columns": columns, "um_per_pixel": finer_um}]
+    return [{"image": name, "rows": rows, "columns": columns, "um_per_pixel": um}]
 
 
-def _restored(
-    array: np.ndarray,
-    um: float | None,
-    nets: Mapping[str, ImageESPCN],
-    folder: Path,
-    name: str,
-) -> list[dict[str, object]]:
+def _restored(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: str) -> list[Row]:
     """Write what models and bicubic interpolation make of a coarse image, and compare it."""
     from medgen.families.image_espcn.refine import bicubic, comparison, degraded, refined
     from medgen.images.views import write_png
 
     factor = next(iter(nets.values())).factor
-    coarse = degraded(array, factor)
+    coarse, um = degraded(image.array, factor), image.um_per_pixel
     write_png(coarse, folder / f"{name}_coarse.png", None if um is None else um * factor)
     restored = {"bicubic": bicubic(coarse, factor)}
     restored |= {model: refined(net, coarse) for model, net in nets.items()}
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for method, fine in restored.items():
         write_png(fine, folder / f"{name}_{method}.png", um)
-        truth = array[: fine.shape[0], : fine.shape[1]]
+        truth = image.array[: fine.shape[0], : fine.shape[1]]
         rows.append({"image": name, "method": method, **comparison(truth, fine)})
     return rows
 
