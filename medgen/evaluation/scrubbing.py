@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from PIL import Image as Pillow
 
 from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.plan import AnyPlan
@@ -127,27 +127,10 @@ def for_page(title: str, scan: str, case: Case) -> dict[str, Any]:
 
 
 def grey_png(image: np.ndarray) -> bytes:
-    """An 8-bit greyscale PNG of `(rows, cols)` uint8.
-
-    References:
-        W3C, Portable Network Graphics (PNG) Specification, third edition.
-    """
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
-    rows, cols = image.shape
-    unfiltered = np.pad(image, ((0, 0), (1, 0)))  # each row begins with its filter, 0 for none
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 8, 0, 0, 0, 0)),
-            chunk(b"IDAT", zlib.compress(unfiltered.tobytes(), 9)),
-            chunk(b"IEND", b""),
-        )
-    )
+    """An 8-bit greyscale PNG of `(rows, cols)` uint8."""
+    png = io.BytesIO()
+    Pillow.fromarray(image).save(png, "PNG", optimize=True)
+    return png.getvalue()
 
 
 def _ranked(scores: Sequence[SliceScore]) -> list[tuple[float, int]]:
