@@ -33,7 +33,25 @@ class Budget:
 BUDGETS = {
     budget.name: budget
     for budget in (
-        Budget("default", 64, False, False, 300, 16, 16, (16, 24, 32, 48)),
-        Budget("strong", 512, True, True, 3000, 4, 1, (24, 32, 48, 64, 96)),
+        Budget(
+            "default",
+            side=64,
+            neighbours=False,
+            fine=False,
+            steps=300,
+            batch=16,
+            squares=16,
+            filters=(16, 24, 32, 48),
+        ),
+        Budget(
+            "strong",
+            side=512,
+            neighbours=True,
+            fine=True,
+            steps=3000,
+            batch=4,
+            squares=1,
+            filters=(24, 32, 48, 64, 96),
+        ),
     )
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ FORMAT_VERSION = 1
 STUDY, CODES, ANSWERS, PICTURES = "study.json", "codes.csv", "answers.sqlite", "pictures"
 # What is asked: which of two synthetic slices is closer to the true one, or which of two is real.
 CLOSER, REAL = "closer", "real"
-DESIGNS = (CLOSER, REAL)
 # What a slice is by that no method made.
 TRUTH = "truth"
 # Pictures are numbers of so many levels, stored in 16 bits, whatever they show.
@@ -187,20 +185,16 @@ def load_codes(folder: Path) -> list[str]:
 
 def _study_from(fields: dict[str, Any]) -> Study:
     scans = tuple(
-        PicturedScan(**scan | {key: _tuple(scan[key]) for key in ("spacing_mm", "window")})
+        PicturedScan(**scan | {key: tuple(scan[key]) for key in ("spacing_mm", "window")})
         for scan in fields.pop("scans")
     )
     pairs = tuple(
-        Pair(**pair | {key: _tuple(pair[key]) for key in ("pictures", "before", "behind")})
+        Pair(**pair | {key: tuple(pair[key]) for key in ("pictures", "before", "behind")})
         for pair in fields.pop("pairs")
     )
     readers = tuple(
         tuple(Question(**question) for question in questions) for questions in fields.pop("readers")
     )
     for key in ("methods", "warnings"):
-        fields[key] = _tuple(fields[key])
+        fields[key] = tuple(fields[key])
     return Study(scans=scans, pairs=pairs, readers=readers, **fields)
-
-
-def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(values)
