@@ -14,8 +14,7 @@ import numpy as np
 
 from medgen.study.draw import Case, Contest, draw_questions
 from medgen.study.statistics import (
-    bootstrap_interval,
-    crossed_weights,
+    Bootstrap,
     exact_interval,
     mrmc_interval,
     wilson_interval,
@@ -51,12 +50,12 @@ def main() -> None:
     for seed in range(studies):
         scores = simulated(generator)
         chosen, answers = int(np.nansum(scores)), int((~np.isnan(scores)).sum())
-        weights = crossed_weights(READERS, PAIRS, seed=seed, resamples=1000)
+        bootstrap = Bootstrap.drawn(READERS, np.arange(PAIRS), seed=seed, resamples=1000)
         intervals = {
             "exact": exact_interval(chosen, answers),
             "Wilson": wilson_interval(chosen, answers),
             "U-statistic (iMRMC)": mrmc_interval(scores),
-            "bootstrap": bootstrap_interval(scores, np.arange(PAIRS), weights),
+            "bootstrap": bootstrap.interval(scores),
         }
         for name, interval in intervals.items():
             if interval is not None:

@@ -13,10 +13,9 @@ from medgen.errors import StudyError
 from medgen.evaluation.statistics import holm
 from medgen.study.answers import BEGIN, UNDO, Step, answered, read_steps
 from medgen.study.statistics import (
+    Bootstrap,
     Interval,
-    bootstrap_interval,
     components,
-    crossed_weights,
     detection,
     exact_interval,
     exact_p,
@@ -24,7 +23,6 @@ from medgen.study.statistics import (
     kappa_interval,
     mrmc_interval,
     percentiles,
-    weighted_sums,
     wilson_interval,
 )
 from medgen.study.study import ANSWERS, PRACTICE, QUESTION, REAL, REPEAT, Pair, Question, Study
@@ -123,21 +121,23 @@ def summarize(results: Results, *, seed: int) -> dict[str, Any]:
     scans = np.array([pair.scan for pair in study.pairs])
     by_scan = len({each.pair.scan for each in asked}) >= SCANS_AS_UNITS
     units = scans if by_scan else np.arange(len(study.pairs))
-    weights = crossed_weights(len(study.readers), int(units.max()) + 1, seed=seed)
+    bootstrap = Bootstrap.drawn(len(study.readers), units, seed=seed)
 
     def tallied(given: Sequence[Given]) -> dict[str, Any]:
-        return _tally(results, given, units, weights)
+        return _tally(results, given, bootstrap)
+
+    def published(second: str | None) -> dict[str, Any]:
+        return {} if study.design == REAL else {"published": PUBLISHED.get(second)}
 
     contests = sorted({(e.pair.first, e.pair.second) for e in asked}, key=_order(study))
     rows = [
-        {"first": first, "second": second, "published": PUBLISHED.get(second)}
+        {"first": first, "second": second}
+        | published(second)
         | tallied([e for e in asked if (e.pair.first, e.pair.second) == (first, second)])
         for first, second in contests
     ]
     for row, corrected in zip(rows, holm([row["exact_p"] for row in rows]), strict=True):
         row["holm"] = float(corrected)
-        if study.design == REAL:
-            del row["published"]
     roles = {results.profiles[e.reader]["role"] for e in asked}
     scores = results.scores(asked)
     parts = components(scores)
@@ -152,8 +152,7 @@ def summarize(results: Results, *, seed: int) -> dict[str, Any]:
             | {"pairs": len({e.question.pair for e in asked if e.pair.scan == number})}
             for number, scan in enumerate(study.scans)
         ],
-        "overall": tallied(asked)
-        | ({} if study.design == REAL else {"published": PUBLISHED[None]}),
+        "overall": tallied(asked) | published(None),
         "contests": rows,
         "roles": [
             {"role": role}
@@ -182,12 +181,7 @@ def _order(study: Study) -> Callable[[tuple[str, str]], tuple[int, ...]]:
     return place
 
 
-def _tally(
-    results: Results,
-    given: Sequence[Given],
-    units: np.ndarray,
-    weights: tuple[np.ndarray, np.ndarray],
-) -> dict[str, Any]:
+def _tally(results: Results, given: Sequence[Given], bootstrap: Bootstrap) -> dict[str, Any]:
     """How often the first was chosen, and how sure that is."""
     answers, chosen = len(given), sum(each.first for each in given)
     scores = results.scores(given)
@@ -199,19 +193,14 @@ def _tally(
         "exact": _ends(exact_interval(chosen, answers)),
         "wilson": _ends(wilson_interval(chosen, answers)),
         "mrmc": _ends(mrmc_interval(scores)),
-        "bootstrap": _ends(bootstrap_interval(scores, units, weights)),
+        "bootstrap": _ends(bootstrap.interval(scores)),
     }
     if results.study.design == REAL:
-        tally |= _detected(results, given, units, weights)
+        tally |= _detected(results, given, bootstrap)
     return tally
 
 
-def _detected(
-    results: Results,
-    given: Sequence[Given],
-    units: np.ndarray,
-    weights: tuple[np.ndarray, np.ndarray],
-) -> dict[str, Any]:
+def _detected(results: Results, given: Sequence[Given], bootstrap: Bootstrap) -> dict[str, Any]:
     """d′ and criterion of all answers, the former with its bootstrap interval."""
     counts = _counts(given)
     d_prime, criterion = detection(*(np.array(count) for count in counts))
@@ -220,9 +209,9 @@ def _detected(
     for each in given:
         left[each.reader, each.question.pair] = not each.question.swapped
     hits, alarms = left * scores, (1 - left) * (1 - scores)
-    sums = [weighted_sums(part, units, weights) for part in (hits, left, alarms, 1 - left)]
     interval = None
-    if bootstrap_interval(scores, units, weights) is not None:
+    if bootstrap.tells(scores):
+        sums = [bootstrap.sums(part) for part in (hits, left, alarms, 1 - left)]
         interval = percentiles(detection(*sums)[0])
     return {
         "d_prime": float(d_prime),

@@ -113,52 +113,49 @@ def quantile(readers: int, cases: int) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, min(readers, cases) - 1))
 
 
-def crossed_weights(
-    readers: int, units: int, *, seed: int, resamples: int = RESAMPLES
-) -> tuple[np.ndarray, np.ndarray]:
-    """How often each reader and each unit is drawn in each of many samples with replacement.
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Samples of readers and units with replacement, drawn apart and crossed.
 
-    Readers and units are drawn apart and crossed (Owen, The pigeonhole bootstrap, 2007), so that
-    an answer weighs the product of both.
-
-    Returns:
-        `(resamples, readers)` and `(resamples, units)`.
-    """
-    generator = np.random.default_rng(seed)
-    counts = (readers, units)
-    drawn = [generator.multinomial(n, np.full(n, 1 / n), resamples) for n in counts]
-    return drawn[0], drawn[1]
-
-
-def weighted_sums(
-    values: np.ndarray, units: np.ndarray, weights: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """Sum of `values`, `(readers, cases)`, NaN as 0, in every sample of `crossed_weights`.
+    An answer weighs the product of how often its reader and its unit were drawn (Owen, The
+    pigeonhole bootstrap, 2007).
 
     Args:
-        values: what is added up.
-        units: which unit each case belongs to, `(cases,)`.
-        weights: of readers and units.
+        units: int `(cases,)`, which unit each case belongs to.
+        of_readers: `(resamples, readers)`, how often each was drawn.
+        of_units: `(resamples, units)`, likewise.
     """
-    of_readers, of_units = weights
-    by_case = of_readers @ np.nan_to_num(values)
-    return (by_case * of_units[:, units]).sum(axis=1)
 
+    units: np.ndarray
+    of_readers: np.ndarray
+    of_units: np.ndarray
 
-def bootstrap_interval(
-    scores: np.ndarray, units: np.ndarray, weights: tuple[np.ndarray, np.ndarray]
-) -> Interval | None:
-    """Percentile interval of the mean score over samples of readers and units.
+    @classmethod
+    def drawn(
+        cls, readers: int, units: np.ndarray, *, seed: int, resamples: int = RESAMPLES
+    ) -> Bootstrap:
+        """Draw the samples, of `readers` and of `units`, which are counted from 0."""
+        generator = np.random.default_rng(seed)
+        counts = (readers, int(units.max()) + 1)
+        drawn = [generator.multinomial(n, np.full(n, 1 / n), resamples) for n in counts]
+        return cls(units, *drawn)
 
-    Returns:
-        None where there are no two readers or no two units that were asked.
-    """
-    asked = ~np.isnan(scores)
-    if asked.any(axis=1).sum() < 2 or len(set(units[asked.any(axis=0)])) < 2:
-        return None
-    answers = weighted_sums(asked, units, weights)
-    shares = weighted_sums(scores, units, weights)[answers > 0] / answers[answers > 0]
-    return percentiles(shares)
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values`, `(readers, cases)`, NaN as 0, in every sample."""
+        by_case = self.of_readers @ np.nan_to_num(values)
+        return (by_case * self.of_units[:, self.units]).sum(axis=1)
+
+    def tells(self, scores: np.ndarray) -> bool:
+        """Whether two readers or more, and two units or more, were asked."""
+        asked = ~np.isnan(scores)
+        return asked.any(axis=1).sum() >= 2 and len(set(self.units[asked.any(axis=0)])) >= 2
+
+    def interval(self, scores: np.ndarray) -> Interval | None:
+        """Percentile interval of the mean score; None where the samples do not tell."""
+        if not self.tells(scores):
+            return None
+        answers = self.sums(~np.isnan(scores))
+        return percentiles(self.sums(scores)[answers > 0] / answers[answers > 0])
 
 
 def percentiles(values: np.ndarray) -> Interval:

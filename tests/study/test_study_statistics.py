@@ -10,10 +10,9 @@ from scipy.stats import beta, norm, t
 from medgen.errors import StudyError
 from medgen.study.planning import assumed, of_pilot, plan
 from medgen.study.statistics import (
+    Bootstrap,
     Components,
-    bootstrap_interval,
     components,
-    crossed_weights,
     detection,
     exact_interval,
     exact_p,
@@ -21,7 +20,6 @@ from medgen.study.statistics import (
     kappa_interval,
     mrmc_interval,
     mrmc_variance,
-    weighted_sums,
     wilson_interval,
 )
 
@@ -135,8 +133,9 @@ def test_bootstrap_samples_readers_and_units_crosswise():
     """As if whole rows and columns were repeated."""
     scores = scores_of()
     units = np.arange(11) // 3
-    weights = crossed_weights(7, 4, seed=3, resamples=20)
-    sums = weighted_sums(scores, units, weights)
+    bootstrap = Bootstrap.drawn(7, units, seed=3, resamples=20)
+    weights = bootstrap.of_readers, bootstrap.of_units
+    sums = bootstrap.sums(scores)
     for drawn, (rows, of_units) in zip(sums, zip(*weights, strict=True), strict=True):
         repeated = np.repeat(np.nan_to_num(scores), rows, axis=0)
         assert drawn == np.repeat(repeated, of_units[units], axis=1).sum()
@@ -149,15 +148,15 @@ def test_bootstrap_interval_holds_readers_and_cases():
     generator = np.random.default_rng(0)
     chance = np.repeat([0.2, 0.9], 10)[:, None] * np.ones(40)
     scores = (generator.random(chance.shape) < chance).astype(float)
-    weights = crossed_weights(20, 40, seed=0)
-    found = bootstrap_interval(scores, np.arange(40), weights)
+    bootstrap = Bootstrap.drawn(20, np.arange(40), seed=0)
+    found = bootstrap.interval(scores)
     wilson = wilson_interval(int(scores.sum()), scores.size)
     assert found.high - found.low > 3 * (wilson.high - wilson.low)
     middle = np.sqrt(mrmc_variance(scores)) * 2 * norm.ppf(0.975)
     assert found.high - found.low == pytest.approx(middle, rel=0.15)
     alone = np.where(np.arange(20)[:, None] == 3, scores, NAN)
-    assert bootstrap_interval(alone, np.arange(40), weights) is None
-    assert bootstrap_interval(scores, np.zeros(40, int), weights) is None
+    assert bootstrap.interval(alone) is None
+    assert Bootstrap.drawn(20, np.zeros(40, int), seed=0).interval(scores) is None
 
 
 def test_detection():
