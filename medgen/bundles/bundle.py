@@ -50,6 +50,13 @@ class Bundle:
         """What is known of models of this kind."""
         return family_of(self.kind)
 
+    def require_kind(self, kind: str, lacks: str) -> None:
+        """Raise `BundleError` if it is of another kind, which `lacks` what is asked for."""
+        if self.kind != kind:
+            raise BundleError(
+                f"{self.name} is a {self.kind} model and {lacks}; give one that train-{kind} wrote."
+            )
+
 
 def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
     """Write `bundle` into `folder` (made if missing); `recipe.json`, there last, makes it whole.

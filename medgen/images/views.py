@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image as Pillow
 from skimage.exposure import equalize_hist, rescale_intensity
 
+from medgen.images.levels import to_levels
 from medgen.images.resolution import INCH, UNIT_UM
 
 # Percentiles of an encoding that become black and white by a linear stretch.
 STRETCHED = (2.0, 98.0)
-WHITE = 255.0
 
 
 def views(encoding: np.ndarray) -> dict[str, np.ndarray]:
@@ -23,15 +23,12 @@ def views(encoding: np.ndarray) -> dict[str, np.ndarray]:
     """
     low, high = np.percentile(encoding, STRETCHED)
     if low < high:
-        stretched = rescale_intensity(encoding, (low, high), (0.0, 1.0))
-        equalised = equalize_hist(encoding)
+        stretched = rescale_intensity(encoding, (low, high), (-0.5, 0.5))
+        equalised = equalize_hist(encoding) - 0.5
     else:  # one value nearly everywhere
-        stretched = equalised = np.full(encoding.shape, 0.5)
-    pictures = {"plain": encoding + 0.5, "stretched": stretched, "equalised": equalised}
-    return {
-        name: np.rint(np.clip(picture, 0, 1) * WHITE).astype(np.uint8)
-        for name, picture in pictures.items()
-    }
+        stretched = equalised = np.zeros(encoding.shape)
+    pictures = {"plain": encoding, "stretched": stretched, "equalised": equalised}
+    return {name: to_levels(picture) for name, picture in pictures.items()}
 
 
 def write_png(array: np.ndarray, path: Path, um_per_pixel: float | None) -> None:

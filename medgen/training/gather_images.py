@@ -6,9 +6,34 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from medgen.errors import TrainingError
+from medgen.examples.tiles import tile_batch
 from medgen.images.image import Image, find_images, read_image
+from medgen.intensities.rule import IntensityRule
+
+# Of the images that validate, the middle of so many counts, with sides of at most so many pixels.
+VALIDATION_IMAGES = 24
+VALIDATION_SIDE = 256
+
+
+class CropRecipe(Protocol):
+    """What a recipe says of training crops; see `examples.tiles.tile_batch`."""
+
+    @property
+    def crop(self) -> int:
+        """Side in pixels."""
+
+    @property
+    def batch_size(self) -> int:
+        """Crops a batch."""
+
+    @property
+    def stain_jitter(self) -> float:
+        """By how much stains vary."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +49,29 @@ class TrainingImages:
     training: Mapping[str, Image]
     validation: Mapping[str, Image]
     told: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> IntensityRule:
+        """Intensities of a model of such images."""
+        return IntensityRule("he", levels=256, low_hu=0.0, high_hu=255.0)
+
+    def batch(self, recipe: CropRecipe, *, seed: int, step: int) -> np.ndarray:
+        """Crops `(b, crop, crop, 3)` to train on; see `examples.tiles.tile_batch`."""
+        return tile_batch(
+            [image.array for image in self.training.values()],
+            crop=recipe.crop,
+            size=recipe.batch_size,
+            jitter=recipe.stain_jitter,
+            seed=seed,
+            step=step,
+        )
+
+    def held_out(self) -> list[np.ndarray]:
+        """The middle of up to `VALIDATION_IMAGES` images that validate, spread over all."""
+        images = list(self.validation.values())
+        count = min(VALIDATION_IMAGES, len(images))
+        chosen = np.linspace(0, len(images) - 1, count).round().astype(int)
+        return [_middle(images[k].array) for k in chosen]
 
     def identity(self) -> dict[str, object]:
         """What must be the same when a run is resumed: what was told, a digest of each image."""
@@ -114,6 +162,11 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """File names, or paths where these are not unique."""
     names = [path.name for path in paths]
     return {path: path.name if names.count(path.name) == 1 else str(path) for path in paths}
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    starts = [max(0, (side - VALIDATION_SIDE) // 2) for side in image.shape[:2]]
+    return image[tuple(slice(start, start + VALIDATION_SIDE) for start in starts)]
 
 
 def _digest(image: Image) -> str:

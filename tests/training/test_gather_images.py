@@ -5,7 +5,10 @@ import pytest
 from PIL import Image as Pillow
 
 from medgen.errors import ReadError, TrainingError
-from medgen.training.gather_images import gather_images
+from medgen.examples.tiles import tile_batch
+from medgen.families.autoencoder.recipe import AutoencoderRecipe
+from medgen.images.image import Image
+from medgen.training.gather_images import TrainingImages, gather_images
 
 
 def save(path, seed, side=20):
@@ -48,6 +51,22 @@ def test_the_identity_is_that_of_the_pixels(data):
     assert gather_images([data / "two"], [data / "one"], crop=16).identity() == before
     save(data / "two" / "b.png", 4)
     assert gather_images([data / "two"], [data / "one"], crop=16).identity() != before
+
+
+def test_crops_train_and_middles_validate():
+    def image(seed, rows, cols):
+        return Image(np.random.default_rng(seed).integers(0, 256, (rows, cols, 3), np.uint8))
+
+    held = {str(k): image(k, 20, 300 + k) for k in range(30)}
+    images = TrainingImages({"a": image(50, 30, 40)}, held)
+    recipe = AutoencoderRecipe(crop=8, batch_size=2, stain_jitter=0.1)
+    expected = tile_batch([images.training["a"].array], crop=8, size=2, jitter=0.1, seed=3, step=4)
+    np.testing.assert_array_equal(images.batch(recipe, seed=3, step=4), expected)
+    middles = images.held_out()
+    assert len(middles) == 24
+    np.testing.assert_array_equal(middles[0], held["0"].array[:, 22:278])
+    np.testing.assert_array_equal(middles[-1], held["29"].array[:, 36:292])
+    assert images.rule.scale_for(np.zeros(3)).high == 255
 
 
 def test_what_is_refused(data):

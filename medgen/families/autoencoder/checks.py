@@ -28,7 +28,7 @@ def findings(stage: str, net: Autoencoder) -> Iterator[Finding]:
 
 
 def _check_sizes(stage: str, net: Autoencoder) -> Finding:
-    image = _noise(SIDE, SIDE)[None]
+    image = noise_image(SIDE, SIDE)[None]
     encoding, back = net.encode(image), net(image)
     shapes = [" x ".join(map(str, array.shape[1:])) for array in (image, encoding, back)]
     expected = (-(-SIDE // COMPRESSION),) * 2
@@ -41,7 +41,7 @@ def _check_sizes(stage: str, net: Autoencoder) -> Finding:
 
 def _check_encoding(stage: str, net: Autoencoder) -> Finding:
     """Images of noise have encodings that vary, and a decoder that tells them apart."""
-    image = _noise(64, 48)[None]
+    image = noise_image(64, 48)[None]
     encoding = net.encode(image)
     spread = float(ops.std(encoding))
     change = float(ops.std(net.decode(encoding) - net.decode(ops.flip(encoding, axis=1))))
@@ -56,7 +56,7 @@ def _check_reach(stage: str, net: Autoencoder) -> Finding:
     """A pixel counts in the encoding around its own place, and a shift by 4 pixels is one by 1."""
     far = net.reach
     count = 2 * far + 3
-    image = _noise(count * COMPRESSION, count * COMPRESSION)[None]
+    image = noise_image(count * COMPRESSION, count * COMPRESSION)[None]
     other = image.copy()
     middle = count // 2
     other[:, middle * COMPRESSION + 1, middle * COMPRESSION + 1] += 0.25
@@ -76,7 +76,7 @@ def _check_reach(stage: str, net: Autoencoder) -> Finding:
     )
 
 
-def _noise(rows: int, cols: int) -> np.ndarray:
+def noise_image(rows: int, cols: int) -> np.ndarray:
     """A smooth image `(rows, cols, 3)`, float32, in the unit range."""
     noise = np.random.default_rng(SEED).normal(size=(rows, cols, 3))
     smooth = gaussian_filter(noise, (1, 1, 0))

@@ -9,12 +9,11 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
-from medgen.errors import BundleError
 from medgen.evaluation.similarity import psnr, ssim
+from medgen.images.levels import WHITE, to_levels, to_unit
 from medgen.images.pieces import finer, pieces
 from medgen.nets.autoencoder import COMPRESSION, Autoencoder
 
-WHITE = 255.0
 # Of images that come back exactly, which would make a mean infinite.
 HIGHEST_PSNR_DB = 120.0
 # Side of a piece in values of the encoding.
@@ -36,7 +35,7 @@ class Decoded:
     @property
     def image(self) -> np.ndarray:
         """The reconstruction in 8 bits, `(rows, cols, 3)` uint8."""
-        return np.clip(np.rint((self.unit + 0.5) * WHITE), 0, WHITE).astype(np.uint8)
+        return to_levels(self.unit)
 
 
 def autoencoder_of(bundle: Bundle) -> Autoencoder:
@@ -45,12 +44,8 @@ def autoencoder_of(bundle: Bundle) -> Autoencoder:
     Raises:
         BundleError: the model is none.
     """
-    net = bundle.nets.get("autoencoder")
-    if not isinstance(net, Autoencoder):
-        raise BundleError(
-            f"{bundle.name} is a {bundle.kind} model and encodes no images; give one that "
-            "train-autoencoder wrote."
-        )
+    bundle.require_kind("autoencoder", "encodes no images")
+    net: Autoencoder = bundle.nets["autoencoder"]
     return net
 
 
@@ -68,9 +63,8 @@ def decoded(net: Autoencoder, image: np.ndarray, piece: int = PIECE) -> Decoded:
     shape = -(-rows // COMPRESSION), -(-cols // COMPRESSION)
     encoding = np.empty(shape, np.float32)
     for part in pieces(shape, piece, net.reach):
-        window = image[finer(part.around, COMPRESSION)]
-        unit = window.astype(np.float32) / np.float32(WHITE) - np.float32(0.5)
-        encoding[part.place] = _computed(net.encode, unit)[..., 0][part.within]
+        window = to_unit(image[finer(part.around, COMPRESSION)])
+        encoding[part.place] = _computed(net.encode, window)[..., 0][part.within]
     unit = np.empty(image.shape, np.float32)
     for part in pieces(shape, piece, net.reach):
         found = _computed(net.decode, encoding[part.around][..., None])

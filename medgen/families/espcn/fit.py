@@ -54,7 +54,7 @@ class ESPCNTask:
     def batch(self, step: int) -> Inputs:
         """Training pairs."""
         return patch_batch(
-            self.scans.training, self.recipe, gain=self._gain, seed=self.seed, step=step % 2**32
+            self.scans.training, self.recipe, gain=self._gain, seed=self.seed, step=step
         )
 
     def prepare(self) -> None:

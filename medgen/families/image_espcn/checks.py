@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from keras import ops
-from scipy.ndimage import gaussian_filter
 
 from medgen.doctor.findings import Finding
+from medgen.families.autoencoder.checks import ROUNDING, noise_image
 from medgen.nets.image_espcn import ImageESPCN
 
-SEED = 0
-# float32 over some dozens of layers.
-ROUNDING = 1e-3
 # Difference in mean brightness of what is refined and made coarse again.
 DRIFT = 0.02
 
@@ -22,9 +19,7 @@ def findings(stage: str, net: ImageESPCN) -> Iterator[Finding]:
     """Shifts are kept, and what is made coarse again is what it was."""
     far, r = net.reach, net.factor
     side = 2 * far + 9
-    noise = np.random.default_rng(SEED).normal(size=(side, side, 3))
-    smooth = gaussian_filter(noise, (1, 1, 0))
-    coarse = np.clip(smooth / (4 * smooth.std()), -0.5, 0.5)[None].astype(np.float32)
+    coarse = noise_image(side, side)[None]
     fine = ops.convert_to_numpy(net.refine(coarse))
     moved = ops.convert_to_numpy(net.refine(np.roll(coarse, (1, 1), (1, 2))))
     inside = (slice(None), *(slice((far + 1) * r, (side - far) * r),) * 2)

@@ -6,13 +6,11 @@ import numpy as np
 from keras import ops
 
 from medgen.bundles.bundle import Bundle
-from medgen.examples.tiles import tile_batch
-from medgen.families.autoencoder.fit import validated
 from medgen.families.image_espcn.build import image_espcn_from
 from medgen.families.image_espcn.recipe import ImageESPCNRecipe
 from medgen.families.image_espcn.refine import bicubic, comparison, degraded, refined
 from medgen.families.vqvae.codes import digest
-from medgen.intensities.rule import IntensityRule
+from medgen.images.levels import to_unit
 from medgen.nets.autoencoder import Autoencoder
 from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
@@ -47,21 +45,12 @@ class ImageESPCNTask:
         if judge is not None:
             self.net.judged_by(judge.encode, recipe.feature_weight)
             self.identity["judge"] = digest(judge)
-        self._training = [image.array for image in images.training.values()]
-        tiles = validated([image.array for image in images.validation.values()])
         # As coarse pixels are whole.
-        self._validation = [_whole(tile, recipe.factor) for tile in tiles]
+        self._validation = [_whole(tile, recipe.factor) for tile in images.held_out()]
 
     def batch(self, step: int) -> np.ndarray:
         """Crops `(b, crop, crop, 3)`."""
-        return tile_batch(
-            self._training,
-            crop=self.recipe.crop,
-            size=self.recipe.batch_size,
-            jitter=self.recipe.stain_jitter,
-            seed=self.seed,
-            step=step,
-        )
+        return self.images.batch(self.recipe, seed=self.seed, step=step)
 
     def prepare(self) -> None:
         """Nothing; see `session.Task`."""
@@ -74,7 +63,7 @@ class ImageESPCNTask:
         """
         rows = []
         for tile in self._validation:
-            unit = ops.convert_to_tensor(tile[None].astype(np.float32) / 255 - 0.5)
+            unit = ops.convert_to_tensor(to_unit(tile)[None])
             loss = self.net.compute_loss(x=unit, y_pred=self.net(unit), training=False)
             coarse = degraded(tile, self.recipe.factor)
             ours = comparison(tile, refined(self.net, coarse))
@@ -88,7 +77,7 @@ class ImageESPCNTask:
         best = best_of(rows)
         return Bundle(
             "image-espcn",
-            IntensityRule("he", levels=256, low_hu=0.0, high_hu=255.0),
+            self.images.rule,
             {"image_espcn": self.recipe},
             {"image_espcn": self.net},
             metrics={"image_espcn": {key: best[key] for key in KEPT}},

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 from keras import ops
 
 from medgen.bundles.bundle import Bundle
 from medgen.degradation import coarsened
-from medgen.errors import BundleError
 from medgen.evaluation.edges import edge_preservation_ratio
 from medgen.evaluation.noise import power_spectrum_distance
 from medgen.evaluation.similarity import psnr, ssim
 from medgen.evaluation.texture.glcm import cooccurrences, glcm_features
 from medgen.evaluation.texture.levels import Bins
+from medgen.images.levels import WHITE, to_levels, to_unit
 from medgen.images.pieces import finer, pieces
 from medgen.nets.image_espcn import ImageESPCN
 
-WHITE = 255.0
 # Side of a piece in coarse pixels.
 PIECE = 256
 # Grey levels for texture, of 8 values each.
@@ -31,12 +29,8 @@ def image_espcn_of(bundle: Bundle) -> ImageESPCN:
     Raises:
         BundleError: the model is none.
     """
-    net = bundle.nets.get("image_espcn")
-    if not isinstance(net, ImageESPCN):
-        raise BundleError(
-            f"{bundle.name} is a {bundle.kind} model and makes no images finer; give one that "
-            "train-image-espcn wrote."
-        )
+    bundle.require_kind("image-espcn", "makes no images finer")
+    net: ImageESPCN = bundle.nets["image_espcn"]
     return net
 
 
@@ -65,7 +59,7 @@ def refined(net: ImageESPCN, coarse: np.ndarray, piece: int = PIECE) -> np.ndarr
     rows, cols = coarse.shape[:2]
     fine = np.empty((rows * net.factor, cols * net.factor, 3), np.uint8)
     for part in pieces((rows, cols), piece, net.reach):
-        found = _eight_bits(net.refine(_unit(coarse[part.around])))
+        found = _levels(net.refine(to_unit(coarse[part.around])[None]))
         fine[finer(part.place, net.factor)] = found[finer(part.within, net.factor)]
     return fine
 
@@ -73,7 +67,7 @@ def refined(net: ImageESPCN, coarse: np.ndarray, piece: int = PIECE) -> np.ndarr
 def bicubic(coarse: np.ndarray, factor: int) -> np.ndarray:
     """The same by bicubic interpolation, which such nets begin as."""
     size = (coarse.shape[0] * factor, coarse.shape[1] * factor)
-    return _eight_bits(ops.image.resize(_unit(coarse), size, interpolation="bicubic"))
+    return _levels(ops.image.resize(to_unit(coarse)[None], size, interpolation="bicubic"))
 
 
 def comparison(true: np.ndarray, test: np.ndarray) -> dict[str, float]:
@@ -103,10 +97,6 @@ def _texture_error(true: np.ndarray, test: np.ndarray) -> float:
     return float(np.nanmedian(errors))
 
 
-def _unit(image: np.ndarray) -> np.ndarray:
-    return image[None].astype(np.float32) / np.float32(WHITE) - np.float32(0.5)
-
-
-def _eight_bits(unit: object) -> np.ndarray:
-    values = keras.ops.convert_to_numpy(unit)[0]
-    return np.clip(np.rint((values + 0.5) * WHITE), 0, WHITE).astype(np.uint8)
+def _levels(batch: object) -> np.ndarray:
+    """The one image of a batch in 8 bits."""
+    return to_levels(ops.convert_to_numpy(batch)[0])
