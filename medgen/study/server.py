@@ -127,10 +127,8 @@ class StudyServer:
         fields = await _fields(request)
         turn, screen = turn_in(fields), screen_in(fields)
         question, choice, seconds = answer_in(fields)
-        before = await self._standing(reader)
-        if not before.has_begun or question >= len(before.questions) or question < 0:
-            raise OutOfTurnError
-        if turn == len(before.steps) and question != before.open:
+        before = await self._standing(reader, turn)
+        if not before.has_begun or question != before.open:
             raise OutOfTurnError
         await self._store(
             reader, turn, ANSWER, question=question, choice=choice, seconds=seconds, note=screen
@@ -142,8 +140,8 @@ class StudyServer:
         """Take the last answer back; what was answered stays stored."""
         reader = self._reader(request)
         turn = turn_in(await _fields(request))
-        before = await self._standing(reader)
-        if before.undoable is None or turn != len(before.steps):
+        before = await self._standing(reader, turn)
+        if before.undoable is None:
             raise OutOfTurnError
         await self._store(reader, turn, UNDO, question=before.undoable, note={})
         return JSONResponse((await self._standing(reader)).told())
@@ -167,9 +165,10 @@ class StudyServer:
     def _reader_with(self, code: str) -> int | None:
         return self.readers.get(_hidden(code))
 
-    async def _standing(self, reader: int) -> Standing:
+    async def _standing(self, reader: int, turn: int | None = None) -> Standing:
+        """Where a reader stands, or stood after `turn` steps, all that a page knows of."""
         steps = await anyio.to_thread.run_sync(self.answers.of, reader)
-        return Standing(self.study, reader, steps)
+        return Standing(self.study, reader, steps[:turn])
 
     async def _store(self, reader: int, turn: int, kind: str, **fields: Any) -> None:
         add = functools.partial(self.answers.add, reader, turn, kind, **fields)

@@ -227,12 +227,16 @@ def test_the_last_answer_can_be_taken_back_and_stays_on_disk(server, folder):
     for choice in (0, 1):
         state = send(client, state, choice).json()
     assert (state["done"], state["undoable"]) == (2, True)
-    state = client.post("/api/undo", json={"turn": state["turn"]}).json()
+    turn = state["turn"]
+    state = client.post("/api/undo", json={"turn": turn}).json()
     assert (state["done"], state["question"]["number"]) == (1, 4)
+    again = client.post("/api/undo", json={"turn": turn})  # as after a lost answer
+    assert (again.status_code, again.json()) == (200, state)
     state = send(client, state, 0).json()
     assert state["question"]["number"] == 5
     kinds = [(s.kind, s.question, s.choice) for s in read_steps(folder / "answers.sqlite")[-3:]]
     assert kinds == [("answer", 4, 1), ("undo", 4, None), ("answer", 4, 0)]
+    assert client.post("/api/undo", json={"turn": turn}).status_code == 409
 
 
 def test_two_windows_of_one_reader_do_not_answer_twice(server, folder):
