@@ -132,6 +132,7 @@ MAY_IMPORT = {
     "likelihoods": {"backends"},
     "layers": set(),
     "memory": set(),
+    "tiling": set(),
     "backends": set(),
     "processes": set(),
     "web": set(),
@@ -153,7 +154,7 @@ MAY_IMPORT = {
     "bundles": {"storage", "recipes", "intensities"},
     "sampling": {"backends", "layers", "likelihoods", "nets", "examples"},
     "interpolation": {"volumes", "intensities", "bundles"},
-    "superresolution": {"interpolation", "volumes", "intensities", "bundles"},
+    "superresolution": {"interpolation", "volumes", "intensities", "bundles", "tiling"},
     "jobs": {
         "adaptation",
         "interpolation",

@@ -12,6 +12,7 @@ import medgen
 from medgen.bundles.released import kind_in
 from medgen.errors import IntensityError
 from medgen.intensities.modality import UNKNOWN
+from medgen.interpolation.contract import Progress
 from medgen.interpolation.needs import writing_bytes
 from medgen.jobs.methods import methods
 from medgen.jobs.outputs import (
@@ -33,7 +34,7 @@ from medgen.jobs.source import Input, Source
 from medgen.memory import require_memory
 from medgen.storage import claim, is_free, move, writing
 from medgen.superresolution import Refined, SuperResolver, superresolve_volume, superresolver_named
-from medgen.superresolution.contract import UNCERTAINTY, Progress
+from medgen.superresolution.contract import UNCERTAINTY
 from medgen.superresolution.methods import default_method, model_folder
 from medgen.superresolution.refine import bytes_needed
 from medgen.volumes import Geometry, Volume

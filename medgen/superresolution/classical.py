@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from medgen.superresolution.contract import Part, Progress, SuperResolver
+from medgen.interpolation.classical import PIXELS
+from medgen.interpolation.contract import Progress
+from medgen.superresolution.contract import Part, SuperResolver
 from medgen.volumes.volume import Volume
 
-PIXELS = {"float32": sitk.sitkFloat32, "float64": sitk.sitkFloat64}
 LANCZOS_RADIUS = 5
 # Coarse slices made finer at a time.
 SLICES = 4

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medgen.errors import BundleError
+from medgen.interpolation.contract import Progress
+from medgen.tiling import Box
 from medgen.volumes.volume import Volume
 
 # Names of the maps: standard deviation, and the ends of a 90 % interval.
 UNCERTAINTY = ("std", "low", "high")
-
-Progress = Callable[[int, int], None]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)

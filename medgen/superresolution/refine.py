@@ -9,9 +9,11 @@ import numpy as np
 
 from medgen.errors import BundleError, GeometryError, IntensityError
 from medgen.intensities.padding import MEASURED
+from medgen.interpolation.contract import Progress
 from medgen.interpolation.insert import stack_slices
 from medgen.superresolution.classical import NEAREST
-from medgen.superresolution.contract import UNCERTAINTY, Box, Progress, SuperResolver
+from medgen.superresolution.contract import UNCERTAINTY, SuperResolver
+from medgen.tiling import finer
 from medgen.volumes.metadata import Metadata
 from medgen.volumes.nifti_fields import in_finer_scan, of_another_quantity
 from medgen.volumes.volume import Volume
@@ -77,15 +79,15 @@ def superresolve_volume(
     array = np.empty(grid.shape, volume.array.dtype)
     names = UNCERTAINTY if uncertainty else ()
     maps = {name: np.empty(grid.shape, stack.array.dtype) for name in names}
-    stored, finer = (np.moveaxis(values, axis, 0) for values in (volume.array, array))
+    stored, made = (np.moveaxis(values, axis, 0) for values in (volume.array, array))
     told = progress or (lambda done, total: None)
     for part in resolver.refine(stack, factor, told, uncertainty=uncertainty):
         if not np.isfinite(part.values).all():
             raise IntensityError(f"{resolver.name} gave NaN or infinite values; use another model.")
-        place = _place(part.box, factor)
+        place = finer(part.box, factor)
         held = _repeated(outside.kinds[part.box] != MEASURED, factor)
         kept = _repeated(stored[part.box], factor)
-        finer[place] = np.where(held, kept, volume.to_stored(part.values))
+        made[place] = np.where(held, kept, volume.to_stored(part.values))
         for name, values in (part.uncertainty or {}).items():
             certain = 0.0 if name == "std" else volume.to_physical(kept)
             np.moveaxis(maps[name], axis, 0)[place] = np.where(held, certain, values)
@@ -117,9 +119,9 @@ def bytes_needed(
     """
     voxels = int(np.prod(volume.shape))
     value = volume.physical_dtype.itemsize
-    finer = volume.array.itemsize + len(UNCERTAINTY) * value * uncertainty + writing_bytes
+    of_finer = volume.array.itemsize + len(UNCERTAINTY) * value * uncertainty + writing_bytes
     coarse = value * (2 + resolver.copies) + 1
-    return voxels * (coarse + finer * factor**3) + resolver.bytes_needed + ALWAYS
+    return voxels * (coarse + of_finer * factor**3) + resolver.bytes_needed + ALWAYS
 
 
 def _require_suited(
@@ -139,15 +141,10 @@ def _require_suited(
 
 
 def _finer_metadata(metadata: Metadata, factor: int) -> Metadata:
-    finer, _ = in_finer_scan(metadata, None)
-    if "slice_thickness_mm" in finer:
-        finer["slice_thickness_mm"] /= factor
-    return finer
-
-
-def _place(box: Box, factor: int) -> Box:
-    i, j, k = (slice(span.start * factor, span.stop * factor) for span in box)
-    return i, j, k
+    kept, _ = in_finer_scan(metadata, None)
+    if "slice_thickness_mm" in kept:
+        kept["slice_thickness_mm"] /= factor
+    return kept
 
 
 def _repeated(values: np.ndarray, factor: int) -> np.ndarray:

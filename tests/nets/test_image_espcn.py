@@ -46,10 +46,10 @@ def test_depth_becomes_space_in_its_order(factor):
     np.testing.assert_allclose(fine, np.broadcast_to(np.tile(expected, (4, 5, 1)), fine.shape))
 
 
-def test_pieces_leave_no_seam():
+def test_tiles_leave_no_seam():
     net = awake(small(3))
     coarse = RNG.integers(0, 256, (23, 31, 3), np.uint8)
-    whole, parts = refined(net, coarse, piece=64), refined(net, coarse, piece=7)
+    whole, parts = refined(net, coarse, side=64), refined(net, coarse, side=7)
     assert whole.shape == (69, 93, 3)
     np.testing.assert_allclose(parts.astype(int), whole, atol=1)
 

@@ -1,4 +1,4 @@
-"""Images to encodings and back, by a trained autoencoder, piece by piece."""
+"""Images to encodings and back, by a trained autoencoder, tile by tile."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from medgen.bundles.bundle import Bundle
 from medgen.evaluation.similarity import psnr, ssim
 from medgen.images.levels import WHITE, to_levels, to_unit
-from medgen.images.pieces import finer, pieces
 from medgen.nets.autoencoder import COMPRESSION, Autoencoder
+from medgen.tiling import finer, tiles
 
 # Of images that come back exactly, which would make a mean infinite.
 HIGHEST_PSNR_DB = 120.0
-# Side of a piece in values of the encoding.
-PIECE = 192
+# Side of a tile in values of the encoding.
+TILE = 192
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,27 @@ def autoencoder_of(bundle: Bundle) -> Autoencoder:
     return net
 
 
-def decoded(net: Autoencoder, image: np.ndarray, piece: int = PIECE) -> Decoded:
-    """Encode an image and decode its encoding, in pieces that overlap by what the net sees.
+def decoded(net: Autoencoder, image: np.ndarray, side: int = TILE) -> Decoded:
+    """Encode an image and decode its encoding, in tiles that overlap by what the net sees.
 
-    Pieces leave no seam: every value has around it all that it depends on.
+    Tiles leave no seam: every value has around it all that it depends on.
 
     Args:
         net: trained.
         image: `(rows, cols, 3)` uint8.
-        piece: side in values of the encoding, which bounds the memory that is needed.
+        side: of a tile in values of the encoding, which bounds the memory that is needed.
     """
     rows, cols = image.shape[:2]
     shape = -(-rows // COMPRESSION), -(-cols // COMPRESSION)
     encoding = np.empty(shape, np.float32)
-    for part in pieces(shape, piece, net.reach):
-        window = to_unit(image[finer(part.around, COMPRESSION)])
-        encoding[part.place] = _computed(net.encode, window)[..., 0][part.within]
+    for tile in tiles(shape, side, net.reach):
+        window = to_unit(image[finer(tile.seen, COMPRESSION)])
+        encoding[tile.box] = _computed(net.encode, window)[..., 0][tile.inner()]
     unit = np.empty(image.shape, np.float32)
-    for part in pieces(shape, piece, net.reach):
-        found = _computed(net.decode, encoding[part.around][..., None])
-        target = unit[finer(part.place, COMPRESSION)]
-        within = found[finer(part.within, COMPRESSION)]
+    for tile in tiles(shape, side, net.reach):
+        found = _computed(net.decode, encoding[tile.seen][..., None])
+        target = unit[finer(tile.box, COMPRESSION)]
+        within = found[tile.inner(COMPRESSION)]
         target[...] = within[: target.shape[0], : target.shape[1]]
     return Decoded(encoding, unit)
 

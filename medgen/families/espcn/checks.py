@@ -10,7 +10,7 @@ from keras import ops
 from medgen.doctor.causality import in_double
 from medgen.doctor.findings import Finding
 from medgen.nets.espcn import ESPCN, ResidualESPCN
-from medgen.superresolution.tiles import tiles
+from medgen.tiling import finer, tiles
 
 SEED = 0
 # In float64, where nothing but rounding is left.
@@ -54,8 +54,7 @@ def check_tiles(stage: str, net: ESPCN | ResidualESPCN) -> Finding:
     whole, worst = _made(net, values), 0.0
     for tile in tiles(shape, net.reach + 5, net.reach):
         made = _made(net, values[(slice(None), *tile.seen)])[tile.inner(net.factor)]
-        i, j, k = (slice(s.start * net.factor, s.stop * net.factor) for s in tile.box)
-        worst = max(worst, float(np.abs(made - whole[i, j, k]).max()))
+        worst = max(worst, float(np.abs(made - whole[finer(tile.box, net.factor)]).max()))
     return Finding(f"{stage} tiles", worst <= ALIKE, f"tiles are {worst:.1e} off the whole at most")
 
 

@@ -12,10 +12,11 @@ from keras import ops
 
 from medgen.backends import compiled
 from medgen.bundles.bundle import Bundle
+from medgen.interpolation.contract import Progress
 from medgen.nets.espcn import ESPCN, ResidualESPCN
 from medgen.superresolution.classical import CLASSICAL
-from medgen.superresolution.contract import Part, Progress, SuperResolver
-from medgen.superresolution.tiles import Tile, tiles
+from medgen.superresolution.contract import Part, SuperResolver
+from medgen.tiling import Tile, tiles
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 

@@ -1,4 +1,4 @@
-"""Colour images made finer, piece by piece, and how that compares with bicubic interpolation."""
+"""Colour images made finer, tile by tile, and how that compares with bicubic interpolation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from medgen.evaluation.similarity import psnr, ssim
 from medgen.evaluation.texture.glcm import cooccurrences, glcm_features
 from medgen.evaluation.texture.levels import Bins
 from medgen.images.levels import WHITE, to_levels, to_unit
-from medgen.images.pieces import finer, pieces
 from medgen.nets.image_espcn import ImageESPCN
+from medgen.tiling import finer, tiles
 
-# Side of a piece in coarse pixels.
-PIECE = 256
+# Side of a tile in coarse pixels.
+TILE = 256
 # Grey levels for texture, of 8 values each.
 BINS = Bins(0.0, 256.0, 32)
 MEASURES = ("psnr_db", "ssim", "edges", "texture", "spectrum_db")
@@ -45,22 +45,22 @@ def degraded(image: np.ndarray, factor: int) -> np.ndarray:
     return np.rint(means).astype(np.uint8)
 
 
-def refined(net: ImageESPCN, coarse: np.ndarray, piece: int = PIECE) -> np.ndarray:
-    """An image `factor` times as fine, computed in pieces that leave no seam.
+def refined(net: ImageESPCN, coarse: np.ndarray, side: int = TILE) -> np.ndarray:
+    """An image `factor` times as fine, computed in tiles that leave no seam.
 
     Args:
         net: trained.
         coarse: `(rows, cols, 3)` uint8.
-        piece: side in coarse pixels, which bounds the memory that is needed.
+        side: of a tile in coarse pixels, which bounds the memory that is needed.
 
     Returns:
         `(factor * rows, factor * cols, 3)` uint8.
     """
     rows, cols = coarse.shape[:2]
     fine = np.empty((rows * net.factor, cols * net.factor, 3), np.uint8)
-    for part in pieces((rows, cols), piece, net.reach):
-        found = _levels(net.refine(to_unit(coarse[part.around])[None]))
-        fine[finer(part.place, net.factor)] = found[finer(part.within, net.factor)]
+    for tile in tiles((rows, cols), side, net.reach):
+        found = _levels(net.refine(to_unit(coarse[tile.seen])[None]))
+        fine[finer(tile.box, net.factor)] = found[tile.inner(net.factor)]
     return fine
 
 

@@ -1,4 +1,4 @@
-"""Encoding piece by piece, likeness, and what doctor finds."""
+"""Encoding tile by tile, likeness, and what doctor finds."""
 
 import numpy as np
 import pytest
@@ -22,10 +22,10 @@ def net():
 
 
 @pytest.mark.parametrize("shape", [(90, 131), (64, 32), (5, 70)])
-def test_pieces_leave_no_seam(net, shape):
+def test_tiles_leave_no_seam(net, shape):
     image = RNG.integers(0, 256, (*shape, 3), np.uint8)
     whole = image[None].astype(np.float32) / 255 - 0.5
-    found = decoded(net, image, piece=8)
+    found = decoded(net, image, side=8)
     np.testing.assert_allclose(found.encoding, net.encode(whole)[0, ..., 0], atol=1e-5)
     np.testing.assert_allclose(found.unit, ops.convert_to_numpy(net(whole))[0], atol=1e-5)
     assert (found.image.shape, found.image.dtype) == (image.shape, np.uint8)

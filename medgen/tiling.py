@@ -1,4 +1,4 @@
-"""A volume in tiles that overlap by what a net sees, so that they leave no seam."""
+"""A large array in tiles that overlap by what a net sees, so that they leave no seam."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medgen.superresolution.contract import Box
+Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a volume and what a net has to see to make it.
+    """A part of an array and what a net has to see to make it.
 
     Args:
         box: the part.
@@ -21,34 +21,37 @@ class Tile:
     box: Box
     seen: Box
 
-    def inner(self, factor: int) -> Box:
+    def inner(self, factor: int = 1) -> Box:
         """Where the part lies in what a net makes of `seen`, `factor` times as fine."""
-        i, j, k = (
+        return tuple(
             slice((part.start - seen.start) * factor, (part.stop - seen.start) * factor)
             for part, seen in zip(self.box, self.seen, strict=True)
         )
-        return i, j, k
 
 
 def tiles(shape: Sequence[int], side: int, reach: int) -> Iterator[Tile]:
-    """Tiles that cover a volume, each voxel once.
+    """Tiles that cover an array, each place once.
 
     Args:
-        shape: of the volume.
-        side: of a tile, as even as the volume allows, never more.
-        reach: how far beyond a voxel the net sees.
+        shape: of the array, of any number of axes.
+        side: of a tile, as even as the array allows, never more.
+        reach: how far beyond a place the net sees.
 
     Example:
-        >>> [(t.box[0], t.seen[0]) for t in tiles((10, 3, 3), 5, 2)]
+        >>> [(t.box[0], t.seen[0]) for t in tiles((10, 3), 5, 2)]
         [(slice(0, 5, None), slice(0, 7, None)), (slice(5, 10, None), slice(3, 10, None))]
     """
-    for i, j, k in itertools.product(*(_spans(n, side) for n in shape)):
-        box = (i, j, k)
-        a, b, c = (
+    for box in itertools.product(*(_spans(n, side) for n in shape)):
+        seen = (
             slice(max(0, span.start - reach), min(n, span.stop + reach))
             for span, n in zip(box, shape, strict=True)
         )
-        yield Tile(box, (a, b, c))
+        yield Tile(box, tuple(seen))
+
+
+def finer(box: Box, factor: int) -> Box:
+    """The same part on a grid `factor` times as fine."""
+    return tuple(slice(span.start * factor, span.stop * factor) for span in box)
 
 
 def _spans(length: int, side: int) -> list[slice]:
