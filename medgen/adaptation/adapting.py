@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 import numpy as np
@@ -14,6 +14,7 @@ from medgen.bundles.bundle import Bundle
 from medgen.examples.alone import ScanExamples
 from medgen.examples.stacks import Stack
 from medgen.families.pixelminer.adapt import (
+    ALONE,
     AdaptationTask,
     blended,
     gently,
@@ -41,6 +42,8 @@ from medgen.volumes.volume import Volume
 
 # Weights that are tried between those of the released model and those of the adapted one.
 SHARES = (0.5, 1.0)
+# How long a model learns if the user says nothing.
+MINUTES = 5.0
 # Bytes for each float32 of the stack, beside the model's: unit range, other axes, their blur.
 LEARNING_BYTES = 20
 
@@ -50,8 +53,9 @@ class Learning:
     """How a scan teaches a model.
 
     Args:
-        steps: gradient steps, or None.
-        minutes: of training, or None; what is repeated by as many steps as they took.
+        steps: gradient steps.
+        minutes: of training, `MINUTES` if neither is given; what is repeated by as many steps as
+            they took.
         seed: of everything random.
         thickness_mm: of the scan's slices; None for what the scan tells, or else their distance.
         tell: receives a sentence on what came of it.
@@ -66,7 +70,8 @@ class Learning:
     def plan(self, recipe: PixelMinerRecipe) -> Plan:
         """How long and how fast."""
         every, rate = recipe.validate_every, recipe.learning_rate
-        return Plan(self.steps, every, rate, self.minutes, steady=True)
+        minutes = MINUTES if self.steps is None and self.minutes is None else self.minutes
+        return Plan(self.steps, every, rate, minutes, steady=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,7 @@ class Verdict(Learnt):
 
 
 class Lessons:
-    """Teaches models, and remembers of the latest stack what came of it: each learns it once.
+    """Teaches a model, and remembers what came of the latest stack: the model learns it once.
 
     Args:
         learning: how.
@@ -91,25 +96,24 @@ class Lessons:
 
     def __init__(self, learning: Learning):
         self.learning = learning
+        self.latest: Verdict | None = None
         self._seen = ""
-        self._known: dict[str, Verdict] = {}
 
     def adapted(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
         """A released model that went on to learn from `stack`, if that made it better."""
-        return self._once(interpolator.name, stack, lambda: self._adapt(interpolator, stack))
+        return self._once(stack, lambda: self._adapt(interpolator, stack))
 
     def alone(self, stack: Volume) -> Verdict:
         """A model that learnt from nothing but `stack`, if it is better than classical methods."""
-        return self._once("self", stack, lambda: self._teach(stack))
+        return self._once(stack, lambda: self._teach(stack))
 
-    def _once(self, name: str, stack: Volume, learn: Callable[[], Verdict]) -> Verdict:
+    def _once(self, stack: Volume, learn: Callable[[], Verdict]) -> Verdict:
         seen = hashlib.sha256(np.ascontiguousarray(stack.array).data).hexdigest()
-        if seen != self._seen:  # of earlier scans nothing is kept
-            self._seen, self._known = seen, {}
-        if name not in self._known:
-            self._known[name] = learn()
-            self.learning.tell(self._known[name].sentence)
-        return self._known[name]
+        if self.latest is None or seen != self._seen:
+            self.latest, self._seen = None, seen  # of an earlier scan nothing is kept meanwhile
+            self.latest = learn()
+            self.learning.tell(self.latest.sentence)
+        return self.latest
 
     def _adapt(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
         bundle = interpolator.bundle
@@ -145,9 +149,8 @@ class Lessons:
         return Verdict(f"{bundle.name}+adapt", sentence, facts, tried[best], task.examples.held)
 
     def _teach(self, stack: Volume) -> Verdict:
-        bundle = untaught(IntensityRule(stack.modality), seed=self.learning.seed)
-        recipe = bundle.recipes["pixelminer"]
-        task, _, facts = self._train(bundle, recipe, stack)
+        bundle = untaught(IntensityRule(stack.modality), ALONE, self.learning.seed)
+        task, _, facts = self._train(bundle, ALONE, stack)
         judge = Judge(stack, task.examples.held)
         taught = blended(bundle, task.net, 1.0)
         own = judge.guess(PixelMinerInterpolator(taught, decode="mean"))
@@ -222,18 +225,16 @@ class AdaptingInterpolator(Around):
 
     Args:
         interpolator: of a lean PixelMiner.
-        lessons: who teaches.
-        verdicts: what came of it the last time, empty before.
+        lessons: who teaches its model.
     """
 
     interpolator: PixelMinerInterpolator
     lessons: Lessons
-    verdicts: list[Verdict] = field(default_factory=list)
 
     @property
     def learnt(self) -> Learnt | None:
         """See `Interpolator`."""
-        return self.verdicts[-1] if self.verdicts else None
+        return self.lessons.latest
 
     @property
     def bytes_per_voxel(self) -> int:
@@ -242,8 +243,7 @@ class AdaptingInterpolator(Around):
 
     def taught(self, stack: Volume) -> Verdict:
         """What comes of learning from acquired slices."""
-        self.verdicts[:] = [self.lessons.adapted(self.interpolator, stack)]
-        return self.verdicts[-1]
+        return self.lessons.adapted(self.interpolator, stack)
 
     def fill(
         self,
@@ -269,18 +269,16 @@ class SelfTaught(Deterministic):
 
     Args:
         lessons: who teaches.
-        verdicts: what came of it the last time, empty before.
     """
 
     lessons: Lessons
-    verdicts: list[Verdict] = field(default_factory=list)
     name: str = "self"
     bytes_per_voxel: int = 10 + LEARNING_BYTES
 
     @property
     def learnt(self) -> Learnt | None:
         """See `Interpolator`."""
-        return self.verdicts[-1] if self.verdicts else None
+        return self.lessons.latest
 
     def slices(
         self, stack: Volume, positions: np.ndarray, progress: Progress
@@ -296,8 +294,7 @@ class SelfTaught(Deterministic):
 
     def taught(self, stack: Volume) -> Verdict:
         """What comes of learning from acquired slices."""
-        self.verdicts[:] = [self.lessons.alone(_learnable(stack))]
-        return self.verdicts[-1]
+        return self.lessons.alone(_learnable(stack))
 
 
 def _learnable(stack: Volume) -> Volume:

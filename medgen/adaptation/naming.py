@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from medgen.adaptation.adapting import (
@@ -15,92 +14,26 @@ from medgen.adaptation.adapting import (
     is_teachable,
 )
 from medgen.errors import BundleError
-from medgen.interpolation import SELF, interpolate_volume, interpolator_named
+from medgen.interpolation import SELF, interpolator_named
 from medgen.interpolation.options import SamplingOptions, parsed
-from medgen.interpolation.recreate import with_interval
+from medgen.interpolation.recreate import recreator, shortest
 from medgen.volumes.volume import Volume
-
-# What a model has that learns from nothing, if the user says nothing.
-MINUTES = 5.0
 
 
 def learning_interpolator(
-    name: str,
-    sampling: SamplingOptions,
-    *,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    thickness_mm: float | None = None,
+    name: str, sampling: SamplingOptions, lessons: Lessons
 ) -> AdaptingInterpolator | SelfTaught:
     """The interpolator that a user means by the name of a model which is to learn from the scan.
 
     Args:
         name: see `interpolator_named`; or `self` for a model that learns from nothing else.
         sampling: of a released model.
-        steps: see `adapting.Learning`, as for the others; 5 minutes if neither is given.
-        minutes: likewise.
-        seed: of draws, and of learning.
-        thickness_mm: of the scan's slices.
+        lessons: for this model alone; their seed is that of draws, too.
 
     Raises:
         BundleError: see `interpolator_named`; a model that cannot learn; options of sampling that
             it does not take.
     """
-    lessons = Lessons(_learning(steps, minutes, seed, thickness_mm))
-    return _taught(name, sampling, lessons)
-
-
-def learning_recreators(
-    methods: Sequence[str],
-    seed: int,
-    *,
-    steps: int | None,
-    minutes: float | None,
-    thickness_mm: float | None = None,
-    tell: Callable[[str], None],
-) -> dict[str, Callable[..., Any]]:
-    """As `interpolation.recreate.recreators`, of those methods that can learn from the scan.
-
-    They learn from the acquired slices that an evaluation shows them, once a scan for all options
-    of one model; their names end in `+adapt`.
-
-    Args:
-        methods: names with options, see `parsed`.
-        seed: of draws, and of learning.
-        steps: see `learning_interpolator`, as for the others.
-        minutes: likewise.
-        thickness_mm: likewise.
-        tell: receives a sentence on what came of it.
-    """
-    lessons = Lessons(_learning(steps, minutes, seed, thickness_mm, tell))
-    functions: dict[str, Callable[..., Any]] = {}
-    for method in dict.fromkeys(methods):
-        name, sampling = parsed(method)
-        if name != SELF and not is_teachable(interpolator_named(name, seed=seed, **sampling.given)):
-            continue
-        interpolator = _taught(name, sampling, lessons)
-        label = interpolator.name + ("" if name == SELF else "+adapt") + method.removeprefix(name)
-        function = with_interval if interpolator.tells_uncertainty else interpolate_volume
-        functions[label] = partial(function, interpolator=interpolator)
-    return functions
-
-
-def _learning(
-    steps: int | None,
-    minutes: float | None,
-    seed: int,
-    thickness_mm: float | None,
-    tell: Callable[[str], None] = lambda sentence: None,
-) -> Learning:
-    if steps is None and minutes is None:
-        minutes = MINUTES
-    return Learning(steps, minutes, seed, thickness_mm, tell)
-
-
-def _taught(
-    name: str, sampling: SamplingOptions, lessons: Lessons
-) -> AdaptingInterpolator | SelfTaught:
     if name == SELF:
         if sampling.given:
             raise BundleError(
@@ -117,29 +50,43 @@ def _taught(
     return AdaptingInterpolator(interpolator, lessons)
 
 
-def learn(
-    name: str,
-    stack: Volume,
-    *,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    thickness_mm: float | None = None,
-) -> Verdict:
+def learning_recreators(
+    methods: Sequence[str], learning: Learning
+) -> dict[str, Callable[..., Any]]:
+    """As `interpolation.recreate.recreators`, of those methods that can learn from the scan.
+
+    They learn from the acquired slices that an evaluation shows them, once a scan for all options
+    of one model; their names end in `+adapt`.
+
+    Args:
+        methods: names with options, see `parsed`.
+        learning: how; its seed is that of draws, too.
+    """
+    lessons: dict[str, Lessons] = {}
+    functions, names = [], []
+    for method in dict.fromkeys(methods):
+        model, sampling = parsed(method)
+        released = None if model == SELF else interpolator_named(model, seed=learning.seed)
+        if released is not None and not is_teachable(released):
+            continue
+        own = lessons.setdefault(model, Lessons(learning))
+        interpolator = learning_interpolator(model, sampling, own)
+        functions.append(recreator(interpolator, intervals=True))
+        mark = "+adapt" if released is not None else ""
+        options = method.removeprefix(model)
+        names.append((model + mark + options, interpolator.name + mark + options))
+    return dict(zip(shortest(names), functions, strict=True))
+
+
+def learn(name: str, stack: Volume, learning: Learning) -> Verdict:
     """Have a model learn from acquired slices, to be kept.
 
     Args:
-        name: see `learning_interpolator`, as for the others.
+        name: see `learning_interpolator`.
         stack: the slices, see `Interpolator.fill`.
-        steps: likewise.
-        minutes: likewise.
-        seed: likewise.
-        thickness_mm: likewise.
+        learning: how.
 
     Raises:
         MedgenError: see there; too few slices.
     """
-    method = learning_interpolator(
-        name, SamplingOptions(), steps=steps, minutes=minutes, seed=seed, thickness_mm=thickness_mm
-    )
-    return method.taught(stack)
+    return learning_interpolator(name, SamplingOptions(), Lessons(learning)).taught(stack)

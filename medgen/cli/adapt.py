@@ -64,8 +64,8 @@ def adapt(**options: Any) -> None:
     from medgen.interpolation.insert import stack_slices
     from medgen.volumes import read_volume
 
-    given = ("volume", "series", "modality", "intercept")
-    scan = read_volume(options["scan"], **{name: options[name] for name in given})
+    reading = ("volume", "series", "modality", "intercept")
+    scan = read_volume(options["scan"], **{name: options[name] for name in reading})
     axis = scan.geometry.slice_axis if options["slice_axis"] is None else options["slice_axis"]
     scan.require_one_channel("A model")
     scan.geometry.require_slices(axis)
@@ -73,18 +73,15 @@ def adapt(**options: Any) -> None:
     stack, _ = stack_slices(scan, axis)
     tell_device()
 
+    from medgen.adaptation.adapting import Learning
     from medgen.adaptation.naming import learn
     from medgen.bundles.bundle import save_bundle
     from medgen.bundles.card import command_line, model_card
 
-    verdict = learn(
-        name,
-        stack,
-        steps=options["steps"],
-        minutes=options["minutes"],
-        seed=options["seed"],
-        thickness_mm=options["slice_thickness"],
+    learning = Learning(
+        options["steps"], options["minutes"], options["seed"], options["slice_thickness"]
     )
+    verdict = learn(name, stack, learning)
     if verdict.bundle is None:
         raise TrainingError(f"{verdict.sentence} No model is written.")
     steps = verdict.facts["steps"]

@@ -206,10 +206,13 @@ def _methods(
     else:
         known = [name for name in names if parsed(name)[0] != SELF]
         methods = dict(recreators(known, seed, intervals=True)) if known or not names else {}
-        if len(known) < len(names) or (learning["minutes"], learning["steps"]) != (None, None):
+        asked = (learning["minutes"], learning["steps"]) != (None, None)
+        learners = names if asked else [name for name in names if name not in known]
+        if learners:
+            from medgen.adaptation.adapting import Learning
             from medgen.adaptation.naming import learning_recreators
 
-            methods |= learning_recreators(names, seed, **learning, tell=_note)
+            methods |= learning_recreators(learners, Learning(seed=seed, tell=_note, **learning))
         folders = [model_folder(parsed(name)[0]) for name in names]
     if any(folders):
         tell_device()

@@ -27,19 +27,27 @@ def recreators(
     Raises:
         BundleError: see `interpolator_named`, or an option is unknown.
     """
-    functions, names = {}, {}
+    functions, names = [], []
     for method in dict.fromkeys(methods or CLASSICAL):
         model, sampling = parsed(method)
         interpolator = interpolator_named(model, seed=seed, **sampling.given)
-        tells = intervals and interpolator.tells_uncertainty
-        function = with_interval if tells else interpolate_volume
-        functions[method] = partial(function, interpolator=interpolator)
-        names[method] = interpolator.name + method.removeprefix(model)
-    short = list(names.values())
-    return {
-        method if short.count(names[method]) > 1 else names[method]: function
-        for method, function in functions.items()
-    }
+        functions.append(recreator(interpolator, intervals=intervals))
+        names.append((method, interpolator.name + method.removeprefix(model)))
+    return dict(zip(shortest(names), functions, strict=True))
+
+
+def recreator(
+    interpolator: Interpolator, *, intervals: bool
+) -> Callable[..., Volume | tuple[Volume, Volume, Volume]]:
+    """A function that inserts slices by an interpolator; see `recreators`."""
+    tells = intervals and interpolator.tells_uncertainty
+    return partial(with_interval if tells else interpolate_volume, interpolator=interpolator)
+
+
+def shortest(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Of each pair of a full name and a short one the short one, unless others have it, too."""
+    short = [name for _, name in names]
+    return [full if short.count(name) > 1 else name for full, name in names]
 
 
 def with_interval(

@@ -242,14 +242,11 @@ class Job:
     def load_interpolator(self) -> Interpolator:
         """The interpolator of this job, and of any other that differs in scan and output alone."""
         if self.learns:
+            from medgen.adaptation.adapting import Learning, Lessons
             from medgen.adaptation.naming import learning_interpolator
 
-            return learning_interpolator(
-                self.chosen_model,
-                self.sampling,
-                steps=self.adapt_steps,
-                minutes=self.adapt_minutes,
-                seed=self.seed,
-                thickness_mm=self.slice_thickness_mm,
+            learning = Learning(
+                self.adapt_steps, self.adapt_minutes, self.seed, self.slice_thickness_mm
             )
+            return learning_interpolator(self.chosen_model, self.sampling, Lessons(learning))
         return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)

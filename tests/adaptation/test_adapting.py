@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medgen.adaptation import adapting as adapting_module
 from medgen.adaptation import judging
 from medgen.adaptation.adapting import AdaptingInterpolator, Learning, Lessons, SelfTaught
 from medgen.bundles.bundle import Bundle
@@ -49,8 +50,7 @@ def bundle() -> Bundle:
 def gentle(monkeypatch):
     monkeypatch.setattr(adapt, "VALIDATE_EVERY", 2)
     monkeypatch.setattr(adapt, "HELD_WINDOWS", 2)
-    monkeypatch.setattr(adapt, "ALONE", TINY)
-    monkeypatch.setattr(adapt.untaught, "__defaults__", (TINY, 0))
+    monkeypatch.setattr(adapting_module, "ALONE", TINY)
 
 
 @pytest.fixture

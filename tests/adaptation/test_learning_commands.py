@@ -1,15 +1,20 @@
 """`medgen interpolate --adapt-steps`, `evaluate --adapt-steps` and `adapt`, on a tiny model."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import click
 import pytest
 from click.testing import CliRunner
 from test_adapting import TINY, gentle  # noqa: F401
 
 from medgen.adaptation import judging
+from medgen.adaptation.adapting import Learning
+from medgen.adaptation.naming import learning_recreators
 from medgen.bundles.bundle import load_bundle, save_bundle
 from medgen.cli import main
+from medgen.cli.evaluate import _methods, evaluate
 from medgen.families.pixelminer import adapt
 from medgen.intensities.rule import IntensityRule
 from medgen.phantoms.phantom import phantom_volume
@@ -70,6 +75,26 @@ def test_evaluate_learns_from_the_slices_that_methods_see(place, tmp_path):
     rows = [line.split()[0] for line in result.stdout.splitlines()[1:4]]
     assert rows == ["linear", "tiny:decode=mean", "tiny+adapt:decode=mean"]
     assert "where 1 acquired slice was left out" in result.stderr  # of the 9 that are seen
+
+
+def test_models_of_one_name_learn_apart(place, tmp_path):
+    other = shutil.copytree(place / "tiny", tmp_path / "tiny")
+    names = [str(place / "tiny"), f"{place / 'tiny'}:decode=mean", str(other)]
+    functions = learning_recreators(names, Learning(steps=1))
+    assert list(functions) == [f"{names[0]}+adapt", "tiny+adapt:decode=mean", f"{other}+adapt"]
+    drawn, mean, others = (each.keywords["interpolator"].lessons for each in functions.values())
+    assert drawn is mean
+    assert others is not mean
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(None, ["tiny", "self"]), (2, ["tiny", "self", "tiny+adapt"])]
+)
+def test_evaluate_adapts_what_it_is_asked_to(place, steps, expected):
+    learning = {"minutes": None, "steps": steps, "thickness_mm": None}
+    with click.Context(evaluate):
+        made = _methods(("self", str(place / "tiny")), 0, coarse=False, learning=learning)
+    assert list(made) == expected
 
 
 def test_a_model_is_written(place, tmp_path):

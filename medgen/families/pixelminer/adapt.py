@@ -31,7 +31,7 @@ ALONE = PixelMinerRecipe(
 GENTLE_RATE, VALIDATE_EVERY = 3e-4, 25
 
 
-def untaught(rule: IntensityRule, recipe: PixelMinerRecipe = ALONE, seed: int = 0) -> Bundle:
+def untaught(rule: IntensityRule, recipe: PixelMinerRecipe, seed: int = 0) -> Bundle:
     """A PixelMiner that has learnt nothing yet."""
     recipes = {"pixelminer": recipe}
     return Bundle(FAMILY.kind, rule, recipes, FAMILY.build(recipes, rule.levels, seed), name="self")
