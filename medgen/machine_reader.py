@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from keras import ops
@@ -109,7 +109,8 @@ def read(
     """
     require_scans(len(shown))
     scales = {scan.scan: Scale.of(scan.true) for scan in shown}
-    side = min(budget.side, *(n for scan in shown for n in scan.true.shape[1:3]))
+    sides = [n for scan in shown for n in scan.true.shape[1:3]]
+    budget = replace(budget, side=min(budget.side, *sides))
     maps = shown[0].true.shape[-1] * (2 if budget.fine else 1)
     net = PairReader(maps, budget.filters, seed)
     net.build()
@@ -129,16 +130,14 @@ def read(
             for k in range(budget.steps):
                 rng = np.random.default_rng([seed, LEARN, number, k])
                 batch = [
-                    _turned(_drawn(others, method, scales, side, budget.fine, rng), rng)
+                    _turned(_drawn(others, method, scales, budget, rng), rng)
                     for _ in range(budget.batch)
                 ]
                 step(np.stack(batch), k + 1, plan.rate(k, 0.0))
                 done = number * budget.steps + k + 1
                 progress(f"Reading {method}", done, len(scans) * budget.steps)
             with step.averaged():
-                parts.append(
-                    _answers(look, left_out, method, scales[left_out.scan], side, budget, seed)
-                )
+                parts.append(_answers(look, left_out, method, scales[left_out.scan], budget, seed))
         readings[method] = Reading(
             np.concatenate([part.hits for part in parts]),
             tuple(scan for part in parts for scan in part.scans),
@@ -151,14 +150,13 @@ def _drawn(
     scans: Sequence[Shown],
     method: str,
     scales: dict[str, Scale],
-    side: int,
-    fine: bool,
+    budget: Budget,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """A pair `(2, side, side, maps)` from any place of any slice of any scan."""
     scan = scans[int(rng.integers(len(scans)))]
     number = int(rng.integers(len(scan.true)))
-    return _pair(scan, method, number, scales[scan.scan], side, fine, rng)
+    return _pair(scan, method, number, scales[scan.scan], budget, rng)
 
 
 def _pair(
@@ -166,18 +164,17 @@ def _pair(
     method: str,
     number: int,
     scale: Scale,
-    side: int,
-    fine: bool,
+    budget: Budget,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Real and synthetic, of one place in slice `number` where there is something to see."""
     for _ in range(ATTEMPTS):
-        window = random_window(rng, scan.true.shape[1:3], side)
+        window = random_window(rng, scan.true.shape[1:3], budget.side)
         true = scan.true[number][window]
         if true[..., true.shape[-1] // 2].std() > FLAT * scale.width:
             break
-    both = [fit_to(image, side) for image in (true, scan.tests[method][number][window])]
-    return scale.images(np.stack(both), fine)
+    both = [fit_to(image, budget.side) for image in (true, scan.tests[method][number][window])]
+    return scale.images(np.stack(both), budget.fine)
 
 
 def _turned(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -187,16 +184,13 @@ def _turned(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _answers(
-    look: Function, scan: Shown, method: str, scale: Scale, side: int, budget: Budget, seed: int
+    look: Function, scan: Shown, method: str, scale: Scale, budget: Budget, seed: int
 ) -> Reading:
     """What the net says of pairs of a scan."""
     rng = np.random.default_rng([seed, ANSWER])
     hits: list[np.ndarray] = []
     for number in range(len(scan.true)):
-        pairs = [
-            _pair(scan, method, number, scale, side, budget.fine, rng)
-            for _ in range(budget.squares)
-        ]
+        pairs = [_pair(scan, method, number, scale, budget, rng) for _ in range(budget.squares)]
         real, synthetic = np.moveaxis(ops.convert_to_numpy(look(np.stack(pairs))), 1, 0)
         hits.append(np.where(np.isclose(real, synthetic, atol=ROUNDING), 0.5, real > synthetic))
     indices = np.repeat(scan.indices, budget.squares).tolist()
