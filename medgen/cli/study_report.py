@@ -44,6 +44,8 @@ def study_report(study: Path, output: Path, seed: int, overwrite: bool) -> None:
 
 def echo_study(summary: dict[str, Any]) -> None:
     """The main numbers of a report."""
+    from medgen.evaluation.pages import shown_p
+
     closer = summary["design"] == "closer"
     titles = ["answers", "chosen" if closer else "correct", "readers+cases", "exact p"]
     titles += ["published"] if closer else ["d'"]
@@ -53,9 +55,8 @@ def echo_study(summary: dict[str, Any]) -> None:
     for name, row in rows:
         ends = row["mrmc"] or row["bootstrap"]
         interval = "–" if ends is None else " to ".join(f"{100 * end:.0f}" for end in ends) + " %"
-        p = row["exact_p"]
         cells = [f"{row['answers']}", f"{100 * row['share']:.0f} %", interval]
-        cells += ["< 0.001" if p < 0.001 else f"{p:.3f}"]
+        cells += [shown_p(row["exact_p"])]
         published = row.get("published")
         if closer:
             cells += ["–" if published is None else f"{published} %"]

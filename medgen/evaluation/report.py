@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 import medgen
@@ -21,6 +17,7 @@ from medgen.errors import EvaluationError
 from medgen.evaluation import figures
 from medgen.evaluation.experiment import ScanResult
 from medgen.evaluation.metrics import METRICS, Metric
+from medgen.evaluation.pages import page_environment, png_of
 from medgen.evaluation.protocols import PROTOCOLS
 from medgen.evaluation.reading import tell
 from medgen.evaluation.scans import Evaluation
@@ -82,11 +79,9 @@ def write_report(
         write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", new / SUMMARY)
         pictures = []
         for name, caption, figure in draw(evaluation.scans, summary):
-            png = io.BytesIO()
-            figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
-            (new / PICTURES / f"{name}.png").write_bytes(png.getvalue())
-            data = base64.b64encode(png.getvalue()).decode()
-            pictures.append({"caption": caption, "data": data})
+            png = png_of(figure, dpi=100)
+            (new / PICTURES / f"{name}.png").write_bytes(png)
+            pictures.append({"caption": caption, "data": base64.b64encode(png).decode()})
         write_text(render(summary, pictures, scrubbers(evaluation.scans)), new / PAGE)
         move(new, folder, overwrite=overwrite)
     return summary
@@ -169,18 +164,9 @@ def render(
     summary: dict[str, Any], pictures: list[dict[str, str]], scrubbed: list[dict[str, Any]]
 ) -> str:
     """The page that shows the tables, the pictures and what there is to scroll through."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("medgen.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("medgen.evaluation")
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
-    environment.filters["breakable"] = breakable
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.0f}"
     environment.filters["spread"] = lambda sd: f"{float(f'{sd:.2g}'):g}"
-    environment.filters["pvalue"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     best = {
         where: {
             metric.name: best_methods(summary["metrics"][where][metric.name], metric)
@@ -196,11 +182,6 @@ def render(
         protocols=PROTOCOLS,
         scrubbers=scrubbed,
     )
-
-
-def breakable(name: str) -> Markup:
-    """A long name, escaped, that a line of the page may end in behind punctuation."""
-    return Markup(re.sub(r"([-_:,=/.])", r"\1<wbr>", str(escape(name))))
 
 
 def best_methods(table: dict[str, dict[str, float | None]], metric: Metric) -> set[str]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.figure import Figure
 
 import medgen
-from medgen.evaluation.report import SUMMARY, breakable, require_writable
+from medgen.evaluation.pages import page_environment, png_of
+from medgen.evaluation.report import SUMMARY, require_writable
 from medgen.storage import csv_text, make_folder, move, staging, write_text
 from medgen.study.results import Results, read_results, summarize
 from medgen.study.study import QUESTION, load_study
@@ -123,24 +122,12 @@ def imrmc_rows(results: Results) -> Iterator[tuple[object, ...]]:
 
 def render(summary: dict[str, Any]) -> str:
     """The page that shows the tables."""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("medgen.study"), jinja2.PackageLoader("medgen.evaluation")]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = breakable
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.0f}"
-    environment.filters["ends"] = _shown_ends
+    environment = page_environment("medgen.study", "medgen.evaluation")
+    environment.filters["ends"] = lambda ends: _joined(ends, lambda end: f"{100 * end:.0f}")
+    environment.filters["numbers"] = lambda ends: _joined(ends, lambda end: f"{end:.2f}")
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.2f}"
     environment.filters["seconds"] = lambda value: "–" if value is None else f"{value:.1f}"
-    environment.filters["pvalue"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
-    png = io.BytesIO()
-    forest(summary).savefig(png, format="png", dpi=110, metadata={"Software": None})
-    data = base64.b64encode(png.getvalue()).decode()
+    data = base64.b64encode(png_of(forest(summary), dpi=110)).decode()
     template = environment.get_template("study-report.html")
     return template.render(summary=summary, picture=data)
 
@@ -175,7 +162,5 @@ def _title(row: dict[str, Any]) -> str:
     return f"against {row['second']}"
 
 
-def _shown_ends(ends: list[float] | None, scale: float = 100) -> str:
-    if ends is None:
-        return "–"
-    return " – ".join(f"{scale * end:.0f}" if scale != 1 else f"{end:.2f}" for end in ends)
+def _joined(ends: list[float] | None, shown: Callable[[float], str]) -> str:
+    return "–" if ends is None else " – ".join(map(shown, ends))
