@@ -145,7 +145,7 @@ def _is_from_here(headers: Headers) -> bool:
 
 
 def answer_until_stopped(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve `app` until SIGINT or SIGTERM, after which the caller goes on to clear up."""
+    """Serve `app` until SIGINT or SIGTERM, to be called `ending_in_order`."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -155,8 +155,7 @@ def answer_until_stopped(app: ASGIApp, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )
-    with ending_in_order():
-        uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 @contextmanager

@@ -39,11 +39,17 @@ def read(study: Path, port: int, host: str, hostnames: tuple[str, ...]) -> None:
     import socket
 
     from medgen.study.server import StudyServer
-    from medgen.web import LOOPBACK, Guarded, answer_until_stopped, listening_socket
+    from medgen.web import (
+        LOOPBACK,
+        Guarded,
+        answer_until_stopped,
+        ending_in_order,
+        listening_socket,
+    )
 
     server = StudyServer(study)
     own = socket.gethostname()
-    with listening_socket(host, port) as listening:
+    with ending_in_order(), listening_socket(host, port) as listening:
         shown = own if host == "0.0.0.0" else host
         readers = len(server.study.readers)
         address = f"http://{shown}:{listening.getsockname()[1]}"
