@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter
 from medgen.backends import Function, compiled
 from medgen.errors import EvaluationError
 from medgen.evaluation.budgets import Budget
+from medgen.evaluation.experiment import Progress
 from medgen.evaluation.reading import Reading, Shown
 from medgen.examples.batches import ATTEMPTS, FLAT, fit_to, random_window
 from medgen.nets.pair_reader import PairReader
@@ -28,8 +29,6 @@ CUT = 6.0
 # Scores nearer to one another than this are equal.
 ROUNDING = 1e-6
 LEARN, ANSWER = 0x1EA2, 0xA45E
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

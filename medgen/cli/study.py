@@ -27,7 +27,8 @@ from medgen.errors import ReadError, printable
 
 if TYPE_CHECKING:
     from medgen.evaluation.budgets import Budget
-    from medgen.study.pictures import Progress, Source
+    from medgen.evaluation.experiment import Progress
+    from medgen.study.pictures import Source
     from medgen.study.prepare import Trial
     from medgen.study.study import Study
 

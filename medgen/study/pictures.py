@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from medgen.errors import StudyError
 from medgen.evaluation.budgets import Budget
+from medgen.evaluation.experiment import Progress
 from medgen.evaluation.hanging import hung, hung_spacing
 from medgen.evaluation.plan import Plan, overlap_warning, plan_scan
 from medgen.evaluation.reading import Shown, shown_slices
@@ -30,7 +31,6 @@ SMOOTHED = "smoothed"
 # Percentiles of the acquired slices that a window spans where no other is asked for.
 SPANNED = (0.5, 99.5)
 
-Progress = Callable[[str, int, int], None]
 Key = tuple[int, str]  # slice of the truth, and who made the picture of it
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from medgen.errors import MedgenError, StudyError
+from medgen.evaluation.experiment import Progress
 from medgen.evaluation.recreate import Recreate
 from medgen.evaluation.scans import Settings, scan_names
 from medgen.storage import csv_text, make_folder, move, staging, write_text
 from medgen.study.draw import Case, Contest, draw_cases, draw_questions, swaps
-from medgen.study.pictures import SMOOTHED, Progress, Source, source_of, write_pictures
+from medgen.study.pictures import SMOOTHED, Source, source_of, write_pictures
 from medgen.study.study import (
     ANSWERS,
     CLOSER,
