@@ -8,12 +8,11 @@ import numpy as np
 
 from medgen.evaluation.edges import edge_preservation_ratio
 from medgen.evaluation.noise import local_deviation_ratio
+from medgen.evaluation.recreate import every_second_around, take_slices
 from medgen.interpolation.contract import Interpolator
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
-# Slices that a method is shown on each side of one that is left out.
-SHOWN = 4
 # Side, in pixels, of the middle of a slice in which draws are compared, as drawing takes its time.
 DRAWN_SIDE = 128
 # Nothing is divided by less.
@@ -101,11 +100,10 @@ class Judge:
 
 def _filled(method: Interpolator, stack: Volume, k: int) -> np.ndarray:
     """What `method` puts in the place of slice `k`, `(rows, cols)`."""
-    before, behind = min(SHOWN, (k + 1) // 2), min(SHOWN, (len(stack.array) - k) // 2)
-    array = np.ascontiguousarray(stack.array[k + 1 - 2 * before : k + 2 * behind : 2])
-    geometry = stack.geometry.resliced(0, len(array), 2 * stack.spacing[0])
-    shown = stack.with_array(array, geometry)
-    (filling,) = method.fill(shown, np.array([before - 0.5]), lambda done, total: None)
+    shown = every_second_around(k, len(stack.array))
+    position = (k - shown.start) / shown.step
+    around = take_slices(stack, 0, shown)
+    (filling,) = method.fill(around, np.array([position]), lambda done, total: None)
     return filling.images[0]
 
 

@@ -14,6 +14,8 @@ from medgen.intensities.padding import find_outside
 from medgen.volumes.geometry import Geometry
 from medgen.volumes.volume import Volume
 
+# Acquired slices that a method is shown on each side of a single one that is left out.
+SHOWN = 4
 # `recreate(volume, factor=2, slice_axis=2)` inserts `factor - 1` slices between neighbours.
 # A method that tells its uncertainty gives three scans, the ends of a 90 % interval behind.
 Recreate = Callable[..., Volume | tuple[Volume, Volume, Volume]]
@@ -115,6 +117,20 @@ def seen_by_methods(volume: Volume, plan: AnyPlan) -> Volume:
         metadata=metadata,
     )
     return degrade(measured, plan.factor, plan.by)
+
+
+def every_second_around(index: int, count: int) -> range:
+    """What a method is shown of `count` slices when slice `index` is left out: every second one.
+
+    So its neighbours of the gap are those of the slice left out, which is half-way between them,
+    at twice the distance of the slices. Up to `SHOWN` lie on each side.
+
+    Args:
+        index: neither the first nor the last.
+        count: of all slices.
+    """
+    before, behind = min(SHOWN, (index + 1) // 2), min(SHOWN, (count - index) // 2)
+    return range(index + 1 - 2 * before, index + 2 * behind, 2)
 
 
 def take_slices(volume: Volume, axis: int, indices: range) -> Volume:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from medgen.evaluation.recreate import take_slices
+from medgen.evaluation.recreate import every_second_around, take_slices
 from medgen.interpolation.classical import CLASSICAL
 from medgen.interpolation.contract import Interpolator
 from medgen.interpolation.insert import insert
@@ -15,8 +16,6 @@ from medgen.volumes.volume import Volume
 
 # Slices that are left out, one at a time, evenly spread.
 CHECKED = 3
-# Acquired slices that a model is shown on each side of one that is left out.
-SHOWN = 4
 # Runs that make fewer slices than this are over before a check would be.
 WORTH_A_CHECK = 16
 
@@ -85,10 +84,11 @@ def check_scan(scan: Volume, method: Interpolator, axis: int) -> Check | None:
         truth = scan.to_physical(np.take(scan.array, k, axis)).astype(np.float64)
         if np.ptp(truth) == 0:
             continue
-        before, behind = min(SHOWN, (k + 1) // 2), min(SHOWN, (scan.shape[axis] - k) // 2)
-        shown = range(k + 1 - 2 * before, k + 2 * behind, 2)
+        shown = every_second_around(k, scan.shape[axis])
+        position = (k - shown.start) / shown.step
+        before = math.ceil(position)
         around = take_slices(scan, axis, shown)
-        positions = np.insert(np.arange(len(shown), dtype=float), before, before - 0.5)
+        positions = np.insert(np.arange(len(shown), dtype=float), before, position)
         geometry = scan.geometry.resliced(axis, len(positions), scan.spacing[axis])
         plan = SlicePlan(axis, geometry, positions)
         errors.append(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from medgen.adaptation.judging import Judge, Standing
+from medgen.evaluation.recreate import every_second_around
 from medgen.interpolation import CLASSICAL
 from medgen.volumes import Geometry, Volume
 
@@ -46,3 +47,16 @@ def test_draws_are_compared_with_the_truth_and_the_neighbours():
 )
 def test_ahead_is_more_db_and_hardly_worse_draws(own, ahead):
     assert (Standing(*own).loses_to(Standing(30.0, 0.5, 0.9)) is None) == ahead
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "shown"),
+    [
+        (4, 9, [1, 3, 5, 7]),
+        (1, 9, [0, 2, 4, 6, 8]),
+        (7, 9, [0, 2, 4, 6, 8]),
+        (20, 40, [13, 15, 17, 19, 21, 23, 25, 27]),
+    ],
+)
+def test_slices_around_one_that_is_left_out(index, count, shown):
+    assert list(every_second_around(index, count)) == shown
