@@ -166,7 +166,7 @@ def _case(
         plan.truth[t],
         score,
         tuple(plan.truth[n] for n in around),
-        tuple(n % plan.factor == 0 for n in around),
+        tuple(n not in plan.removed for n in around),
         {name: np.stack([grey(stack[n]) for n in around]) for name, stack in stacks.items()},
         hung_spacing(geometry, plan.axis),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from medgen.evaluation.plan import Plan
+from medgen.evaluation.plan import DegradedPlan, Plan
 from medgen.evaluation.scoring import TRUTH, SliceScore
 from medgen.evaluation.scrubbing import SIDE, extremes, for_page, grey_png, kept_cases
 from medgen.volumes import Geometry
@@ -70,6 +70,14 @@ def test_acquired_slices_are_the_same_for_all_and_removed_ones_are_not(cases):
         np.testing.assert_array_equal(case.frames["b"], case.frames[TRUTH])
         told = for_page("Worst", "one", case)  # each picture once: the truth, and what a made of it
         assert len(told["pictures"]) == len(case.slices) + case.acquired.count(False)
+
+
+def test_of_a_scan_made_coarse_no_slice_is_acquired(stacks):
+    plan = DegradedPlan(2, 2, 15, 2.0, "mean")
+    true, tests = stacks[0][:30], {name: stack[:30] for name, stack in stacks[1].items()}
+    scores = scored({t: 30.0 + t for t in plan.removed})
+    for case in kept_cases(true, tests, np.ones(true.shape, bool), plan, GEOMETRY, scores):
+        assert case.acquired == (False,) * len(case.slices)
 
 
 def test_pictures_hang_and_keep_the_shape_of_voxels(cases, stacks):
