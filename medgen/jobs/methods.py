@@ -13,6 +13,7 @@ import numpy as np
 
 from medgen.bundles.families import FAMILIES, family_of
 from medgen.errors import ReadError
+from medgen.interpolation import SELF
 from medgen.interpolation.contract import AUTO
 from medgen.jobs.provenance import provenance_path, read_provenance
 from medgen.storage import json_fields
@@ -70,7 +71,7 @@ def methods_of(output: Path) -> list[Methods]:
     alike: dict[str, list[Mapping[str, Any]]] = {}
     for one in facts:
         options = {name: value for name, value in one["options"].items() if name != "seed"}
-        made = json.dumps([one["medgen"], one["model"], options], sort_keys=True)
+        made = json.dumps([one["medgen"], one["model"], options, _used(one)], sort_keys=True)
         alike.setdefault(made, []).append(one)
     return [methods(group) for group in alike.values()]
 
@@ -81,14 +82,14 @@ def methods(facts: Sequence[Mapping[str, Any]]) -> Methods:
     if "synthetic_slices" not in first:
         return _superresolved(facts)
     options = first["options"]
-    what, keys = _described(first["model"])
+    what, keys = _described(first["model"], _used(first))
     seeds = sorted({one["options"]["seed"] for one in facts if "seed" in one["options"]})
     told = [
         f"{name} {value}"
         for name, value in options.items()
         if name not in IN_WORDS and value not in (None, False)
     ]
-    if first["model"]["sha256"] is not None and seeds:
+    if (first["model"]["sha256"] is not None or _used(first) is not None) and seeds:
         told.insert(
             0, f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
         )
@@ -96,6 +97,7 @@ def methods(facts: Sequence[Mapping[str, Any]]) -> Methods:
     sentences = [
         f"Slices were put between the acquired ones with medgen {first['medgen']} [@{ITSELF}] by "
         f"{by}.",
+        _learnt(facts),
         _drawn(first),
         _slices(facts),
         _check(facts),
@@ -160,9 +162,19 @@ def _told_in(path: Path) -> list[dict[str, Any]]:
     return [] if facts is None else [facts]
 
 
-def _described(model: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _used(facts: Mapping[str, Any]) -> str | None:
+    """What was used where a model learnt from the scan, None where none did."""
+    return facts["adaptation"]["used"] if "adaptation" in facts else None
+
+
+def _described(model: Mapping[str, Any], used: str | None = None) -> tuple[str, tuple[str, ...]]:
     """What filled in the slices, in words, and keys of what is to be cited for it."""
     name, sha256, kind = model["name"], model["sha256"], model.get("kind")
+    if name == SELF and used == SELF:
+        family = family_of("pixelminer")
+        return f"the mean of a {family.title} that knew nothing else", tuple(family.references)
+    if name == SELF and used is not None:
+        name = used  # a classical method
     if name in CLASSICAL and sha256 is None:
         return CLASSICAL[name]
     if kind not in FAMILIES:
@@ -173,6 +185,21 @@ def _described(model: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
 
 def _citations(keys: Sequence[str]) -> str:
     return f" [{'; '.join(f'@{key}' for key in keys)}]" if keys else ""
+
+
+def _learnt(facts: Sequence[Mapping[str, Any]]) -> str:
+    """What came of learning from the scan first; the scans are alike in that."""
+    used = _used(facts[0])
+    if used is None:
+        return ""
+    counts = [one["adaptation"]["steps"] for one in facts]
+    steps = f"{_range(counts)} steps"
+    if used == SELF or (used != facts[0]["adaptation"]["start"] and used not in CLASSICAL):
+        return f"It had learnt from acquired slices of the scan itself in {steps}."
+    return (
+        f"A model that had learnt from acquired slices of the scan itself in {steps} was not used, "
+        "as it was not ahead on those that were left out."
+    )
 
 
 def _drawn(facts: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from medgen.cli import main
 from medgen.errors import ReadError
 from medgen.interpolation.options import SamplingOptions
 from medgen.jobs.job import Job
-from medgen.jobs.methods import BIBLIOGRAPHY, CLASSICAL, bibtex, methods_of
+from medgen.jobs.methods import BIBLIOGRAPHY, CLASSICAL, bibtex, methods, methods_of
 from medgen.jobs.provenance import provenance_path
 from medgen.jobs.run import run_job
 from medgen.phantoms.phantom import phantom_volume
@@ -128,3 +128,23 @@ def test_version_stands_in_one_place():
     citation = (ROOT / "CITATION.cff").read_text()
     assert medgen.__version__ not in citation
     assert citation.startswith("cff-version: 1.2.0\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256", "used", "words"),
+    [
+        ("self", None, "self", ["by the mean of a PixelMiner", "(seed 5)", "It had learnt from"]),
+        ("self", None, "sinc", ["by windowed sinc", "(seed 5)", "in 40 steps was not used"]),
+        ("own", "ab12", "own+adapt", ["of SHA-256 ab12", "It had learnt from", "in 40 steps."]),
+        ("own", "ab12", "own", ["of SHA-256 ab12", "in 40 steps was not used"]),
+    ],
+)
+def test_learning_from_the_scan_is_told(written, name, sha256, used, words):
+    facts = json.loads(provenance_path(written.output).read_text())
+    facts["model"] = {"name": name, "sha256": sha256, "kind": None}
+    facts["options"]["seed"] = 5
+    facts["adaptation"] = {"used": used, "start": name, "steps": 40}
+    paragraph = methods([facts]).paragraph
+    for each in words:
+        assert each in paragraph
+    assert "None" not in paragraph
