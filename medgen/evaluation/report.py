@@ -149,7 +149,7 @@ def draw(
         )
         yield (
             f"profile-{number}",
-            f"{scan.name}: every removed slice; open circles lie in the outermost gaps.",
+            f"{scan.name}: every re-created slice; open circles lie in the outermost gaps.",
             figures.profile(scan, methods, METRICS["mae"]),
         )
 
