@@ -5,13 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import refuse, succeed
 from PIL import Image as Pillow
 from skimage.data import immunohistochemistry
 from skimage.metrics import peak_signal_noise_ratio
 
 from medgen.bundles.bundle import load_bundle
-from medgen.cli import main
 from medgen.families.autoencoder.encode import decoded
 
 RECIPE = {
@@ -24,24 +23,6 @@ RECIPE = {
     "steps": 4,
     "validate_every": 2,
 }
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(word) for word in arguments])
-
-
-def succeed(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refuse(message, *arguments):
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +49,7 @@ def training(work, output, *more):
 @pytest.fixture(scope="module")
 def trained(work):
     """What training printed."""
-    return succeed(*training(work, "model"))
+    return succeed(*training(work, "model")).stdout
 
 
 def test_training_tells_its_likeness_and_leaves_a_bundle(work, trained):
@@ -85,13 +66,14 @@ def test_training_tells_its_likeness_and_leaves_a_bundle(work, trained):
 
 
 def test_doctor_examines_it(work, trained):
-    lines = succeed("doctor", work / "model").splitlines()
+    lines = succeed("doctor", work / "model").stdout.splitlines()
     assert len(lines) == 4
     assert all(line.startswith("ok ") for line in lines)
 
 
 def test_encodings_are_written_in_three_views(work, trained):
-    printed = succeed("encode", work / "data", "--model", work / "model", "-o", work / "seen")
+    command = ("encode", work / "data", "--model", work / "model", "-o", work / "seen")
+    printed = succeed(*command).stdout
     kinds = ("encoding.npy", "plain.png", "stretched.png", "equalised.png", "reconstruction.png")
     names = {f"tile{k}_{kind}" for k in range(3) for kind in kinds}
     assert {path.name for path in (work / "seen").iterdir()} == names | {"likeness.csv"}
@@ -112,8 +94,7 @@ def test_encodings_are_written_in_three_views(work, trained):
         assert float(row["psnr_db"]) == pytest.approx(psnr, abs=0.01)
         assert f"tile{k}.png  PSNR {psnr:.1f}" in printed
     assert printed.splitlines()[3].startswith("mean       PSNR ")
-    again = ("encode", work / "data", "--model", work / "model", "-o", work / "seen")
-    answered = json.loads(succeed(*again, "--overwrite", "--json"))["images"]
+    answered = json.loads(succeed(*command, "--overwrite", "--json").stdout)["images"]
     assert [one["um_per_pixel"] is None for one in answered] == [True, True, False]
     assert [f"{one['ssim']:.6g}" for one in answered] == [row["ssim"] for row in rows]
     with Pillow.open(work / "seen" / "tile2_plain.png") as picture:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import run
 
 import medgen.jobs.run
 from medgen.cli import COMMANDS, main
@@ -31,10 +32,6 @@ def scan(tmp_path, monkeypatch) -> str:
     volume = phantom_volume("ct", (16, 12, 5), (20.0, 18.0, 30.0), 1)
     write_volume(volume, Path("ct.nii.gz"))
     return "ct.nii.gz"
-
-
-def run(*words: object):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def options(command: str) -> set[str]:

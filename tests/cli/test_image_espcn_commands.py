@@ -5,12 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import refuse, succeed
 from PIL import Image as Pillow
 from skimage.data import immunohistochemistry
 from skimage.metrics import peak_signal_noise_ratio
-
-from medgen.cli import main
 
 RECIPE = {
     "filters": 4,
@@ -20,23 +18,6 @@ RECIPE = {
     "steps": 2,
     "validate_every": 2,
 }
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(word) for word in arguments])
-
-
-def succeed(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refuse(message, *arguments):
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +34,7 @@ def work(tmp_path_factory):
         *("train-image-espcn", folder / "data", "-o", folder / "model"),
         *("--validation", folder / "data" / "tile1.png", "--recipe", folder / "recipe.json"),
         *("--feature-loss", "he-autoencoder"),
-    )
+    ).stdout
     for name in ("train_features", "psnr_db", "spectrum_db", "bicubic_psnr_db"):
         assert f"  {name} " in printed
     return folder
@@ -67,7 +48,7 @@ def test_the_card_says_whose_features(work):
 
 
 def test_doctor_examines_it(work):
-    lines = succeed("doctor", work / "model").splitlines()
+    lines = succeed("doctor", work / "model").stdout.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("ok ") for line in lines)
 
@@ -82,7 +63,7 @@ def test_an_image_becomes_finer(work):
 
 def test_restored_images_are_compared_with_the_truth(work):
     words = ("refine-images", work / "data", "--model", work / "model", "--degrade")
-    printed = succeed(*words, "-o", work / "restored").splitlines()
+    printed = succeed(*words, "-o", work / "restored").stdout.splitlines()
     assert printed[0].split() == ["PSNR", "SSIM", "edges", "texture", "spectrum"]
     assert [line.split()[0] for line in printed[1:3]] == ["bicubic", "model"]
     with open(work / "restored" / "images.csv", newline="") as file:
@@ -94,7 +75,7 @@ def test_restored_images_are_compared_with_the_truth(work):
     fine = np.array(Pillow.open(work / "restored" / "tile1_model.png"))
     expected = peak_signal_noise_ratio(truth, fine)
     assert float(rows[3]["psnr_db"]) == pytest.approx(expected, abs=1e-3)
-    answered = json.loads(succeed(*words, "-o", work / "restored", "--overwrite", "--json"))
+    answered = json.loads(succeed(*words, "-o", work / "restored", "--overwrite", "--json").stdout)
     assert len(answered["images"]) == 4
 
 

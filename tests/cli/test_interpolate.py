@@ -2,6 +2,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import assert_refused
 from scipy.ndimage import binary_propagation
 
 from medgen.cli import main
@@ -12,16 +13,6 @@ from medgen.volumes import Geometry, Volume, read_volume, write_volume
 
 def run(*arguments, **options):
     return CliRunner().invoke(main, ["interpolate", *map(str, arguments)], **options)
-
-
-def assert_refused(result, message):
-    """One line on standard error, exit code 1, no traceback."""
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import assert_refused
 
 from medgen.bundles.bundle import save_bundle
 from medgen.cli import main
@@ -24,16 +25,6 @@ LABEL_INTENT = 1002
 
 def run(*arguments):
     return CliRunner().invoke(main, ["interpolate", *map(str, arguments)])
-
-
-def assert_refused(result, message):
-    """One line on standard error, exit code 1, no traceback."""
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
 
 
 def organs(shape):

@@ -6,10 +6,9 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import refuse, run, succeed
 
 from medgen.bundles.bundle import Bundle, load_bundle, save_bundle
-from medgen.cli import main
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.intensities.rule import IntensityRule
@@ -27,28 +26,6 @@ RECIPE = {
     "steps": 2,
     "validate_every": 2,
 }
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(word) for word in arguments])
-
-
-def refused(*arguments) -> str:
-    """The one sentence that a command ends with."""
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    *notes, error = result.stderr.splitlines()
-    assert error.startswith("Error: ")
-    assert not notes
-    return error
-
-
-def succeed(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +56,10 @@ def model(tmp_path_factory):
 
 def test_a_model_asks_and_a_classical_method_goes_on_with_a_note(scans, model, tmp_path):
     out = tmp_path / "out.nii"
-    question = refused("interpolate", scans / "hidden.nii", "-o", out, "--model", model)
+    question = refuse("", "interpolate", scans / "hidden.nii", "-o", out, "--model", model)
     assert "in a background of 0 its values lie around 34" in question
     assert question.endswith("say what it is with --modality ct, mr or labels.")
-    assert refused("interpolate", scans / "hidden.nii", "-o", out) == question  # by the default
+    assert refuse("", "interpolate", scans / "hidden.nii", "-o", out) == question  # by the default
     assert not list(tmp_path.iterdir())
     result = succeed("interpolate", scans / "hidden.nii", "-o", out, "--model", "linear")
     assert result.stderr.startswith("Note: It is not sure what kind of scan this is: in a ")
@@ -96,7 +73,7 @@ def test_a_model_asks_and_a_classical_method_goes_on_with_a_note(scans, model, t
 def test_what_the_user_says_decides_and_is_told(scans, model, tmp_path):
     out = tmp_path / "out.nii"
     call = ("interpolate", scans / "hidden.nii", "-o", out, "--model", model, "--decode", "mean")
-    assert refused(*call, "--modality", "mr").endswith(
+    assert refuse("", *call, "--modality", "mr").endswith(
         "This model was trained on CT and the scan looks like MR: you say so; choose a model for "
         "MR, or add --modality ct if it is CT."
     )
@@ -110,7 +87,7 @@ def test_what_the_user_says_decides_and_is_told(scans, model, tmp_path):
 def test_a_shifted_ct_is_mended_bit_for_bit(scans, model, tmp_path):
     out = tmp_path / "out.nii"
     call = ("interpolate", scans / "shifted.nii", "-o", out, "--model", model)
-    question = refused(*call)
+    question = refuse("", *call)
     assert "HU + 1024" in question
     assert "add --intercept -1024" in question
     succeed(*call, "--intercept", -1024, "--decode", "mean")
@@ -129,8 +106,8 @@ def test_a_shifted_ct_is_mended_bit_for_bit(scans, model, tmp_path):
 
 def test_labels_are_not_invented(scans, model, tmp_path):
     for method in ("linear", model):
-        error = refused(
-            "interpolate", scans / "labels.nii", "-o", tmp_path / "out.nii", "--model", method
+        error = refuse(
+            "", "interpolate", scans / "labels.nii", "-o", tmp_path / "out.nii", "--model", method
         )
         assert "makes new values, but the scan is a label map" in error
     assert not list(tmp_path.iterdir())
@@ -141,8 +118,8 @@ def test_labels_are_not_invented(scans, model, tmp_path):
 
 
 def test_every_other_command_asks_and_obeys(scans, model, tmp_path):
-    assert "not sure" in refused(
-        *("audit", scans / "hidden.nii", "--model", model, "--jobs", 1, "--slice-axis", 2)
+    assert "not sure" in refuse(
+        "", *("audit", scans / "hidden.nii", "--model", model, "--jobs", 1, "--slice-axis", 2)
     )
     result = run("audit", scans / "hidden.nii", "--model", "linear", "--jobs", 1)
     assert result.exit_code == 0, result.output
@@ -160,9 +137,9 @@ def test_every_other_command_asks_and_obeys(scans, model, tmp_path):
 def test_training_asks_and_keeps_what_it_was_told(scans, tmp_path):
     (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
     call = ("train-vqvae", scans / "shifted.nii", "--recipe", tmp_path / "recipe.json", "-o")
-    assert "shifted.nii: It is not sure" in refused(*call, tmp_path / "model")
-    assert "got labels: labels.nii" in refused(
-        "train-vqvae", scans / "labels.nii", "-o", tmp_path / "model"
+    assert "shifted.nii: It is not sure" in refuse("", *call, tmp_path / "model")
+    assert "got labels: labels.nii" in refuse(
+        "", "train-vqvae", scans / "labels.nii", "-o", tmp_path / "model"
     )
     succeed(*call, tmp_path / "ct", "--intercept", -1024)
     succeed(*call, tmp_path / "mr", "--modality", "mr")
@@ -172,5 +149,5 @@ def test_training_asks_and_keeps_what_it_was_told(scans, tmp_path):
         assert option in (tmp_path / modality / "README.md").read_text()
     assert "# VQ-VAE for MR" in (tmp_path / "mr" / "README.md").read_text()
     reconstruct = ("reconstruct", scans / "shifted.nii", "-o", tmp_path / "seen.nii", "--model")
-    assert "not sure" in refused(*reconstruct, tmp_path / "ct")
+    assert "not sure" in refuse("", *reconstruct, tmp_path / "ct")
     succeed(*reconstruct, tmp_path / "ct", "--intercept", -1024)

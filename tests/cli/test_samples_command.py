@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import assert_refused
 
 from medgen.bundles.bundle import Bundle, save_bundle
 from medgen.cli import main
@@ -217,14 +218,6 @@ def test_what_is_refused_leaves_nothing(run, tmp_path, array, message):
     done = run("--slice-axis", 2, "--uncertainty", tmp_path / "unc", array=array)
     assert_refused(done, message)
     assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
-
-
-def assert_refused(done, message):
-    assert done.exit_code == 1
-    assert isinstance(done.exception, SystemExit)
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
 
 
 # === Options that do not go together ===

@@ -4,15 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 
-from medgen.cli import main
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import assert_refused, run, succeed
 from skimage.io import imread
 
 from medgen.bundles.bundle import load_bundle
-from medgen.cli import main
 from medgen.phantoms.phantom import phantom_volume
 from medgen.training.checkpoint import FolderStore
 from medgen.volumes import Geometry, Volume, read_volume, write_volume
@@ -37,26 +36,6 @@ PRIOR = {
     "steps": 6,
     "validate_every": 4,
 }
-
-
-def run(*arguments, **options):
-    return CliRunner().invoke(main, [str(word) for word in arguments], **options)
-
-
-def succeed(*arguments, **options):
-    result = run(*arguments, **options)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def assert_refused(result, message):
-    """One line on standard error, exit code 1, no traceback."""
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
 
 
 def assert_misused(result, message):

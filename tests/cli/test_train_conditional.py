@@ -4,21 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run, succeed
 
-from medgen.cli import main
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeeds(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def recipe(path, **fields):
@@ -37,28 +26,28 @@ def scan(tmp_path_factory):
 def test_two_commands_after_a_pixelminer_make_a_model(scan, tmp_path):
     small = {"filters": 4, "conditioner_filters": 4, "conditioner_blocks": 1, "blocks": 1}
     pixels = recipe(tmp_path / "pixels.json", context=1, crop=16, **small)
-    succeeds("train-pixelminer", scan, "-o", tmp_path / "start", "--recipe", pixels, "--steps", 2)
+    succeed("train-pixelminer", scan, "-o", tmp_path / "start", "--recipe", pixels, "--steps", 2)
     codes = {"filters": 6, "num_embeddings": 16, "embedding_dim": 4, "crop": 16}
     first = recipe(tmp_path / "first.json", **{"from": "conditional"}, **codes)
-    shown = succeeds("train-vqvae", scan, "-o", tmp_path / "vqvae", "--recipe", first,
-                     "--start", tmp_path / "start", "--steps", 2)  # fmt: skip
-    assert "residual_bits_per_dim" in shown
+    shown = succeed("train-vqvae", scan, "-o", tmp_path / "vqvae", "--recipe", first,
+                    "--start", tmp_path / "start", "--steps", 2)  # fmt: skip
+    assert "residual_bits_per_dim" in shown.output
     second = recipe(tmp_path / "second.json", **small)
-    shown = succeeds("train-prior", scan, "-o", tmp_path / "model", "--recipe", second,
-                     "--vqvae", tmp_path / "vqvae", "--steps", 2)  # fmt: skip
-    assert "elbo_bits_per_dim" in shown
+    shown = succeed("train-prior", scan, "-o", tmp_path / "model", "--recipe", second,
+                    "--vqvae", tmp_path / "vqvae", "--steps", 2)  # fmt: skip
+    assert "elbo_bits_per_dim" in shown.output
     card = (tmp_path / "model" / "README.md").read_text()
     assert card.startswith(
         "# VQ-VAE conditioned on the acquired slices, with PixelCNN prior for CT"
     )
-    assert "ok" in succeeds("doctor", tmp_path / "model")
+    assert "ok" in succeed("doctor", tmp_path / "model").output
 
     out = tmp_path / "finer.nii.gz"
-    succeeds("interpolate", scan, "-o", out, "--model", tmp_path / "model")
+    succeed("interpolate", scan, "-o", out, "--model", tmp_path / "model")
     before = read_volume(scan).array
     np.testing.assert_array_equal(read_volume(out).array[:, :, ::2], before)
-    seen = succeeds("reconstruct", scan, "--model", tmp_path / "model", "-o", tmp_path / "seen.nii")
-    assert f"{before.shape[2] - 2} slices: mean SSIM 0." in seen
+    seen = succeed("reconstruct", scan, "--model", tmp_path / "model", "-o", tmp_path / "seen.nii")
+    assert f"{before.shape[2] - 2} slices: mean SSIM 0." in seen.output
     refused = run("sample", "--model", tmp_path / "model", "-o", tmp_path / "no")
     assert refused.exit_code == 1
     assert "has no codes of slices on their own" in refused.output

@@ -5,7 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run, succeed
 
 from medgen.bundles.bundle import load_bundle
 from medgen.cli import COMMANDS, main
@@ -43,16 +43,6 @@ def data(tmp_path_factory):
     both = np.stack([zero.array, second.array], axis=-1)
     nib.save(nib.Nifti1Image(both, nib.load(folder / "zero.nii").affine), folder / "four.nii")
     return folder
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(word) for word in arguments])
-
-
-def succeed(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def gather(*paths, volume=None):
