@@ -10,7 +10,7 @@ import click
 
 from medgen.cli.device import device_option, tell_device
 from medgen.cli.options import scan_options, scoring_jobs_option, seed_option, slice_axis_option
-from medgen.cli.output import answer, json_option
+from medgen.cli.output import answer, json_option, mean_of
 from medgen.cli.progress import shown_progress
 from medgen.errors import EvaluationError, printable
 
@@ -165,9 +165,3 @@ def echo_coverage(model: str, coverage: list[Coverage] | None) -> None:
         return
     text = " and ".join(f"{c.nominal:.0%} intervals hold {c.observed:.1%}" for c in coverage)
     click.echo(f"Of the region's true values, {text}.")
-
-
-def mean_of(values: list[float]) -> float:
-    """Mean of what is not NaN."""
-    finite = [value for value in values if value == value]
-    return sum(finite) / len(finite) if finite else float("nan")

@@ -10,7 +10,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -81,3 +81,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):  # a number of numpy
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Mean of what is not NaN."""
+    finite = [value for value in values if value == value]
+    return sum(finite) / len(finite) if finite else float("nan")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from medgen.cli.image_outputs import Row, image_options, images_to_read, write_outputs
-from medgen.cli.output import answer
+from medgen.cli.output import answer, mean_of
 from medgen.cli.places import trained_model
 from medgen.errors import BundleError
 
@@ -115,8 +115,6 @@ def _restored(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: 
 
 def _tell(rows: Sequence[Mapping[str, object]]) -> None:
     """Means of each method."""
-    import numpy as np
-
     from medgen.families.image_espcn.refine import MEASURES
 
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
@@ -124,5 +122,5 @@ def _tell(rows: Sequence[Mapping[str, object]]) -> None:
     click.echo(" " * width + "".join(f"{title:>10}" for title in TITLES))
     for method in methods:
         own = [row for row in rows if row["method"] == method]
-        means = [np.nanmean([float(str(row[key])) for row in own]) for key in MEASURES]
+        means = [mean_of([float(str(row[key])) for row in own]) for key in MEASURES]
         click.echo(f"{method:<{width}}" + "".join(f"{mean:10.4g}" for mean in means))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -92,3 +93,12 @@ def test_what_is_refused(work, tmp_path):
         "encodes no images", *train, "--recipe", work / "recipe.json", "--feature-loss", "oasis-80"
     )
     assert not (tmp_path / "a").exists()
+
+
+def test_glass_without_edges_has_no_mean_and_no_warning(work, tmp_path):
+    Pillow.new("RGB", (64, 64), "white").save(tmp_path / "glass.png")
+    words = ("refine-images", tmp_path / "glass.png", "--model", work / "model", "--degrade")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        printed = succeed(*words, "-o", tmp_path / "made").stdout.splitlines()
+    assert printed[1].split()[:4] == ["bicubic", "inf", "1", "nan"]

@@ -26,7 +26,7 @@ class ImageESPCNFamily(Family):
     measured = (
         "`loss` is that of training on the middle of each validation image; `psnr_db` (all "
         "channels), `ssim` and `spectrum_db` (distance of the power spectra; mean of the channels) "
-        "compare it, in 8 bits, with what the net makes of means of 4 x 4 pixels."
+        "compare it, in 8 bits, with what the net makes of means of `factor` x `factor` pixels."
     )
     stages: ClassVar = {"image_espcn": ImageESPCNRecipe}
 
