@@ -37,7 +37,7 @@ class Pane {
   }
 
   async load() {
-    this.nv = await opened($(".scan", this.box), this.about.file, this);
+    this.nv = await opened($(".scan", this.box), this.about.file);
     await this.lay();
   }
 
@@ -53,7 +53,7 @@ class Pane {
       const canvas = $(".linear", this.box);
       say(`Interpolating ${scene.panes[0].name} linearly …`);
       canvas.hidden = false;
-      this.linear = await opened(canvas, this.about.linear, this);
+      this.linear = await opened(canvas, this.about.linear);
       show(this.linear);
       copyView(this.nv, this.linear);
       say("");
@@ -136,7 +136,7 @@ function gradient() {
   return `linear-gradient(90deg, ${stops.join(", ")})`;
 }
 
-async function opened(canvas, file, pane) {
+async function opened(canvas, file) {
   const nv = new Niivue({
     backColor: [0, 0, 0, 1],
     crosshairColor: [0.3, 0.8, 0.4, 0.6],
@@ -164,7 +164,7 @@ async function opened(canvas, file, pane) {
   await nv.loadFromArrayBuffer(await answer.arrayBuffer(), file);
   Object.assign(nv.volumes[0], { cal_min: low, cal_max: high });
   nv.setColormap(nv.volumes[0].id, "gray");
-  nv.onLocationChange = (location) => moved(location.mm, nv, pane);
+  nv.onLocationChange = (location) => moved(location.mm);
   nv.onIntensityChange = (volume) => {
     if (volume === nv.volumes[0]) setWindow({ name: "window", low: volume.cal_min, high: volume.cal_max }, nv);
   };
@@ -180,7 +180,7 @@ async function opened(canvas, file, pane) {
   return nv;
 }
 
-function moved(place, nv) {
+function moved(place) {
   if (linking) return;
   linking = true;
   mm = Array.from(place).slice(0, 3);
