@@ -122,6 +122,7 @@ def open_scene(
             f"A page shows up to {MOST_OUTPUTS} scans beside the input, got {len(outputs)}; give "
             "fewer."
         )
+    scan.require_one_channel("A page")
     told = None if mask is None else _marks_of(mask)
     maps = {} if uncertainty is None else _read_maps(uncertainty)
     missing = scan.metadata.get("missing_slices")
@@ -144,7 +145,6 @@ def open_scene(
         raise GeometryError(f"The maps of {uncertainty} lie on the grid of no OUT; give theirs.")
     if told is not None and not masked:
         raise GeometryError(f"The mask {mask} lies on the grid of no OUT; give the mask of one.")
-    scan.require_one_channel("A page")
     return Scene(tuple(panes), tuple(notes))
 
 
