@@ -124,6 +124,13 @@ def test_minutes_are_repeated_by_their_steps(stack, bundle, always):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_seed_gives_the_same_model_from_nothing():
+    first, again, other = (adapt.untaught(IntensityRule("ct"), TINY, seed) for seed in (3, 3, 4))
+    for a, b in zip(weights(first), weights(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(weights(first), weights(other), strict=True))
+
+
 def test_a_blend_lies_between(bundle):
     other = adapt.untaught(IntensityRule("ct"), TINY, seed=4)
     half = adapt.blended(bundle, other.nets["pixelminer"], 0.5)

@@ -32,7 +32,8 @@ GENTLE_RATE, VALIDATE_EVERY = 3e-4, 25
 
 
 def untaught(rule: IntensityRule, recipe: PixelMinerRecipe, seed: int = 0) -> Bundle:
-    """A PixelMiner that has learnt nothing yet."""
+    """A PixelMiner that has learnt nothing yet, with the weights that `seed` gives."""
+    keras.utils.set_random_seed(seed)
     recipes = {"pixelminer": recipe}
     return Bundle(FAMILY.kind, rule, recipes, FAMILY.build(recipes, rule.levels, seed), name="self")
 
