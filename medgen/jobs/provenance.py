@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -14,7 +15,17 @@ from medgen.bundles.released import kind_in
 from medgen.errors import ReadError, WriteError
 from medgen.interpolation.plan import SlicePlan
 from medgen.jobs.source import Input, Source
-from medgen.storage import checksum, is_free, json_fields, move, occupied, write_text, writing
+from medgen.storage import (
+    checksum,
+    claim,
+    is_free,
+    json_fields,
+    move,
+    occupied,
+    write_text,
+    writing,
+)
+from medgen.volumes import Geometry
 from medgen.volumes.files import READABLE, suffix_of
 
 UNTOLD = ("output", "check", "adaptation")  # what comes of a run, or where to
@@ -29,8 +40,8 @@ class Model(TypedDict):
     sha256: str | None
 
 
-class Provenance(TypedDict):
-    """Everything that tells a finer scan from others, in values that JSON can hold.
+class Made(TypedDict):
+    """What is told of every finer scan, in values that JSON can hold.
 
     Of the scan it says where it was and what its bytes were; nothing of its headers.
 
@@ -38,16 +49,10 @@ class Provenance(TypedDict):
         medgen: version.
         output: name of the finer scan.
         input: the scan.
-        model: what filled in its slices.
+        model: what made its voxels.
         options: all others, by name.
-        slice_axis: 0, 1 or 2.
         shape: of the finer scan.
         affine: likewise; RAS, mm.
-        synthetic_slices: indices along the axis from 0.
-        positions: of every slice, in units of acquired slices.
-        check: how the model does on the scan, where that was looked at.
-        adaptation: what came of its learning from the scan, where it did.
-        methods: what a paper says of the scan, see `medgen.jobs.methods`.
     """
 
     medgen: str
@@ -55,9 +60,23 @@ class Provenance(TypedDict):
     input: Input
     model: Model
     options: dict[str, object]
-    slice_axis: int
     shape: list[int]
     affine: list[list[float]]
+
+
+class Provenance(Made):
+    """Everything that tells a scan of more slices from others.
+
+    Attributes:
+        slice_axis: 0, 1 or 2.
+        synthetic_slices: indices along the axis from 0.
+        positions: of every slice, in units of acquired slices.
+        check: how the model does on the scan, where that was looked at.
+        adaptation: what came of its learning from the scan, where it did.
+        methods: what a paper says of the scan, see `medgen.jobs.methods`.
+    """
+
+    slice_axis: int
     synthetic_slices: list[int]
     positions: list[float]
     check: NotRequired[Mapping[str, object]]
@@ -65,16 +84,16 @@ class Provenance(TypedDict):
     methods: NotRequired[str]
 
 
-def provenance(
+def made(
     *,
     source: Source,
     output: Path,
     model: str,
     model_folder: Path | None,
     options: Mapping[str, object],
-    plan: SlicePlan,
-) -> Provenance:
-    """Provenance of a finer scan.
+    geometry: Geometry,
+) -> Made:
+    """What is told of every finer scan.
 
     Args:
         source: the scan.
@@ -82,7 +101,7 @@ def provenance(
         model: name of the model or method.
         model_folder: its files, None for a method that has none.
         options: all others, by name.
-        plan: its slices.
+        geometry: of the finer scan.
     """
     return {
         "medgen": medgen.__version__,
@@ -94,9 +113,31 @@ def provenance(
             "sha256": None if model_folder is None else model_checksum(model_folder),
         },
         "options": dict(options),
+        "shape": list(geometry.shape),
+        "affine": geometry.affine.tolist(),
+    }
+
+
+def provenance(
+    *,
+    source: Source,
+    output: Path,
+    model: str,
+    model_folder: Path | None,
+    options: Mapping[str, object],
+    plan: SlicePlan,
+) -> Provenance:
+    """Provenance of a scan of more slices: see `made`, and `plan` for its slices."""
+    return {
+        **made(  # type: ignore[typeddict-item]  # mypy misses the keys that need not be there
+            source=source,
+            output=output,
+            model=model,
+            model_folder=model_folder,
+            options=options,
+            geometry=plan.geometry,
+        ),
         "slice_axis": plan.axis,
-        "shape": list(plan.geometry.shape),
-        "affine": plan.geometry.affine.tolist(),
         "synthetic_slices": plan.synthetic.nonzero()[0].tolist(),
         "positions": plan.positions.tolist(),
     }
@@ -160,6 +201,31 @@ def remove_provenance(output: Path) -> None:
     path = provenance_path(output)
     with writing(path):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(
+    places: Iterable[Path],
+    told_of: Iterable[Path],
+    require_writable: Callable[[], None],
+    tell: Callable[[str], None],
+) -> Iterator[dict[Path, Path]]:
+    """Where outputs are written before they go to their places, which nobody else writes meanwhile.
+
+    Args:
+        places: of all outputs.
+        told_of: those of them with a provenance beside them.
+        require_writable: refuses what cannot be written; called once the places are claimed.
+        tell: see `medgen.storage.claim`.
+    """
+    with ExitStack() as stack:
+        # In one order, so that two runs do not wait for each other.
+        folders = {path: stack.enter_context(claim(path, tell=tell)) for path in sorted(places)}
+        require_writable()  # as what another run made may be there by now
+        for output in told_of:
+            if is_free(output):  # a killed run may have left the provenance alone
+                remove_provenance(output)
+        yield {path: folder / f"unfinished{suffix_of(path)}" for path, folder in folders.items()}
 
 
 def put_in_place(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,21 +20,21 @@ from medgen.jobs.keeping import KeepingInterpolator, Partial
 from medgen.jobs.methods import methods
 from medgen.jobs.provenance import (
     Provenance,
+    claimed,
     identity,
     provenance,
     put_in_place,
-    remove_provenance,
     writes_series,
 )
 from medgen.jobs.series import derivation_of, source_series
 from medgen.jobs.source import Source
 from medgen.memory import require_memory
-from medgen.storage import claim, is_free, move, writing
+from medgen.storage import move, writing
 from medgen.volumes import Geometry, Volume
 from medgen.volumes.dicom.derived import STACKING_AXIS
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.write import write_series
-from medgen.volumes.files import encode_volume, suffix_of
+from medgen.volumes.files import encode_volume
 from medgen.volumes.nifti_fields import in_finer_scan
 
 BEYOND_FLOATS = (
@@ -100,13 +99,7 @@ def run_job(
     job.require_consistent()
     job.require_writable()
     say = note or (lambda sentence: None)
-    with ExitStack() as stack:
-        # In one order, so that two runs do not wait for each other.
-        claims = {path: stack.enter_context(claim(path, tell=say)) for path in sorted(job.written)}
-        job.require_writable()  # as what another run made may be there by now
-        for output in job.told_of:
-            if is_free(output):  # a killed run may have left the provenance alone
-                remove_provenance(output)
+    with claimed(job.written, job.told_of, job.require_writable, say) as new:
         opened = _open(job, source or job.source(), interpolator or job.load_interpolator())
         for sentence in opened.notes:
             say(sentence)
@@ -127,7 +120,7 @@ def run_job(
         if check is not None:
             for output in job.outputs:
                 told[output]["check"] = check.facts
-        _write(job, opened, series, drawn, told, claims)
+        _write(job, opened, series, drawn, told, new)
         if partial is not None:
             partial.remove()
     return Outcome(
@@ -266,7 +259,7 @@ def _write(
     series: Series | None,
     drawn: Samples,
     told: Mapping[Path, Provenance],
-    claims: Mapping[Path, Path],
+    new: Mapping[Path, Path],
 ) -> None:
     """Write everything, and then put it in its place."""
     volumes = {path: drawn.uncertainty[name] for name, path in job.maps.items()}
@@ -274,7 +267,6 @@ def _write(
         volumes[job.mask] = opened.plan.mask()
     volumes |= {place: finer for place, (finer, _) in opened.labels.items()}
     volumes |= zip(job.outputs, drawn.volumes, strict=True)
-    new = {path: folder / f"unfinished{suffix_of(path)}" for path, folder in claims.items()}
     for path, volume in volumes.items():
         with writing(path):
             if series is not None and path in job.outputs:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
 
-import medgen
-from medgen.bundles.released import kind_in
 from medgen.errors import IntensityError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation.contract import Progress
@@ -22,17 +18,17 @@ from medgen.jobs.outputs import (
     uncertainty_files,
 )
 from medgen.jobs.provenance import (
-    Model,
-    model_checksum,
+    Made,
+    claimed,
+    made,
     provenance_path,
     put_in_place,
-    remove_provenance,
     writes_series,
 )
 from medgen.jobs.series import derivation_of, source_series
-from medgen.jobs.source import Input, Source
+from medgen.jobs.source import Source
 from medgen.memory import require_memory
-from medgen.storage import claim, is_free, move, writing
+from medgen.storage import move, writing
 from medgen.superresolution import Refined, SuperResolver, superresolve_volume, superresolver_named
 from medgen.superresolution.contract import UNCERTAINTY
 from medgen.superresolution.methods import default_method, model_folder
@@ -40,35 +36,21 @@ from medgen.superresolution.refine import bytes_needed
 from medgen.volumes import Geometry, Volume
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.write import write_subdivided_series
-from medgen.volumes.files import encode_volume, suffix_of
+from medgen.volumes.files import encode_volume
 from medgen.volumes.nifti_fields import in_finer_scan
 
 # Where neither the user nor the model says how many.
 FACTOR = 2
 
 
-class SuperResolution(TypedDict):
-    """Provenance of a scan of finer voxels; see `jobs.provenance.Provenance`.
+class SuperResolution(Made):
+    """Provenance of a scan of finer voxels.
 
     Attributes:
-        medgen: version.
-        output: name of the finer scan.
-        input: the scan.
-        model: what made its voxels.
-        options: all others, by name.
         factor: voxels made of one along each axis, all of them synthetic.
-        shape: of the finer scan.
-        affine: likewise; RAS, mm.
     """
 
-    medgen: str
-    output: str
-    input: Input
-    model: Model
-    options: dict[str, object]
     factor: int
-    shape: list[int]
-    affine: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -183,12 +165,8 @@ def superresolve(
         MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
     """
     task.require_writable()
-    places = sorted((task.output, *task.maps.values()))
-    with ExitStack() as stack:
-        claims = {path: stack.enter_context(claim(path, tell=note)) for path in places}
-        task.require_writable()  # as what another run made may be there by now
-        if is_free(task.output):  # a killed run may have left the provenance alone
-            remove_provenance(task.output)
+    places = (task.output, *task.maps.values())
+    with claimed(places, [task.output], task.require_writable, note) as new:
         source = task.source()
         task = task.with_model(source)
         opened = _open(task, source)
@@ -202,7 +180,7 @@ def superresolve(
             progress=progress,
         )
         source.require_unchanged()
-        _write(task, opened, refined, claims)
+        _write(task, opened, refined, new)
     before, after = source.volume.geometry, refined.volume.geometry
     return Outcome(task.output, opened.resolver.name, before, after, opened.notes)
 
@@ -255,25 +233,19 @@ def _facts(
     task: Task, source: Source, name: str, folder: Path | None, factor: int, finer: Geometry
 ) -> SuperResolution:
     options = ("volume", "series", "modality", "intercept")
-    return {
-        "medgen": medgen.__version__,
-        "output": task.output.name,
-        "input": source.facts,
-        "model": {
-            "name": name,
-            "kind": None if folder is None else kind_in(folder),
-            "sha256": None if folder is None else model_checksum(folder),
-        },
-        "options": {"factor": factor, **{option: getattr(task, option) for option in options}},
-        "factor": factor,
-        "shape": list(finer.shape),
-        "affine": finer.affine.tolist(),
-    }
+    told = made(
+        source=source,
+        output=task.output,
+        model=name,
+        model_folder=folder,
+        options={"factor": factor, **{option: getattr(task, option) for option in options}},
+        geometry=finer,
+    )
+    return {**told, "factor": factor}
 
 
-def _write(task: Task, opened: _Opened, refined: Refined, claims: Mapping[Path, Path]) -> None:
+def _write(task: Task, opened: _Opened, refined: Refined, new: Mapping[Path, Path]) -> None:
     """Write everything, and then put it in its place."""
-    new = {path: folder / f"unfinished{suffix_of(path)}" for path, folder in claims.items()}
     volumes: dict[Path, Volume] = {
         path: refined.uncertainty[name] for name, path in task.maps.items()
     }
