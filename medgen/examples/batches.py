@@ -20,8 +20,13 @@ AnySlab = TypeVar("AnySlab", bound=Sized)
 
 def choose_slab(rng: np.random.Generator, slabs: Sequence[AnySlab]) -> AnySlab:
     """A slab, in proportion to the square root of its number of slices."""
+    return slabs[rng.choice(len(slabs), p=slab_weights(slabs))]
+
+
+def slab_weights(slabs: Sequence[Sized]) -> np.ndarray:
+    """Probabilities of slabs, in proportion to the square root of their numbers of slices."""
     weights = np.sqrt([len(slab) for slab in slabs])
-    return slabs[rng.choice(len(slabs), p=weights / weights.sum())]
+    return weights / weights.sum()
 
 
 def random_window(

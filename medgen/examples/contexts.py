@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +13,14 @@ from medgen.examples.augmentation import (
     Augmentation,
     add_noise,
     change_kernel,
+    random_half_thickness,
+    random_kernel,
+    random_noise,
     random_zoom,
     resized,
     slice_profile,
 )
-from medgen.examples.batches import ATTEMPTS, FLAT, choose_slab, fit_to, random_window
+from medgen.examples.batches import ATTEMPTS, FLAT, fit_to, random_window, slab_weights
 from medgen.examples.stacks import Slab, turned
 
 NO_AUGMENTATION = Augmentation()
@@ -133,15 +138,7 @@ def context_batch(
     Raises:
         TrainingError: no slab has three slices.
     """
-    slabs = [slab for slab in slabs if len(slab) >= 3]
-    if not slabs:
-        raise TrainingError(
-            "No scan, of those to train or of those to validate on, has three slices in a row; "
-            "give scans with more slices."
-        )
-    turned_slabs = []
-    if augmentation.other_axes:
-        turned_slabs = [other for slab in slabs for other in turned(slab) if len(other) >= 3]
+    pool = Pool.of(slabs, augmentation.other_axes)
     rng = np.random.default_rng([seed, 0xC027, step])
     batch = {
         "target": np.empty((size, crop, crop), np.int32),
@@ -151,35 +148,120 @@ def context_batch(
         "gap_mm": np.empty(size, np.float32),
     }
     for i in range(size):
-        magnified = random_zoom(augmentation.zoom, rng)
-        side = round(crop / magnified)
-        for _ in range(ATTEMPTS):
-            other = turned_slabs and rng.random() < augmentation.other_axes
-            slab = choose_slab(rng, turned_slabs if other else slabs)
-            gap = _random_gap(rng, slab, min_gap_mm, max_gap_mm)
-            before, offset, window = _random_place(rng, slab, gap, side)
-            if slab.stack.unit[before + offset][window].std() > FLAT:
-                break
-        indices, present = acquired_around(before, gap, context, slab.start, slab.stop)
-        if context > 1 and rng.random() < augmentation.edge:
-            _hide_beyond_an_end(rng, present, context)
-        profile = slice_profile(gap, augmentation.thickness, rng)
-        pieces = [
-            fit_to(_thick(slab, k, window, profile), side) for k in (*indices, before + offset)
-        ]
-        images = resized(np.stack(pieces), crop)
-        images = add_noise(images, augmentation.noise, rng)
-        images = change_kernel(images, augmentation.kernel, rng)
-        images = images[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
-        acquired, target = images[:-1], images[-1]
-        if rng.integers(2):  # the scan upside down
-            acquired, present, offset = acquired[::-1], present[::-1], gap - offset
-        batch["target"][i] = to_levels(target, levels)
-        batch["context"][i] = to_levels(np.moveaxis(acquired, 0, -1), levels)
-        batch["present"][i] = present
-        batch["position"][i] = offset / gap
-        batch["gap_mm"][i] = gap * slab.stack.spacing_mm[0]
+        choice = _choose(rng, pool, (min_gap_mm, max_gap_mm), crop, context, augmentation)
+        example = cut(pool.slabs[choice.slab], choice, crop, context, levels)
+        for key, values in example.items():
+            batch[key][i] = values
     return batch
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Slabs that examples come from, those along other axes last.
+
+    Args:
+        slabs: all of them.
+        straight: how many are along the axis of their scan.
+        other_axes: share of the examples that come from the others, 0 if there are none.
+    """
+
+    slabs: tuple[Slab, ...]
+    straight: int
+    other_axes: float
+
+    @classmethod
+    def of(cls, slabs: Sequence[Slab], other_axes: float) -> Pool:
+        """The pool of scans, of those slabs that have three slices.
+
+        Raises:
+            TrainingError: none has.
+        """
+        straight = [slab for slab in slabs if len(slab) >= 3]
+        if not straight:
+            raise TrainingError(
+                "No scan, of those to train or of those to validate on, has three slices in a row; "
+                "give scans with more slices."
+            )
+        others: list[Slab] = []
+        if other_axes:
+            others = [other for slab in straight for other in turned(slab) if len(other) >= 3]
+        return cls((*straight, *others), len(straight), other_axes if others else 0.0)
+
+    def probabilities(self) -> np.ndarray:
+        """Of each slab."""
+        shares = slab_weights(self.slabs[: self.straight]) * (1 - self.other_axes)
+        if not self.other_axes:
+            return shares
+        return np.append(shares, slab_weights(self.slabs[self.straight :]) * self.other_axes)
+
+
+class Choice(NamedTuple):
+    """All that chance decides of an example; of several, where the fields are arrays.
+
+    Args:
+        slab: which one of a pool.
+        gap: slices between acquired ones, and to the next of them.
+        before: the nearest acquired slice before the target, from the slab's first.
+        offset: how far behind it the target lies.
+        row: first of the window.
+        column: likewise.
+        side: of the window, in pixels; it is brought to that of the example.
+        hidden: outer slices shown as absent, from the first on, or from the last where negative.
+        half: half a slice's thickness, see `augmentation.slice_profile`.
+        strength: of the noise, with `sigma` and `white`, see `augmentation.add_noise`.
+        sigma: of the noise.
+        white: the noise, for the acquired slices in their order, then for the target.
+        amount: of the change of kernel, see `augmentation.change_kernel`.
+        kernel_sigma: its sigma.
+        mirrored_rows: whether rows are in reverse order.
+        mirrored_columns: likewise.
+        upside_down: whether slices are.
+    """
+
+    slab: Any
+    gap: Any
+    before: Any
+    offset: Any
+    row: Any
+    column: Any
+    side: Any
+    hidden: Any
+    half: Any
+    strength: Any
+    sigma: Any
+    white: Any
+    amount: Any
+    kernel_sigma: Any
+    mirrored_rows: Any
+    mirrored_columns: Any
+    upside_down: Any
+
+
+def cut(slab: Slab, choice: Choice, crop: int, context: int, levels: int) -> dict[str, np.ndarray]:
+    """The example that was chosen, as `context_batch` gives it, without an axis for examples."""
+    before, gap = slab.start + choice.before, choice.gap
+    indices, present = acquired_around(before, gap, context, slab.start, slab.stop)
+    present[_outer(choice.hidden)] = False
+    profile = slice_profile(choice.half)
+    window = tuple(slice(start, start + choice.side) for start in (choice.row, choice.column))
+    pieces = [
+        fit_to(_thick(slab, k, window, profile), choice.side)
+        for k in (*indices, before + choice.offset)
+    ]
+    images = resized(np.stack(pieces), crop)
+    images = add_noise(images, choice.strength, choice.sigma, choice.white)
+    images = change_kernel(images, choice.amount, choice.kernel_sigma)
+    images = images[:, :: _step(choice.mirrored_rows), :: _step(choice.mirrored_columns)]
+    acquired, offset = images[:-1], choice.offset
+    if choice.upside_down:
+        acquired, present, offset = acquired[::-1], present[::-1], gap - offset
+    return {
+        "target": to_levels(images[-1], levels),
+        "context": to_levels(np.moveaxis(acquired, 0, -1), levels),
+        "present": present.astype(np.float32),
+        "position": np.float32(offset / gap),
+        "gap_mm": np.float32(gap * slab.stack.spacing_mm[0]),
+    }
 
 
 def to_levels(unit: np.ndarray, levels: int) -> np.ndarray:
@@ -188,27 +270,60 @@ def to_levels(unit: np.ndarray, levels: int) -> np.ndarray:
     return np.clip(nearest, 0, levels - 1).astype(np.int32)
 
 
-def _random_gap(rng: np.random.Generator, slab: Slab, min_gap_mm: float, max_gap_mm: float) -> int:
-    """A distance in slices, at least 2, within the limits where spacing and length allow."""
+def gap_limits(slab: Slab, gaps_mm: tuple[float, float]) -> tuple[int, int]:
+    """Smallest and largest distance in slices, at least 2, where spacing and length allow."""
     spacing = slab.stack.spacing_mm[0]
-    largest = min(len(slab) - 1, max(2, int(max_gap_mm / spacing)))
-    smallest = min(largest, max(2, int(np.ceil(min_gap_mm / spacing))))
-    return int(rng.integers(smallest, largest + 1))
+    largest = min(len(slab) - 1, max(2, int(gaps_mm[1] / spacing)))
+    return min(largest, max(2, int(np.ceil(gaps_mm[0] / spacing)))), largest
 
 
-def _random_place(
-    rng: np.random.Generator, slab: Slab, gap: int, side: int
-) -> tuple[int, int, tuple[slice, slice]]:
-    """The slice before a gap, how far behind it the target lies, and a window."""
-    before = int(rng.integers(slab.start, slab.stop - gap))
-    offset = int(rng.integers(1, gap))
-    return before, offset, random_window(rng, slab.stack.unit.shape[1:], side)
+def _choose(
+    rng: np.random.Generator,
+    pool: Pool,
+    gaps_mm: tuple[float, float],
+    crop: int,
+    context: int,
+    augmentation: Augmentation,
+) -> Choice:
+    side = round(crop / random_zoom(augmentation.zoom, rng))
+    for _ in range(ATTEMPTS):
+        index = _choose_slab(rng, pool)
+        slab = pool.slabs[index]
+        smallest, largest = gap_limits(slab, gaps_mm)
+        gap = int(rng.integers(smallest, largest + 1))
+        before = int(rng.integers(slab.start, slab.stop - gap))
+        offset = int(rng.integers(1, gap))
+        window = random_window(rng, slab.stack.unit.shape[1:], side)
+        if slab.stack.unit[before + offset][window].std() > FLAT:
+            break
+    hidden = 0
+    if context > 1 and rng.random() < augmentation.edge:
+        hidden = int(rng.integers(1, context))
+        hidden = hidden if rng.integers(2) else -hidden
+    half = random_half_thickness(gap, augmentation.thickness, rng)
+    noise = random_noise(augmentation.noise, (2 * context + 1, crop, crop), rng)
+    kernel = random_kernel(augmentation.kernel, rng)
+    mirrored = (rng.choice((True, False)) for _ in range(2))
+    first = (side_of.start for side_of in window)
+    place = (index, gap, before - slab.start, offset, *first, side)
+    return Choice(*place, hidden, half, *noise, *kernel, *mirrored, bool(rng.integers(2)))
 
 
-def _hide_beyond_an_end(rng: np.random.Generator, present: np.ndarray, context: int) -> None:
-    """Make slices absent in place, as near the first or the last slice of a scan."""
-    hidden = int(rng.integers(1, context))
-    present[slice(None, hidden) if rng.integers(2) else slice(-hidden, None)] = False
+def _choose_slab(rng: np.random.Generator, pool: Pool) -> int:
+    """Index of a slab, in proportion to the square roots of their numbers of slices."""
+    first, last = 0, pool.straight
+    if pool.other_axes and rng.random() < pool.other_axes:
+        first, last = last, len(pool.slabs)
+    return first + int(rng.choice(last - first, p=slab_weights(pool.slabs[first:last])))
+
+
+def _outer(hidden: int) -> slice:
+    """The first slices, or the last where negative."""
+    return slice(hidden) if hidden >= 0 else slice(hidden, None)
+
+
+def _step(mirrored: bool) -> int:
+    return -1 if mirrored else 1
 
 
 def _thick(slab: Slab, index: int, window: tuple[slice, slice], profile: np.ndarray) -> np.ndarray:

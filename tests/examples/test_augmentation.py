@@ -6,6 +6,9 @@ from scipy.ndimage import gaussian_filter
 from medgen.examples.augmentation import (
     add_noise,
     change_kernel,
+    random_half_thickness,
+    random_kernel,
+    random_noise,
     random_zoom,
     resized,
     slice_profile,
@@ -20,19 +23,25 @@ def test_profile_of_a_slice_as_thick_as_its_distance():
         def uniform(self, low, high):
             return high
 
-    np.testing.assert_allclose(slice_profile(4, 1.0, Largest()), np.array([0.5, 1, 1, 1, 0.5]) / 4)
-    np.testing.assert_allclose(slice_profile(5, 1.0, Largest()), np.full(5, 0.2))
-    np.testing.assert_allclose(slice_profile(2, 0.25, Largest()), [1.0])
+    def thickest(gap, largest):
+        return slice_profile(random_half_thickness(gap, largest, Largest()))
+
+    np.testing.assert_allclose(thickest(4, 1.0), np.array([0.5, 1, 1, 1, 0.5]) / 4)
+    np.testing.assert_allclose(thickest(5, 1.0), np.full(5, 0.2))
+    np.testing.assert_allclose(thickest(2, 0.25), [1.0])
 
 
 def test_half_of_the_profiles_are_thin_and_all_are_symmetric():
-    profiles = [slice_profile(6, 1.0, np.random.default_rng(seed)) for seed in range(60)]
+    def drawn(largest, seed):
+        return slice_profile(random_half_thickness(6, largest, np.random.default_rng(seed)))
+
+    profiles = [drawn(1.0, seed) for seed in range(60)]
     assert 20 <= sum(len(profile) == 1 for profile in profiles) <= 45
     for profile in profiles:
         assert np.isclose(profile.sum(), 1)
         np.testing.assert_array_equal(profile, profile[::-1])
     assert max(map(len, profiles)) == 7
-    assert slice_profile(6, 0.0, np.random.default_rng(3)).tolist() == [1.0]
+    assert drawn(0.0, 3).tolist() == [1.0]
 
 
 def test_zoom_keeps_places_and_constants():
@@ -54,7 +63,7 @@ def test_noise_has_one_strength_and_correlation_but_is_new_in_each_slice():
     images = np.zeros((7, 64, 64), np.float32)
     touched = []
     for seed in range(20):
-        noise = add_noise(images, 0.02, np.random.default_rng(seed))
+        noise = add_noise(images, *random_noise(0.02, images.shape, np.random.default_rng(seed)))
         if noise.any():
             touched.append(noise)
             deviations = noise.std(axis=(1, 2))
@@ -70,17 +79,17 @@ def test_noise_has_one_strength_and_correlation_but_is_new_in_each_slice():
 
 def test_kernel_sharpens_and_smooths_all_slices_alike():
     images = np.random.default_rng(0).normal(size=(3, 40, 40)).astype(np.float32)
-    power = [
-        np.square(change_kernel(images, 0.8, np.random.default_rng(seed))).mean()
-        for seed in range(20)
-    ]
+
+    def changed(images, seed):
+        return change_kernel(images, *random_kernel(0.8, np.random.default_rng(seed)))
+
+    power = [np.square(changed(images, seed)).mean() for seed in range(20)]
     original = np.square(images).mean()
     assert min(power) < 0.8 * original
     assert max(power) > 1.3 * original
     # A pattern that the filter multiplies by one factor gets the same factor in every slice.
     pattern = np.broadcast_to(np.cos(np.pi * np.arange(40)), (3, 40, 40))
-    changed = change_kernel(pattern, 0.8, np.random.default_rng(1))[:, 8:-8, 8:-8]
-    factor = changed / pattern[:, 8:-8, 8:-8]
+    factor = changed(pattern, 1)[:, 8:-8, 8:-8] / pattern[:, 8:-8, 8:-8]
     np.testing.assert_allclose(factor, factor[0, 0, 0], rtol=1e-3)
     flat = gaussian_filter(np.ones((2, 30, 30)), (0, 1, 1))
-    np.testing.assert_allclose(change_kernel(flat, 0.8, np.random.default_rng(1)), flat)
+    np.testing.assert_allclose(changed(flat, 1), flat)

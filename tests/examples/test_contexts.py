@@ -115,7 +115,7 @@ def test_every_level_comes_back_through_the_unit_range():
 def test_thick_slices_average_thin_ones(monkeypatch):
     monkeypatch.setattr("medgen.examples.contexts.FLAT", 0.0)
     profile = np.array([0.25, 0.5, 0.25])
-    monkeypatch.setattr("medgen.examples.contexts.slice_profile", lambda gap, largest, rng: profile)
+    monkeypatch.setattr("medgen.examples.contexts.slice_profile", lambda half: profile)
     spikes = np.zeros((30, 9, 10), np.float32)
     spikes[15] = 0.4
     slab = Slab(Stack("spike", spikes, (1.0, 1.0, 1.0)), 0, 30)
