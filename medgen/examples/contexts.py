@@ -243,9 +243,9 @@ def cut(slab: Slab, choice: Choice, crop: int, context: int, levels: int) -> dic
     indices, present = acquired_around(before, gap, context, slab.start, slab.stop)
     present[_outer(choice.hidden)] = False
     profile = slice_profile(choice.half)
-    window = tuple(slice(start, start + choice.side) for start in (choice.row, choice.column))
+    rows, columns = (slice(start, start + choice.side) for start in (choice.row, choice.column))
     pieces = [
-        fit_to(_thick(slab, k, window, profile), choice.side)
+        fit_to(_thick(slab, k, (rows, columns), profile), choice.side)
         for k in (*indices, before + choice.offset)
     ]
     images = resized(np.stack(pieces), crop)
@@ -259,8 +259,8 @@ def cut(slab: Slab, choice: Choice, crop: int, context: int, levels: int) -> dic
         "target": to_levels(images[-1], levels),
         "context": to_levels(np.moveaxis(acquired, 0, -1), levels),
         "present": present.astype(np.float32),
-        "position": np.float32(offset / gap),
-        "gap_mm": np.float32(gap * slab.stack.spacing_mm[0]),
+        "position": np.asarray(offset / gap, np.float32),
+        "gap_mm": np.asarray(gap * slab.stack.spacing_mm[0], np.float32),
     }
 
 
@@ -304,9 +304,10 @@ def _choose(
     noise = random_noise(augmentation.noise, (2 * context + 1, crop, crop), rng)
     kernel = random_kernel(augmentation.kernel, rng)
     mirrored = (rng.choice((True, False)) for _ in range(2))
-    first = (side_of.start for side_of in window)
-    place = (index, gap, before - slab.start, offset, *first, side)
-    return Choice(*place, hidden, half, *noise, *kernel, *mirrored, bool(rng.integers(2)))
+    rows, columns = window
+    place = (index, gap, before - slab.start, offset, rows.start, columns.start, side)
+    changes = (hidden, half, *noise, *kernel)
+    return Choice._make((*place, *changes, *mirrored, bool(rng.integers(2))))
 
 
 def _choose_slab(rng: np.random.Generator, pool: Pool) -> int:
