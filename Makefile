@@ -51,7 +51,6 @@ test-all: $(VENV)/installed
 # The fast tests with the oldest versions that setup.cfg allows, in an environment of their own.
 LOWEST = $(filter-out tests/sampling/%, $(FAST)) tests/jobs/test_methods.py tests/evaluation/test_similarity.py
 test-lowest: $(VENV)/installed
-	$(BIN)/pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
 	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile $(LOWEST)
@@ -70,7 +69,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# By uv, in a quarter of pip's time; by pip where uv cannot: it knows nothing of pip's settings.
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[test]'
+	{ $(BIN)/pip install --quiet uv && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[test]'; } || \
+		$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
