@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
@@ -35,7 +36,7 @@ from medgen.interpolation.contract import (
 )
 from medgen.profiles.estimate import estimate_profile
 from medgen.profiles.shape import SliceProfile
-from medgen.training.checkpoint import MemoryStore, Row
+from medgen.training.checkpoint import FolderStore, MemoryStore, Row, Store
 from medgen.training.schedule import Plan
 from medgen.training.session import best_of, train
 from medgen.volumes.volume import Volume
@@ -59,6 +60,8 @@ class Learning:
         seed: of everything random.
         thickness_mm: of the scan's slices; None for what the scan tells, or else their distance.
         tell: receives a sentence on what came of it.
+        folder: where checkpoints are kept meanwhile, see `FolderStore`; None for memory.
+        resume: go on from a checkpoint that is there.
     """
 
     steps: int | None = None
@@ -66,6 +69,13 @@ class Learning:
     seed: int = 0
     thickness_mm: float | None = None
     tell: Callable[[str], None] = lambda sentence: None
+    folder: Path | None = None
+    resume: bool = False
+
+    @property
+    def store(self) -> Store:
+        """Where the training keeps what it needs."""
+        return MemoryStore() if self.folder is None else FolderStore(self.folder)
 
     def plan(self, recipe: PixelMinerRecipe) -> Plan:
         """How long and how fast."""
@@ -180,7 +190,7 @@ class Lessons:
         unit = bundle.rule.scale_for(stack.array).to_unit(stack.array)
         examples = ScanExamples.of(Stack("scan", unit, stack.spacing), profile.weights)
         task = AdaptationTask(bundle, recipe, examples, learning.seed)
-        rows = train(task, learning.plan(recipe), MemoryStore())
+        rows = train(task, learning.plan(recipe), learning.store, resume=learning.resume)
         best = best_of(rows)
         facts: dict[str, object] = {
             "start": bundle.name,

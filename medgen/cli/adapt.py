@@ -15,7 +15,7 @@ from medgen.cli.options import (
     slice_thickness_option,
 )
 from medgen.cli.output import answer, json_option
-from medgen.cli.places import check_folder
+from medgen.cli.training import require_no_model
 from medgen.errors import TrainingError, printable
 
 
@@ -45,6 +45,7 @@ from medgen.errors import TrainingError, printable
 @slice_axis_option
 @seed_option
 @device_option
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @reading_options
 @json_option
 def adapt(**options: Any) -> None:
@@ -56,9 +57,7 @@ def adapt(**options: Any) -> None:
     if options["minutes"] is not None and options["steps"] is not None:
         raise click.UsageError("Give --minutes or --steps, not both.")
     output = options["output"]
-    if (output / "recipe.json").exists():
-        raise TrainingError(f"{output} already holds a trained model; choose another output.")
-    check_folder(output)
+    require_no_model(output)
 
     from medgen.bundles.released import default_model
     from medgen.interpolation.insert import stack_slices
@@ -77,16 +76,25 @@ def adapt(**options: Any) -> None:
     from medgen.adaptation.naming import learn
     from medgen.bundles.bundle import save_bundle
     from medgen.bundles.card import command_line, model_card
+    from medgen.training.checkpoint import discard_checkpoints
 
     learning = Learning(
-        options["steps"], options["minutes"], options["seed"], options["slice_thickness"]
+        options["steps"],
+        options["minutes"],
+        options["seed"],
+        options["slice_thickness"],
+        folder=output,
+        resume=options["resume"],
     )
     verdict = learn(name, stack, learning)
+    discard_checkpoints(output)
     if verdict.bundle is None:
         raise TrainingError(f"{verdict.sentence} No model is written.")
     steps = verdict.facts["steps"]
     call = {"data": [options["scan"]], **options, "minutes": None, "steps": steps, "model": name}
-    command = command_line("adapt", {key: value for key, value in call.items() if key != "scan"})
+    command = command_line(
+        "adapt", {key: value for key, value in call.items() if key not in ("scan", "resume")}
+    )
     row = {
         "scan": options["scan"].name,
         "slices": f"0-{len(stack.array) - 1}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -72,6 +73,15 @@ class ScanExamples:
         runs = [Slab(stack, 0, held.start), Slab(stack, held.stop, count)]
         across = [_thick(slab, weights) for run in runs for slab in turned(run)]
         return cls(stack, held, tuple(run for run in runs if len(run) >= 3), tuple(across))
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all that examples are cut from."""
+        digest = hashlib.sha256()
+        for stack in (self.stack, *(slab.stack for slab in self.across)):
+            digest.update(repr((stack.unit.shape, stack.spacing_mm)).encode())
+            digest.update(np.ascontiguousarray(stack.unit).data)
+        return digest.hexdigest()
 
     def batch(
         self, *, levels: int, crop: int, size: int, context: int, seed: int, step: int

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from test_adapting import TINY, gentle  # noqa: F401
@@ -114,6 +115,31 @@ def test_a_model_is_written(place, tmp_path):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert read_volume(tmp_path / "out.nii").shape == (24, 20, 33)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_model(place, tmp_path, monkeypatch):
+    words = ["adapt", place / "scan.nii.gz", "--model", place / "tiny", "--steps", 6, "-o"]
+    assert medgen(*words, tmp_path / "at_once").exit_code == 0
+    batch = adapt.AdaptationTask.batch
+
+    def interrupted(task, step):
+        if step == 5:
+            raise KeyboardInterrupt
+        return batch(task, step)
+
+    monkeypatch.setattr(adapt.AdaptationTask, "batch", interrupted)
+    assert medgen(*words, tmp_path / "parts").exit_code == 130
+    monkeypatch.setattr(adapt.AdaptationTask, "batch", batch)
+    assert "continue it with --resume" in medgen(*words, tmp_path / "parts").output
+    resumed = [*words, tmp_path / "parts", "--resume"]
+    assert "started with another recipe, seed" in medgen(*resumed, "--seed", 1).output
+    result = medgen(*resumed)
+    assert result.exit_code == 0, result.output
+    whole, parts = (load_bundle(tmp_path / name) for name in ("at_once", "parts"))
+    for a, b in zip(*(each.nets["pixelminer"].weights for each in (whole, parts)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not list((tmp_path / "parts").glob("*.npz"))
+    assert "--resume" not in (tmp_path / "parts" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,12 @@ class AdaptationTask:
         self.levels = bundle.rule.levels
         self.net = FAMILY.build({"pixelminer": recipe}, self.levels, seed)["pixelminer"]
         take_over(self.net, bundle)
-        self.identity = {"recipe": to_json(recipe), "seed": seed, "start": bundle.name}
+        self.identity = {
+            "recipe": to_json(recipe),
+            "seed": seed,
+            "start": bundle.name,
+            "examples": examples.checksum,
+        }
         windows = examples.held_batch(
             levels=self.levels,
             crop=recipe.crop,
