@@ -1,6 +1,7 @@
 """Every example in docs/ is run, in one folder a page, on small scans made for it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -30,8 +31,13 @@ PARSED = {
 }  # fmt: skip
 # What is for other programs or machines, and how it begins.
 ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
-# Pages whose commands load trained models.
-SLOW = {"index.md", "train.md", "conventions.md"}
+# Pages whose commands load trained models or start a cluster.
+SLOW = {"index.md", "train.md", "conventions.md", "cluster.md"}
+# As SLURM would, but at once and on this machine.
+SBATCH = """#!/bin/sh
+bash "$1" >"$1.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
 
 
 def examples(page: str) -> list[tuple[str, str]]:
@@ -64,6 +70,17 @@ def place(tmp_path, monkeypatch) -> Path:
     description = {"Name": "Heads", "BIDSVersion": "1.8.0"}
     Path("bids/dataset_description.json").write_text(json.dumps(description))
     return tmp_path
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch) -> None:
+    """What stands for SLURM's commands, and medgen, on the PATH."""
+    (tmp_path / "bin").mkdir()
+    for name, script in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill "$@"\n')):
+        (tmp_path / "bin" / name).write_text(script)
+        (tmp_path / "bin" / name).chmod(0o755)
+    places = [tmp_path / "bin", Path(sys.executable).parent, os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, places)))
 
 
 def run_command(line_words: tuple[str, ...]) -> None:
@@ -105,8 +122,12 @@ def test_examples_run(page, place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", with_examples(slow=True))
-def test_examples_with_models_run(page, place):
+def test_examples_with_models_and_clusters_run(page, place, slurm):
+    if page == "cluster.md":
+        pytest.importorskip("dask_jobqueue")
     run_page(page)
+    if page == "cluster.md":
+        assert len(list(Path("derivative").rglob("*_res-2x_T1w.nii.gz"))) == 2
 
 
 def test_the_table_of_variables_names_those_that_are_read():
@@ -127,6 +148,7 @@ def test_every_page_is_in_the_contents():
 
 def test_options_that_the_pages_name_exist():
     known = {"--nthreads", "--scan"}  # Dask's, of a benchmark
+    known |= {"--array", "--cpus-per-task", "--mem", "--time"}  # SLURM's
     for command in [*(main.get_command(None, name) for name in COMMANDS), bids_app]:
         known |= {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
     known |= {"--help"}
