@@ -75,14 +75,22 @@ def coarsened(
     return np.ascontiguousarray(values)
 
 
-def whole_voxels(geometry: Geometry, factor: int) -> tuple[slice, slice, slice]:
+def whole_voxels(
+    geometry: Geometry, factor: int, kept: int | None = None
+) -> tuple[slice, slice, slice]:
     """The part of a fine grid that whole coarse voxels fill, from its first voxel on.
 
+    Args:
+        geometry: of the fine grid.
+        factor: fine voxels for each coarse one.
+        kept: an axis that stays as it is; None for none.
+
     Raises:
-        GeometryError: an axis has fewer than two of them.
+        GeometryError: another axis has fewer than two of them.
     """
-    i, j, k = (n // factor * factor for n in geometry.shape)
-    if min(i, j, k) < 2 * factor:
+    parts = geometry.parts_along(factor, kept)
+    i, j, k = (n // count * count for n, count in zip(geometry.shape, parts, strict=True))
+    if any(n < 2 * count for n, count in zip((i, j, k), parts, strict=True) if count > 1):
         raise GeometryError(
             f"Making voxels {factor} times as long needs {2 * factor} of them along each axis, got "
             f"{' x '.join(map(str, geometry.shape))}; choose a smaller factor."
@@ -90,13 +98,14 @@ def whole_voxels(geometry: Geometry, factor: int) -> tuple[slice, slice, slice]:
     return slice(i), slice(j), slice(k)
 
 
-def degrade(volume: Volume, factor: int, by: str = "mean") -> Volume:
+def degrade(volume: Volume, factor: int, by: str = "mean", kept: int | None = None) -> Volume:
     """The scan with voxels `factor` times as long along each axis.
 
     Args:
         volume: of one channel, all voxels finite, without padding.
         factor: int >= 2.
         by: one of `DEGRADATIONS`.
+        kept: an axis that stays as it is; None for none.
 
     Returns:
         Volume in physical units, floating point, on the grid `Geometry.merge` of `whole_voxels`.
@@ -105,12 +114,13 @@ def degrade(volume: Volume, factor: int, by: str = "mean") -> Volume:
         GeometryError: see `whole_voxels`, or there are several channels.
     """
     volume.require_one_channel("Making voxels coarser")
-    part = whole_voxels(volume.geometry, factor)
+    part = whole_voxels(volume.geometry, factor, kept)
     i, j, k = (span.stop for span in part)
+    axes = [axis for axis in range(3) if axis != kept]
     return replace(
         volume,
-        array=coarsened(volume.to_physical()[part], factor, by),
-        geometry=replace(volume.geometry, shape=(i, j, k)).merge(factor),
+        array=coarsened(volume.to_physical()[part], factor, by, axes),
+        geometry=replace(volume.geometry, shape=(i, j, k)).merge(factor, kept),
         slope=1.0,
         intercept=0.0,
     )

@@ -49,9 +49,10 @@ def tiles(shape: Sequence[int], side: int, reach: int) -> Iterator[Tile]:
         yield Tile(box, tuple(seen))
 
 
-def finer(box: Box, factor: int) -> Box:
-    """The same part on a grid `factor` times as fine."""
-    return tuple(slice(span.start * factor, span.stop * factor) for span in box)
+def finer(box: Box, parts: int | Sequence[int]) -> Box:
+    """The same part on a grid that is so many times as fine, along all axes or along each."""
+    parts = [parts] * len(box) if isinstance(parts, int) else parts
+    return tuple(slice(s.start * n, s.stop * n) for s, n in zip(box, parts, strict=True))
 
 
 def _spans(length: int, side: int) -> list[slice]:

@@ -140,7 +140,7 @@ MAY_IMPORT = {
     "phantoms": {"volumes"},
     "profiles": {"volumes"},
     "nets": {"layers", "likelihoods"},
-    "examples": {"volumes", "intensities"},
+    "examples": {"degradation", "volumes", "intensities"},
     "images": {"volumes"},
     "degradation": set(),
     "evaluation": {

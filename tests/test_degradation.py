@@ -20,12 +20,13 @@ def ramp(shape: tuple[int, int, int], affine: np.ndarray = OBLIQUE) -> Volume:
     return Volume(places @ (3.0, -2.0, 1.5) + 100, Geometry(shape, affine), modality="mr")
 
 
+@pytest.mark.parametrize("kept", [None, 1])
 @pytest.mark.parametrize("by", DEGRADATIONS)
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_a_ramp_stays_where_it_is_in_mm(by, factor):
+def test_a_ramp_stays_where_it_is_in_mm(by, factor, kept):
     fine = ramp((5 * factor, 4 * factor, 6 * factor))
-    coarse = degrade(fine, factor, by)
-    assert coarse.geometry == fine.geometry.merge(factor)
+    coarse = degrade(fine, factor, by, kept)
+    assert coarse.geometry == fine.geometry.merge(factor, kept)
     expected = ramp(coarse.shape, coarse.geometry.affine).array
     inner = slice(1, -1)  # a point spread sees beyond the ends
     np.testing.assert_allclose(
@@ -64,6 +65,8 @@ def test_values_are_physical_and_what_is_beyond_whole_voxels_is_left_out():
     assert (coarse.array == 48 - 1024).all()
     with pytest.raises(GeometryError, match=r"3 times as long needs 6 .* got 5 x 4 x 7"):
         whole_voxels(scan.geometry, 3)
+    single = Geometry.from_spacing((5, 1, 7), (1.0, 2.0, 3.0))
+    assert whole_voxels(single, 2, kept=1) == (slice(4), slice(1), slice(6))
 
 
 def test_a_phantom_keeps_its_mean():

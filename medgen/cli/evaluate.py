@@ -72,6 +72,11 @@ if TYPE_CHECKING:
     help="With --degrade: the mean over the voxels that a coarse one consists of, or a point "
     "spread as wide as it.",
 )
+@click.option(
+    "--in-plane",
+    is_flag=True,
+    help="With --degrade: make pixels larger, slice by slice, and leave slices as thick.",
+)
 @gap_option
 @click.option(
     "--mask",
@@ -120,9 +125,9 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @json_option
 def evaluate(
-    scans, output, method_names, adapt_minutes, adapt_steps, factor, degrade, degradation, gap_mm,
-    masks, slice_axis, thickness_mm, bin_width, bin_count, protocols, machine_reader, msmfe, seed,
-    jobs, volume, modality, intercept, overwrite,
+    scans, output, method_names, adapt_minutes, adapt_steps, factor, degrade, degradation, in_plane,
+    gap_mm, masks, slice_axis, thickness_mm, bin_width, bin_count, protocols, machine_reader, msmfe,
+    seed, jobs, volume, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Remove slices from each SCAN, re-create them by every method, and compare with the truth.
 
@@ -139,6 +144,8 @@ def evaluate(
             "--gap, --protocol and --machine-reader are about slices that were removed; leave them "
             "out with --degrade."
         )
+    if in_plane and not degrade:
+        raise click.UsageError("--in-plane says what --degrade makes coarse; give both.")
     if adapt_minutes is not None and adapt_steps is not None:
         raise click.UsageError("Give --adapt or --adapt-steps, not both.")
     learning = {"steps": adapt_steps, "minutes": adapt_minutes, "thickness_mm": thickness_mm}
@@ -158,6 +165,7 @@ def evaluate(
     settings = Settings(
         factor=degrade or factor,
         degradation=degradation if degrade else None,
+        in_plane=in_plane,
         gap_mm=gap_mm,
         slice_axis=slice_axis,
         binning=Binning(bin_width or 25.0, bin_count) if bin_width or bin_count else None,
@@ -170,7 +178,9 @@ def evaluate(
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
         reader=machine_reader,
     )
-    methods = _methods(method_names, seed, coarse=degrade is not None, learning=learning)
+    methods = (
+        _restorers(method_names, in_plane) if degrade else _recreators(method_names, seed, learning)
+    )
     with shown_progress() as progress:
         evaluation = evaluate_scans(
             scans,
@@ -187,34 +197,36 @@ def evaluate(
     answer(summary | {"output": output})
 
 
-def _methods(
-    names: tuple[str, ...], seed: int, *, coarse: bool, learning: dict[str, Any]
-) -> dict[str, Any]:
-    """What inserts slices, or makes coarse voxels fine again; says what models are computed on.
+def _restorers(names: tuple[str, ...], in_plane: bool) -> dict[str, Any]:
+    """What makes coarse voxels fine again; says what models are computed on."""
+    from medgen.superresolution.methods import model_folder
+    from medgen.superresolution.restore import restorers
+
+    methods = restorers(names, in_plane=in_plane)
+    if any(model_folder(name) for name in names):
+        tell_device()
+    return dict(methods)
+
+
+def _recreators(names: tuple[str, ...], seed: int, learning: dict[str, Any]) -> dict[str, Any]:
+    """What inserts slices; says what models are computed on.
 
     With minutes or steps of `learning` also what learns first, as `self` always does.
     """
     from medgen.interpolation import SELF, model_folder
     from medgen.interpolation.options import parsed
     from medgen.interpolation.recreate import recreators
-    from medgen.superresolution import methods as restoring
-    from medgen.superresolution.restore import restorers
 
-    if coarse:
-        methods: dict[str, Any] = dict(restorers(names))
-        folders = [restoring.model_folder(name) for name in names]
-    else:
-        known = [name for name in names if parsed(name)[0] != SELF]
-        methods = dict(recreators(known, seed, intervals=True)) if known or not names else {}
-        asked = (learning["minutes"], learning["steps"]) != (None, None)
-        learners = names if asked else [name for name in names if name not in known]
-        if learners:
-            from medgen.adaptation.adapting import Learning
-            from medgen.adaptation.naming import learning_recreators
+    known = [name for name in names if parsed(name)[0] != SELF]
+    methods = dict(recreators(known, seed, intervals=True)) if known or not names else {}
+    asked = (learning["minutes"], learning["steps"]) != (None, None)
+    learners = names if asked else [name for name in names if name not in known]
+    if learners:
+        from medgen.adaptation.adapting import Learning
+        from medgen.adaptation.naming import learning_recreators
 
-            methods |= learning_recreators(learners, Learning(seed=seed, tell=_note, **learning))
-        folders = [model_folder(parsed(name)[0]) for name in names]
-    if any(folders):
+        methods |= learning_recreators(learners, Learning(seed=seed, tell=_note, **learning))
+    if any(model_folder(parsed(name)[0]) for name in names):
         tell_device()
     return methods
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from medgen.cli.device import device_option, tell_device
-from medgen.cli.options import scan_options
+from medgen.cli.options import scan_options, slice_axis_option
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import printable
@@ -31,6 +31,12 @@ from medgen.errors import printable
     help="Voxels made of one along each axis; by default the model's, or 2.",
 )
 @click.option(
+    "--in-plane",
+    is_flag=True,
+    help="Make pixels finer alone: every slice stays as thick as it is, and where it is.",
+)
+@slice_axis_option
+@click.option(
     "--uncertainty",
     type=click.Path(path_type=Path),
     metavar="NIFTI",
@@ -41,9 +47,10 @@ from medgen.errors import printable
 @scan_options
 @json_option
 def superresolve(
-    scan, output, model, factor, uncertainty, volume, series, modality, intercept, overwrite
-) -> None:
-    """Write SCAN with every voxel split into N x N x N finer ones to OUT.
+    scan, output, model, factor, in_plane, slice_axis, uncertainty, volume, series, modality,
+    intercept, overwrite,
+) -> None:  # fmt: skip
+    """Write SCAN with every voxel split into N x N x N finer ones, or N x N in-plane, to OUT.
 
     SCAN is a NIfTI, NRRD, MetaImage or MGH file, or a folder with a DICOM series. The finer voxels
     fill the space of those they are made of, so that nothing is shifted; all of them are estimates.
@@ -51,6 +58,11 @@ def superresolve(
     OUT is a NIfTI, NRRD or MetaImage file; where it ends like no file and SCAN is DICOM, a folder
     for a new series. Beside it OUT.json tells what it was made of.
     """
+    if slice_axis is not None and not in_plane:
+        raise click.UsageError(
+            "--slice-axis says which slices --in-plane leaves as they are; give both, or neither."
+        )
+
     from medgen.jobs import superresolve as job
     from medgen.superresolution.methods import model_folder
 
@@ -59,6 +71,8 @@ def superresolve(
         output=output,
         model=model,
         factor=factor,
+        in_plane=in_plane,
+        slice_axis=slice_axis,
         uncertainty=uncertainty,
         volume=volume,
         series=series,

@@ -75,6 +75,7 @@ class DegradedPlan:
         acquired: number of coarse slices.
         spacing_mm: distance of the slices of the truth.
         by: how they are made coarse, one of `degradation.DEGRADATIONS`.
+        in_plane: pixels alone are made coarse, slice by slice.
     """
 
     axis: int
@@ -82,18 +83,29 @@ class DegradedPlan:
     acquired: int
     spacing_mm: float
     by: str
+    in_plane: bool = False
 
     beside: ClassVar[tuple[str, str]] = "truth before", "truth behind"
 
     @property
+    def kept(self) -> int | None:
+        """The axis that stays as it is, None for none."""
+        return self.axis if self.in_plane else None
+
+    @property
+    def deep(self) -> int:
+        """Slices of the truth for each that a method sees."""
+        return 1 if self.in_plane else self.factor
+
+    @property
     def gap_mm(self) -> float:
         """Distance, centre to centre, of the slices that a method sees."""
-        return self.spacing_mm * self.factor
+        return self.spacing_mm * self.deep
 
     @property
     def truth(self) -> range:
         """Indices, in the scan, of all slices of the truth."""
-        return range(self.acquired * self.factor)
+        return range(self.acquired * self.deep)
 
     @property
     def removed(self) -> list[int]:
@@ -101,8 +113,12 @@ class DegradedPlan:
         return list(self.truth)
 
     def where(self, t: int) -> str:
-        """`outermost` if slice `t` lies in the first or the last coarse one, else `interior`."""
-        return "outermost" if t // self.factor in (0, self.acquired - 1) else "interior"
+        """`outermost` if slice `t` lies in the first or the last coarse one, else `interior`.
+
+        In-plane all are: no slice helps another.
+        """
+        ends = () if self.in_plane else (0, self.acquired - 1)
+        return "outermost" if t // self.deep in ends else "interior"
 
     def neighbours(self, t: int) -> tuple[int, int]:
         """Indices of the true slices before and behind slice `t`, itself at an end.
@@ -159,18 +175,25 @@ def plan_scan(
 
 
 def plan_degraded(
-    geometry: Geometry, *, factor: int, by: str, slice_axis: int | None = None
+    geometry: Geometry,
+    *,
+    factor: int,
+    by: str,
+    in_plane: bool = False,
+    slice_axis: int | None = None,
 ) -> DegradedPlan:
     """Decide how a scan is made coarse; see `degradation`.
 
     Args:
-        geometry: of the scan, its axes multiples of `factor`.
+        geometry: of the scan, those of its axes multiples of `factor` that are made coarse.
         factor: int >= 2.
         by: one of `DEGRADATIONS`.
+        in_plane: see `DegradedPlan`.
         slice_axis: 0, 1 or 2, along which slices are compared; by default the geometry's.
     """
     axis = geometry.slice_axis if slice_axis is None else slice_axis
-    return DegradedPlan(axis, factor, geometry.shape[axis] // factor, geometry.spacing[axis], by)
+    count = geometry.shape[axis] // (1 if in_plane else factor)
+    return DegradedPlan(axis, factor, count, geometry.spacing[axis], by, in_plane)
 
 
 def overlap_warning(plan: AnyPlan, thickness_mm: float | None) -> str | None:

@@ -116,7 +116,7 @@ def seen_by_methods(volume: Volume, plan: AnyPlan) -> Volume:
         modality=volume.modality,
         metadata=metadata,
     )
-    return degrade(measured, plan.factor, plan.by)
+    return degrade(measured, plan.factor, plan.by, plan.kept)
 
 
 def every_second_around(index: int, count: int) -> range:

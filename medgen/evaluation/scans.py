@@ -32,6 +32,7 @@ class Settings:
         factor: 1 in `factor` slices of the truth is kept, or the factor of `degradation`.
         degradation: one of `degradation.DEGRADATIONS`: make voxels coarse by that along all
             axes instead of removing slices; None for the latter.
+        in_plane: with that, make pixels coarse alone.
         gap_mm: wanted distance of the acquired slices, None for that of the scan times `factor`.
         slice_axis: 0, 1 or 2, None for each scan's own.
         binning: grey levels for texture, None for 25 HU in CT and 64 levels otherwise.
@@ -48,6 +49,7 @@ class Settings:
 
     factor: int = 2
     degradation: str | None = None
+    in_plane: bool = False
     gap_mm: float | None = None
     slice_axis: int | None = None
     binning: Binning | None = None
@@ -200,14 +202,16 @@ def _evaluate(
             slice_axis=settings.slice_axis,
         )
     else:
-        part = whole_voxels(scan.geometry, settings.factor)
+        axis = scan.geometry.slice_axis if settings.slice_axis is None else settings.slice_axis
+        part = whole_voxels(scan.geometry, settings.factor, axis if settings.in_plane else None)
         array, region = scan.array[part], replace(region, mask=region.mask[part])
         scan = scan.with_array(array, Geometry(array.shape, scan.geometry.affine))
         plan = plan_degraded(
             scan.geometry,
             factor=settings.factor,
             by=settings.degradation,
-            slice_axis=settings.slice_axis,
+            in_plane=settings.in_plane,
+            slice_axis=axis,
         )
     width = scan.kind.bin_width
     thickness = settings.thickness_mm or scan.metadata.get("slice_thickness_mm")

@@ -17,6 +17,7 @@ from medgen.interpolation import SELF
 from medgen.interpolation.contract import AUTO
 from medgen.jobs.provenance import provenance_path, read_provenance
 from medgen.storage import json_fields
+from medgen.volumes import Geometry
 
 BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 ITSELF = "medgen"  # key of its own entry
@@ -112,15 +113,20 @@ def methods(facts: Sequence[Mapping[str, Any]]) -> Methods:
 def _superresolved(facts: Sequence[Mapping[str, Any]]) -> Methods:
     """What is to be said of scans whose voxels were made finer."""
     first = facts[0]
-    factor = first["factor"]
+    factor, in_plane = first["factor"], first["kept_axis"] is not None
     what, keys = _described(first["model"])
-    sides = [np.linalg.norm(np.array(one["affine"])[:3, :3], axis=0) for one in facts]
+    finer = [np.linalg.norm(np.array(one["affine"])[:3, :3], axis=0) for one in facts]
+    coarse = [
+        sides * Geometry.parts_along(factor, one["kept_axis"])
+        for sides, one in zip(finer, facts, strict=True)
+    ]
     before, after = (
-        " x ".join(_range([float(each[axis]) * scaled for each in sides]) for axis in range(3))
-        for scaled in (factor, 1)
+        " x ".join(_range([float(sides[axis]) for sides in of_scans]) for axis in range(3))
+        for of_scans in (coarse, finer)
     )
+    parts = " x ".join([str(factor)] * (2 if in_plane else 3))
     paragraph = (
-        f"Every voxel was split into {factor} x {factor} x {factor} with medgen "
+        f"Every {'pixel' if in_plane else 'voxel'} was split into {parts} with medgen "
         f"{first['medgen']} [@{ITSELF}] by {what}{_citations(keys)}; voxels of {before} mm became "
         f"ones of {after} mm, all of them estimates. They are no measurements."
     )

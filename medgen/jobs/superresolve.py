@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medgen.errors import IntensityError
+from medgen.errors import GeometryError, IntensityError
 from medgen.intensities.modality import UNKNOWN
 from medgen.interpolation.contract import Progress
 from medgen.interpolation.needs import writing_bytes
@@ -34,6 +34,7 @@ from medgen.superresolution.contract import UNCERTAINTY
 from medgen.superresolution.methods import default_method, model_folder
 from medgen.superresolution.refine import bytes_needed
 from medgen.volumes import Geometry, Volume
+from medgen.volumes.dicom.derived import STACKING_AXIS
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.write import write_subdivided_series
 from medgen.volumes.files import encode_volume
@@ -48,9 +49,11 @@ class SuperResolution(Made):
 
     Attributes:
         factor: voxels made of one along each axis, all of them synthetic.
+        kept_axis: that of the slices where they stayed as thick as they were, None where not.
     """
 
     factor: int
+    kept_axis: int | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ class Task:
         output: see `write_volume`; without a suffix, a folder for a DICOM series.
         model: see `superresolver_named`; None for that of the scan's modality.
         factor: voxels made of one along each axis; None for the model's, or 2.
+        in_plane: make pixels finer, and slices stay as they are.
+        slice_axis: of these slices, None for the scan's own, see `Geometry.slice_axis`, or that of
+            a DICOM series where one is written.
         uncertainty: place of its maps, None for none.
         volume: see `read_volume`, as for `series`, `modality` and `intercept`.
         series: likewise.
@@ -74,6 +80,8 @@ class Task:
     output: Path
     model: str | None = None
     factor: int | None = None
+    in_plane: bool = False
+    slice_axis: int | None = None
     uncertainty: Path | None = None
     volume: int | None = None
     series: str | None = None
@@ -116,7 +124,27 @@ class Task:
         if self.model is not None:
             return self
         scan = source.volume
-        return replace(self, model=default_method(scan.modality, self.factor or FACTOR, scan.guess))
+        factor = self.factor or FACTOR
+        model = default_method(scan.modality, factor, scan.guess, in_plane=self.in_plane)
+        return replace(self, model=model)
+
+    def kept_axis(self, scan: Volume) -> int | None:
+        """The axis that stays as it is, None for none.
+
+        Raises:
+            GeometryError: a DICOM series was asked for, and its slices lie along another one.
+        """
+        if not self.in_plane:
+            return None
+        if not writes_series(self.output):
+            return scan.geometry.slice_axis if self.slice_axis is None else self.slice_axis
+        if self.slice_axis not in (None, STACKING_AXIS):
+            raise GeometryError(
+                f"The slices of a DICOM series lie along axis {STACKING_AXIS}, not along axis "
+                f"{self.slice_axis}; leave out --slice-axis, or choose an output that ends in "
+                ".nii.gz."
+            )
+        return STACKING_AXIS
 
 
 @dataclass(frozen=True)
@@ -176,6 +204,7 @@ def superresolve(
             source.volume,
             opened.resolver,
             opened.factor,
+            kept=opened.kept,
             uncertainty=task.uncertainty is not None,
             progress=progress,
         )
@@ -192,6 +221,7 @@ class _Opened:
     Args:
         resolver: what makes voxels finer.
         factor: how many of one along each axis.
+        kept: the axis that stays as it is, None for none.
         series: headers of the scan, where a series is to be written.
         facts: the provenance.
         notes: for the user.
@@ -199,6 +229,7 @@ class _Opened:
 
     resolver: SuperResolver
     factor: int
+    kept: int | None
     series: Series | None
     facts: SuperResolution
     notes: tuple[str, ...]
@@ -208,32 +239,39 @@ def _open(task: Task, source: Source) -> _Opened:
     assert task.model is not None  # as `with_model` gave it
     resolver = superresolver_named(task.model)
     factor = task.factor or resolver.only_factor or FACTOR
-    resolver.require(factor, uncertainty=task.uncertainty is not None)
+    sure = task.uncertainty is not None
+    resolver.require(factor, in_plane=task.in_plane, uncertainty=sure)
     scan, folder = source.volume, model_folder(task.model)
+    kept = task.kept_axis(scan)
     if scan.kind is UNKNOWN and folder is not None:
         raise IntensityError(scan.guess.question)
     series = None
     if writes_series(task.output):
         series = source_series(task.scan, scan, series=task.series, intercept=task.intercept)
-    finer = scan.geometry.subdivide(factor)
+    finer = scan.geometry.subdivide(factor, kept)
     needed = bytes_needed(
         scan,
         resolver,
         factor,
-        uncertainty=task.uncertainty is not None,
+        kept=kept,
+        uncertainty=sure,
         writing_bytes=writing_bytes(task.output),
     )
     require_memory(needed, f"Making {finer.summary} of {task.scan}")
-    facts = _facts(task, source, resolver.name, folder, factor, finer)
+    facts: SuperResolution = {
+        **_facts(task, source, resolver.name, folder, factor, finer),
+        "factor": factor,
+        "kept_axis": kept,
+    }
     _, left_out = in_finer_scan(scan.metadata, None)
-    return _Opened(resolver, factor, series, facts, (*scan.notes, *left_out))
+    return _Opened(resolver, factor, kept, series, facts, (*scan.notes, *left_out))
 
 
 def _facts(
     task: Task, source: Source, name: str, folder: Path | None, factor: int, finer: Geometry
-) -> SuperResolution:
-    options = ("volume", "series", "modality", "intercept")
-    told = made(
+) -> Made:
+    options = ("in_plane", "slice_axis", "volume", "series", "modality", "intercept")
+    return made(
         source=source,
         output=task.output,
         model=name,
@@ -241,7 +279,6 @@ def _facts(
         options={"factor": factor, **{option: getattr(task, option) for option in options}},
         geometry=finer,
     )
-    return {**told, "factor": factor}
 
 
 def _write(task: Task, opened: _Opened, refined: Refined, new: Mapping[Path, Path]) -> None:
@@ -259,7 +296,7 @@ def _write(task: Task, opened: _Opened, refined: Refined, new: Mapping[Path, Pat
             write_subdivided_series(
                 refined.volume,
                 opened.series,
-                opened.factor,
+                opened.factor if opened.kept is None else 1,
                 new[task.output],
                 derivation_of(opened.facts),
             )

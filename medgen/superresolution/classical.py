@@ -39,11 +39,18 @@ class ItkResolver(SuperResolver):
     copies: int = 6  # in float64 with coefficients
 
     def refine(
-        self, stack: Volume, factor: int, progress: Progress, *, uncertainty: bool = False
+        self,
+        stack: Volume,
+        factor: int,
+        progress: Progress,
+        *,
+        in_plane: bool = False,
+        uncertainty: bool = False,
     ) -> Iterator[Part]:
         """See `SuperResolver.refine`."""
-        self.require(factor, uncertainty=uncertainty)
+        self.require(factor, in_plane=in_plane, uncertainty=uncertainty)
         count, *rest = stack.shape
+        deep = 1 if in_plane else factor
         beyond = SLICES if self.spline_order else 1
         # So that ITK has something on all sides of every wanted place; and its splines need rows
         # of three voxels or more.
@@ -53,16 +60,16 @@ class ItkResolver(SuperResolver):
             image = sitk.BSplineDecomposition(
                 sitk.GetImageFromArray(voxels.astype(np.float64)), self.spline_order
             )
-        first = (1 / factor - 1) / 2 + beyond
+        first, top = ((1 / parts - 1) / 2 + beyond for parts in (factor, deep))
         rows, cols = (n * factor for n in rest)
         for start in range(0, count, SLICES):
             stop = min(start + SLICES, count)
             made = sitk.Resample(
                 image,
-                size=(cols, rows, (stop - start) * factor),  # type: ignore[arg-type]  # says int
+                size=(cols, rows, (stop - start) * deep),  # type: ignore[arg-type]  # says int
                 interpolator=self.code,
-                outputOrigin=(first, first, first + start),
-                outputSpacing=(1 / factor,) * 3,
+                outputOrigin=(first, first, top + start),
+                outputSpacing=(1 / factor, 1 / factor, 1 / deep),
                 outputPixelType=PIXELS[stack.array.dtype.name],
             )
             progress(stop, count)
@@ -82,17 +89,24 @@ class Lanczos(SuperResolver):
     name: str = "lanczos"
 
     def refine(
-        self, stack: Volume, factor: int, progress: Progress, *, uncertainty: bool = False
+        self,
+        stack: Volume,
+        factor: int,
+        progress: Progress,
+        *,
+        in_plane: bool = False,
+        uncertainty: bool = False,
     ) -> Iterator[Part]:
         """See `SuperResolver.refine`."""
-        self.require(factor, uncertainty=uncertainty)
+        self.require(factor, in_plane=in_plane, uncertainty=uncertainty)
         weights = lanczos_weights(factor).astype(stack.array.dtype)
         count, rows, cols = stack.shape
-        padded = np.pad(stack.array, [(LANCZOS_RADIUS,) * 2, (0, 0), (0, 0)], mode="edge")
+        beyond = 0 if in_plane else LANCZOS_RADIUS
+        padded = np.pad(stack.array, [(beyond, beyond), (0, 0), (0, 0)], mode="edge")
         for start in range(0, count, SLICES):
             stop = min(start + SLICES, count)
-            values = padded[start : stop + 2 * LANCZOS_RADIUS]
-            for axis in range(3):
+            values = padded[start : stop + 2 * beyond]
+            for axis in (1, 2) if in_plane else (0, 1, 2):
                 ends = [(LANCZOS_RADIUS * (axis == other and axis > 0),) * 2 for other in range(3)]
                 values = _finer_along(np.pad(values, ends, mode="edge"), axis, weights)
             progress(stop, count)

@@ -23,7 +23,8 @@ class Part:
 
     Args:
         box: where they lie, in coarse voxels.
-        values: `(factor d, factor h, factor w)` for a box of `(d, h, w)`, in physical units.
+        values: `(factor d, factor h, factor w)` for a box of `(d, h, w)`, `(d, factor h, factor w)`
+            in-plane; in physical units.
         uncertainty: by name in `UNCERTAINTY`, each like `values`; None if not asked for.
     """
 
@@ -50,8 +51,8 @@ class SuperResolver:
             """The one factor that it knows; None where any will do."""
 
         @property
-        def bytes_needed(self) -> int:
-            """Upper bound of what `refine` takes, whatever the scan, beside copies of it."""
+        def only_in_plane(self) -> bool:
+            """Whether it can make pixels finer, but no slices."""
 
         @property
         def copies(self) -> int:
@@ -60,11 +61,21 @@ class SuperResolver:
     else:
         tells_uncertainty = False
         only_factor = None
-        bytes_needed = 0
+        only_in_plane = False
         copies = 2
 
+    def bytes_needed(self, rows: int, cols: int) -> int:
+        """Upper bound of what `refine` takes for coarse slices of a size, beside copies of them."""
+        return 0
+
     def refine(
-        self, stack: Volume, factor: int, progress: Progress, *, uncertainty: bool = False
+        self,
+        stack: Volume,
+        factor: int,
+        progress: Progress,
+        *,
+        in_plane: bool = False,
+        uncertainty: bool = False,
     ) -> Iterator[Part]:
         """Yield parts that make up the finer scan, each once, without seams.
 
@@ -74,16 +85,23 @@ class SuperResolver:
             factor: voxels made of one along each axis; theirs fill its space, so that the finer
                 grid is `Geometry.subdivide`'s.
             progress: to be called with (work done, work in all).
+            in_plane: whether rows and columns alone are made finer, and slices stay as thick.
             uncertainty: whether to measure it; only if it `tells_uncertainty`.
         """
         raise NotImplementedError
 
-    def require(self, factor: int, *, uncertainty: bool) -> None:
+    def require(self, factor: int, *, in_plane: bool, uncertainty: bool) -> None:
         """Refuse what `refine` cannot give.
 
         Raises:
-            BundleError: another factor than the model's, or an uncertainty it does not know.
+            BundleError: another factor than the model's, slices of a model that knows pixels alone,
+                or an uncertainty it does not know.
         """
+        if self.only_in_plane and not in_plane:
+            raise BundleError(
+                f"{self.name} makes pixels finer, and no slices; add --in-plane, or name another "
+                "model."
+            )
         if self.only_factor not in (None, factor):
             raise BundleError(
                 f"{self.name} makes {self.only_factor} voxels of one along each axis, got a factor "

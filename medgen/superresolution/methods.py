@@ -45,13 +45,16 @@ def model_folder(name: str) -> Path | None:
     return None if name in CLASSICAL else folder_named(name, *CLASSICAL)
 
 
-def default_method(modality: str, factor: int, guess: Guess = UNTOLD) -> str:
+def default_method(
+    modality: str, factor: int, guess: Guess = UNTOLD, *, in_plane: bool = False
+) -> str:
     """The method for a scan of which the user named none: that of medgen's models for it.
 
     Args:
         modality: as `Volume.modality` has it.
         factor: wanted.
         guess: why it is thought to be of that modality.
+        in_plane: whether slices stay as they are.
 
     Raises:
         IntensityError: nobody knows what the scan is.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from medgen.interpolation.insert import stack_slices
 from medgen.superresolution.classical import NEAREST
 from medgen.superresolution.contract import UNCERTAINTY, SuperResolver
 from medgen.tiling import finer
+from medgen.volumes.geometry import Geometry
 from medgen.volumes.metadata import Metadata
 from medgen.volumes.nifti_fields import in_finer_scan, of_another_quantity
 from medgen.volumes.volume import Volume
@@ -42,20 +44,22 @@ def superresolve_volume(
     resolver: SuperResolver,
     factor: int,
     *,
+    kept: int | None = None,
     uncertainty: bool = False,
     progress: Progress | None = None,
 ) -> Refined:
-    """Make `factor`³ voxels of every one, which fill its space.
+    """Make `factor`³ voxels of every one, or `factor`² of its slice, which fill its space.
 
     Values are rounded to the stored dtype and limited to its range. Where a voxel is padding (see
     `medgen.intensities.padding`), or of a background of one exact value, so are its parts; the
     resolver sees measured values, or air, in the place of padding.
 
     Args:
-        volume: the scan; at least 2 voxels along each axis, no NaN or infinite one. A label map can
-            only have its voxels split (`nearest`).
+        volume: the scan; at least 2 voxels along each axis that is made finer, no NaN or infinite
+            one. A label map can only have its voxels split (`nearest`).
         resolver: where the finer voxels come from.
         factor: int >= 2.
+        kept: the slice axis, where slices stay as they are and pixels alone are made finer.
         uncertainty: whether to measure it.
         progress: called with (work done, work in all).
 
@@ -63,33 +67,35 @@ def superresolve_volume(
         Volume on the grid `Geometry.subdivide`; stored dtype and scaling kept.
 
     Raises:
-        GeometryError: several channels, or an axis of one voxel.
+        GeometryError: several channels, or an axis of one voxel that is to be made finer.
         IntensityError: NaN or infinite voxels, in the scan or in what is made of it.
         BundleError: see `SuperResolver.require`; or the scan is a label map, and the resolver makes
             new values.
     """
-    _require_suited(volume, resolver, factor, uncertainty)
-    grid = volume.geometry.subdivide(factor)
-    metadata = _finer_metadata(volume.metadata, factor)
+    _require_suited(volume, resolver, factor, kept, uncertainty)
+    grid = volume.geometry.subdivide(factor, kept)
+    metadata = _finer_metadata(volume.metadata, 1 if kept is not None else factor)
     if volume.kind.is_categorical:
-        array = _repeated(volume.array, factor)
+        array = _repeated(volume.array, Geometry.parts_along(factor, kept))
         return Refined(replace(volume.with_array(array, grid), metadata=metadata))
-    axis = volume.geometry.slice_axis
+    axis = volume.geometry.slice_axis if kept is None else kept
+    parts = Geometry.parts_along(factor, None if kept is None else 0)
     stack, outside = stack_slices(volume, axis)
     array = np.empty(grid.shape, volume.array.dtype)
     names = UNCERTAINTY if uncertainty else ()
     maps = {name: np.empty(grid.shape, stack.array.dtype) for name in names}
     stored, made = (np.moveaxis(values, axis, 0) for values in (volume.array, array))
     told = progress or (lambda done, total: None)
-    for part in resolver.refine(stack, factor, told, uncertainty=uncertainty):
+    options = {"in_plane": kept is not None, "uncertainty": uncertainty}
+    for part in resolver.refine(stack, factor, told, **options):
         if not np.isfinite(part.values).all():
             raise IntensityError(f"{resolver.name} gave NaN or infinite values; use another model.")
-        place = finer(part.box, factor)
-        held = _repeated(outside.kinds[part.box] != MEASURED, factor)
-        kept = _repeated(stored[part.box], factor)
-        made[place] = np.where(held, kept, volume.to_stored(part.values))
+        place = finer(part.box, parts)
+        held = _repeated(outside.kinds[part.box] != MEASURED, parts)
+        split = _repeated(stored[part.box], parts)
+        made[place] = np.where(held, split, volume.to_stored(part.values))
         for name, values in (part.uncertainty or {}).items():
-            certain = 0.0 if name == "std" else volume.to_physical(kept)
+            certain = 0.0 if name == "std" else volume.to_physical(split)
             np.moveaxis(maps[name], axis, 0)[place] = np.where(held, certain, values)
     of_map = replace(
         volume, slope=1.0, intercept=0.0, metadata=of_another_quantity(volume.metadata)
@@ -105,6 +111,7 @@ def bytes_needed(
     resolver: SuperResolver,
     factor: int,
     *,
+    kept: int | None = None,
     uncertainty: bool = False,
     writing_bytes: int = 0,
 ) -> int:
@@ -113,7 +120,8 @@ def bytes_needed(
     Args:
         volume: the scan.
         resolver: what makes it finer.
-        factor: see `superresolve_volume`.
+        factor: see `superresolve_volume`, as for `kept`.
+        kept: likewise.
         uncertainty: likewise.
         writing_bytes: for each finer voxel while it is written.
     """
@@ -121,22 +129,26 @@ def bytes_needed(
     value = volume.physical_dtype.itemsize
     of_finer = volume.array.itemsize + len(UNCERTAINTY) * value * uncertainty + writing_bytes
     coarse = value * (2 + resolver.copies) + 1
-    return voxels * (coarse + of_finer * factor**3) + resolver.bytes_needed + ALWAYS
+    parts = math.prod(Geometry.parts_along(factor, kept))
+    axis = volume.geometry.slice_axis if kept is None else kept
+    rows, cols = (n for other, n in enumerate(volume.shape) if other != axis)
+    return voxels * (coarse + of_finer * parts) + resolver.bytes_needed(rows, cols) + ALWAYS
 
 
 def _require_suited(
-    volume: Volume, resolver: SuperResolver, factor: int, uncertainty: bool
+    volume: Volume, resolver: SuperResolver, factor: int, kept: int | None, uncertainty: bool
 ) -> None:
     volume.require_one_channel("Making voxels finer")
-    resolver.require(factor, uncertainty=uncertainty)
+    resolver.require(factor, in_plane=kept is not None, uncertainty=uncertainty)
     if volume.kind.is_categorical and resolver.name != NEAREST:
         raise BundleError(
             f"{resolver.name} makes new values, but the scan is a label map: "
             f"{volume.guess.words}; use --model {NEAREST}, or say with --modality what else it is."
         )
-    if min(volume.shape) < 2:
+    if min(n for axis, n in enumerate(volume.shape) if axis != kept) < 2:
         raise GeometryError(
-            f"Making voxels finer needs at least 2 along each axis, got shape {volume.shape}."
+            f"Making voxels finer needs at least 2 along each axis, got shape {volume.shape}; "
+            "--in-plane leaves the axis of the slices as it is."
         )
 
 
@@ -147,7 +159,7 @@ def _finer_metadata(metadata: Metadata, factor: int) -> Metadata:
     return kept
 
 
-def _repeated(values: np.ndarray, factor: int) -> np.ndarray:
-    for axis in range(3):
-        values = np.repeat(values, factor, axis)
+def _repeated(values: np.ndarray, parts: Sequence[int]) -> np.ndarray:
+    for axis, count in enumerate(parts):
+        values = np.repeat(values, count, axis)
     return values

@@ -13,12 +13,13 @@ from medgen.volumes.volume import Volume
 
 
 def restorers(
-    methods: Sequence[str],
+    methods: Sequence[str], *, in_plane: bool = False
 ) -> dict[str, Callable[..., Volume | tuple[Volume, Volume, Volume]]]:
     """A function that makes voxels finer, for each method once, by the method's name.
 
     Args:
         methods: see `superresolver_named`; none for all classical ones.
+        in_plane: whether slices stay as they are.
 
     Raises:
         BundleError: likewise.
@@ -27,25 +28,27 @@ def restorers(
     short = [resolver.name for resolver in resolvers.values()]
     return {
         name if short.count(resolver.name) > 1 else resolver.name: partial(
-            restored, resolver=resolver
+            restored, resolver=resolver, in_plane=in_plane
         )
         for name, resolver in resolvers.items()
     }
 
 
 def restored(
-    volume: Volume, resolver: SuperResolver, *, factor: int, slice_axis: int
+    volume: Volume, resolver: SuperResolver, *, in_plane: bool, factor: int, slice_axis: int
 ) -> Volume | tuple[Volume, Volume, Volume]:
     """A finer scan, and behind it both ends of a 90 % interval where the method tells them.
 
     Args:
         volume: the coarse scan.
         resolver: the method.
+        in_plane: whether slices along `slice_axis` stay as they are.
         factor: see `superresolve_volume`.
-        slice_axis: along which slices are compared; of no concern here.
+        slice_axis: along which slices are compared.
     """
     tells = resolver.tells_uncertainty
-    refined = superresolve_volume(volume, resolver, factor, uncertainty=tells)
+    kept = slice_axis if in_plane else None
+    refined = superresolve_volume(volume, resolver, factor, kept=kept, uncertainty=tells)
     if not tells:
         return refined.volume
     return refined.volume, refined.uncertainty["low"], refined.uncertainty["high"]

@@ -144,39 +144,50 @@ class Geometry:
         steps = (self.shape[axis] - 1) * old / spacing_mm
         return self.resliced(axis, int(np.floor(steps + 1e-4)) + 1, spacing_mm)
 
-    def subdivide(self, factor: int) -> Geometry:
+    def subdivide(self, factor: int, kept: int | None = None) -> Geometry:
         """Split every voxel into `factor` along each axis, all equal, which fill the same space.
 
         Centres of the first voxels lie `(1/factor - 1)/2` old voxels before the old one along each
         axis, so the affine's origin moves; the corners of the whole grid stay where they are.
 
+        Args:
+            factor: int >= 2.
+            kept: an axis that stays as it is; None for none.
+
         Raises:
             GeometryError: `factor` is below 2.
         """
-        _require_factor(factor)
-        i, j, k = (n * factor for n in self.shape)
-        return Geometry((i, j, k), self._rescaled(1 / factor))
+        parts = self.parts_along(factor, kept)
+        i, j, k = (n * count for n, count in zip(self.shape, parts, strict=True))
+        return Geometry((i, j, k), self._rescaled(1 / np.array(parts)))
 
-    def merge(self, factor: int) -> Geometry:
-        """Join every `factor`³ voxels to one: the inverse of `subdivide`.
+    def merge(self, factor: int, kept: int | None = None) -> Geometry:
+        """Join every `factor` voxels along each axis to one: the inverse of `subdivide`.
 
         Raises:
             GeometryError: `factor` is below 2, or an axis is no multiple of it.
         """
-        _require_factor(factor)
-        if any(n % factor for n in self.shape):
+        parts = self.parts_along(factor, kept)
+        if any(n % count for n, count in zip(self.shape, parts, strict=True)):
             raise GeometryError(
                 f"Joining {factor} voxels to one needs axes that are multiples of {factor}, got "
                 f"shape {self.shape}; cut off what is beyond."
             )
-        i, j, k = (n // factor for n in self.shape)
-        return Geometry((i, j, k), self._rescaled(factor))
+        i, j, k = (n // count for n, count in zip(self.shape, parts, strict=True))
+        return Geometry((i, j, k), self._rescaled(np.array(parts)))
 
-    def _rescaled(self, size: float) -> np.ndarray:
-        """The affine of voxels `size` times as long whose grid begins at the same corner."""
+    @staticmethod
+    def parts_along(factor: int, kept: int | None = None) -> tuple[int, int, int]:
+        """Into how many parts `subdivide` splits voxels along each axis; 1 along the one kept."""
+        _require_factor(factor)
+        i, j, k = (1 if axis == kept else factor for axis in AXES)
+        return i, j, k
+
+    def _rescaled(self, sizes: np.ndarray) -> np.ndarray:
+        """The affine of voxels `sizes` times as long whose grid begins at the same corner."""
         affine = np.array(self.affine)
-        affine[:3, 3] += affine[:3, :3] @ np.full(3, (size - 1) / 2)
-        affine[:3, :3] *= size
+        affine[:3, 3] += affine[:3, :3] @ ((sizes - 1) / 2)
+        affine[:3, :3] *= sizes
         return affine
 
     def require_slices(self, axis: int) -> None:

@@ -105,10 +105,50 @@ def test_methods_are_compared_on_a_scan_made_coarse(scan, tmp_path):
     assert "Super-resolution compared" in page
     assert "1 in 2 slices" not in page
     assert not any(word in page for word in ('"removed"', "removed slice;", "two acquired"))
+
+    options = ["--degrade", 2, "--in-plane", "--jobs", 1, "--method", "lanczos"]
+    done = run("evaluate", scan, "-o", tmp_path / "flat", *options)
+    assert done.exit_code == 0, done.output
+    summary = json.loads((tmp_path / "flat" / "summary.json").read_text())
+    assert summary["scans"][0]["acquired"] == 24
+    assert summary["metrics"]["interior"]["psnr_db"]["lanczos"]["slices"] > 20
+    page = " ".join((tmp_path / "flat" / "report.html").read_text().split())
+    assert "Pixels were made coarse" in page
+    assert "A coarse pixel stands for 2 along each axis of its slice" in page
     for words, sentence in (
         (["--gap", 4], "leave them out with --degrade"),
         (["--method", "mr-pixelminer"], "cannot make voxels finer"),
     ):
         refused = run("evaluate", scan, "-o", tmp_path / "other", "--degrade", 2, *words)
+        assert refused.exit_code in (1, 2)
+        assert sentence in " ".join(refused.output.split())
+
+
+def test_a_pixelminer_makes_pixels_finer(scan, tmp_path):
+    fields = {
+        "from": "in-plane-x2", "conditioner_filters": 4, "conditioner_blocks": 1, "crop": 8,
+        "batch_size": 2, "validate_every": 2,
+    }  # fmt: skip
+    (tmp_path / "tiny.json").write_text(json.dumps(fields))
+    model, out = tmp_path / "model", tmp_path / "finer.nii.gz"
+    options = ["--recipe", tmp_path / "tiny.json", "--steps", 2, "-o", model]
+    trained = run("train-pixelminer", scan, *options)
+    assert trained.exit_code == 0, trained.output
+    examined = run("doctor", model)
+    assert examined.exit_code == 0, examined.output
+    done = run("superresolve", scan, "-o", out, "--model", model, "--in-plane")
+    assert done.exit_code == 0, done.output
+    assert "60 x 52 x 24 voxels of 3.5 x 4 x 8 mm by model" in done.stdout
+    finer, coarse = read_volume(out), read_volume(scan)
+    assert finer.geometry == coarse.geometry.subdivide(2, kept=2)
+    # Hardly trained it is near linear interpolation: every pixel's parts are like it.
+    parts = finer.array.reshape(30, 2, 26, 2, 24).mean(axis=(1, 3))
+    assert np.corrcoef(parts.ravel(), coarse.array.ravel())[0, 1] > 0.9
+    for words, sentence in (
+        (["--model", model], "makes pixels finer, and no slices; add --in-plane"),
+        (["--model", "linear", "--slice-axis", 0], "give both, or neither"),
+        (["--model", model, "--in-plane", "--uncertainty", tmp_path / "u"], "cannot tell"),
+    ):
+        refused = run("superresolve", scan, "-o", tmp_path / "x.nii", *words)
         assert refused.exit_code in (1, 2)
         assert sentence in " ".join(refused.output.split())

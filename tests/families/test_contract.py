@@ -208,7 +208,7 @@ def test_parts_make_up_the_finer_scan(resolver, stack):
 def test_a_resolver_tells_what_it_knows(resolver, stack):
     assert isinstance(resolver.name, str)
     assert resolver.only_factor in (None, 2)
-    assert 0 <= resolver.bytes_needed < 2**30
+    assert 0 <= resolver.bytes_needed(64, 64) < 2**30
     if resolver.only_factor is not None:
         with pytest.raises(BundleError, match="makes 2 voxels of one"):
             resolver.require(3, uncertainty=False)

@@ -8,7 +8,7 @@ import pytest
 
 import medgen
 from medgen.bundles.bundle import Bundle, save_bundle
-from medgen.errors import BundleError, IntensityError, WriteError
+from medgen.errors import BundleError, GeometryError, IntensityError, WriteError
 from medgen.families.espcn.build import espcn_from
 from medgen.families.espcn.recipe import ESPCN_RECIPES
 from medgen.intensities.rule import IntensityRule
@@ -47,6 +47,24 @@ def test_files_lie_on_the_subdivided_grid(task, suffix):
         "from 9 x 8 x 5 voxels of 30 x 28 x 40 mm"
     )
     assert after.to_physical().mean() == pytest.approx(before.to_physical().mean(), abs=30)
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_in_plane_slices_stay(task, axis):
+    task = replace(task, in_plane=True, slice_axis=axis)
+    before = read_volume(task.scan)
+    line = superresolve(task).line
+    finer = read_volume(task.output)
+    kept = 2 if axis is None else axis
+    assert finer.geometry == before.geometry.subdivide(2, kept)
+    assert (finer.shape == (18, 16, 5)) == (axis is None)
+    assert "18 x 16 x 5 voxels of 15 x 14 x 40 mm by linear" in line or axis == 0
+    facts = json.loads(task.output.with_name("out.json").read_text())
+    assert (facts["factor"], facts["kept_axis"]) == (2, kept)
+    (told,) = methods_of(task.output)
+    assert told.paragraph.startswith("Every pixel was split into 2 x 2 with medgen")
+    after = "15 x 14 x 40" if axis is None else "30 x 14 x 20"
+    assert f"voxels of 30 x 28 x 40 mm became ones of {after} mm" in told.paragraph
 
 
 def test_a_model_says_what_it_did(task, model):
@@ -101,6 +119,8 @@ def test_what_is_refused(task, model, tmp_path):
         superresolve(replace(task, uncertainty=tmp_path / "u"))
     with pytest.raises(WriteError, match=r"its name must end in \.nii, \.nii\.gz"):
         superresolve(replace(task, uncertainty=tmp_path / "u.mha"))
+    with pytest.raises(GeometryError, match=r"a DICOM series lie along axis 2, not .* 0"):
+        superresolve(replace(task, output=tmp_path / "series", in_plane=True, slice_axis=0))
     with pytest.raises(WriteError, match="is not DICOM, so no series"):
         superresolve(replace(task, output=tmp_path / "series"))
     with pytest.raises(WriteError, match="cannot hold two things"):

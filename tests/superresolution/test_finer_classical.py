@@ -15,11 +15,13 @@ AFFINE = np.array(
 )
 
 
-def refined(name, stack, factor):
+def refined(name, stack, factor, kept=None):
     """The finer scan, from parts that cover it, each voxel once."""
-    out = np.full(stack.geometry.subdivide(factor).shape, np.nan, stack.array.dtype)
-    for part in CLASSICAL[name].refine(stack, factor, lambda done, total: None):
-        place = tuple(slice(s.start * factor, s.stop * factor) for s in part.box)
+    out = np.full(stack.geometry.subdivide(factor, kept).shape, np.nan, stack.array.dtype)
+    parts = Geometry.parts_along(factor, kept)
+    in_plane = kept is not None
+    for part in CLASSICAL[name].refine(stack, factor, lambda done, total: None, in_plane=in_plane):
+        place = tuple(slice(s.start * n, s.stop * n) for s, n in zip(part.box, parts, strict=True))
         assert np.isnan(out[place]).all()
         out[place] = part.values
     assert np.isfinite(out).all()
@@ -32,13 +34,14 @@ def ramp(geometry):
     return (places @ (0.03, -0.02, 0.015)).astype(np.float32)
 
 
+@pytest.mark.parametrize("kept", [None, 0])
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("name", ["linear", "bspline"])
-def test_a_ramp_in_mm_comes_back(name, factor):
+def test_a_ramp_in_mm_comes_back(name, factor, kept):
     """Far from the ends, where nothing lies beyond: a spline forgets them by 0.27 a voxel."""
     geometry = Geometry((22, 21, 23), AFFINE)
     stack = Volume(ramp(geometry), geometry)
-    made, expected = refined(name, stack, factor), ramp(geometry.subdivide(factor))
+    made, expected = refined(name, stack, factor, kept), ramp(geometry.subdivide(factor, kept))
     inner = (slice(9 * factor, -9 * factor),) * 3
     np.testing.assert_allclose(made[inner], expected[inner], atol=1e-5)
 
@@ -79,6 +82,16 @@ def test_it_is_itk_between_the_grids_in_mm(name):
         inner = tuple(slice(factor * n // 2 - 2, factor * n // 2 + 2) for n in shape)
     tolerance = {"nearest": 0, "bspline": 0.3}.get(name, 2e-3)
     np.testing.assert_allclose(made[inner], expected[inner], atol=tolerance)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_in_plane_slices_do_not_see_each_other(name):
+    values = np.random.default_rng(0).normal(100, 20, (7, 9, 8)).astype(np.float32)
+    geometry = Geometry.from_spacing(values.shape, (2.0, 1.5, 1.0))
+    made = refined(name, Volume(values, geometry), 3, kept=0)
+    for k in range(7):
+        single = Volume(values[k : k + 1], Geometry.from_spacing((1, 9, 8), (2.0, 1.5, 1.0)))
+        np.testing.assert_allclose(refined(name, single, 3, kept=0)[0], made[k], atol=1e-3)
 
 
 def test_lanczos_weighs_no_voxel_beyond_its_window():

@@ -21,8 +21,8 @@ class Sure(SuperResolver):
     def __init__(self, value=0.0):
         self.value = value
 
-    def refine(self, stack, factor, progress, *, uncertainty=False):
-        self.require(factor, uncertainty=uncertainty)
+    def refine(self, stack, factor, progress, *, in_plane=False, uncertainty=False):
+        self.require(factor, in_plane=in_plane, uncertainty=uncertainty)
         self.seen = stack
         values = np.full([n * factor for n in stack.shape], self.value)
         maps = {"std": values * 0 + 2, "low": values - 3, "high": values + 3}
@@ -45,6 +45,23 @@ def test_nearest_splits_voxels_whatever_axis_the_slices_lie_along(axis):
     assert finer.geometry == volume.geometry.subdivide(2)
     assert finer.array.dtype == array.dtype
     np.testing.assert_array_equal(finer.array, array.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_in_plane_slices_stay_as_they_are(kept):
+    """Along whatever axis, and were there but one of them."""
+    shape = [4, 5, 6]
+    shape[kept] = 1
+    array = np.random.default_rng(0).integers(-800, 800, shape).astype(np.int16)
+    volume = scan(array, metadata={"slice_thickness_mm": 6.0})
+    finer = superresolve_volume(volume, CLASSICAL["nearest"], 2, kept=kept).volume
+    assert finer.geometry == volume.geometry.subdivide(2, kept)
+    for axis in {0, 1, 2} - {kept}:
+        array = array.repeat(2, axis)
+    np.testing.assert_array_equal(finer.array, array)
+    assert finer.metadata["slice_thickness_mm"] == 6.0
+    with pytest.raises(GeometryError, match="--in-plane leaves the axis of the slices"):
+        superresolve_volume(volume, CLASSICAL["nearest"], 2)
 
 
 def test_stored_values_are_rounded_and_limited():

@@ -171,12 +171,13 @@ def test_geometries_of_micrometres_are_told_apart_by_their_voxels():
     assert not small.close_to(shifted, tolerance_mm=0.1, tolerance_voxels=0.3)
 
 
-@given(geometries(), st.sampled_from([2, 3, 4]))
+@given(geometries(), st.sampled_from([2, 3, 4]), st.sampled_from([None, 0, 1, 2]))
 @settings(max_examples=50)
-def test_subdividing_fills_the_same_space(grid, factor):
-    finer = grid.subdivide(factor)
-    assert finer.shape == tuple(n * factor for n in grid.shape)
-    np.testing.assert_allclose(finer.spacing, np.divide(grid.spacing, factor))
+def test_subdividing_fills_the_same_space(grid, factor, kept):
+    parts = np.array([1 if axis == kept else factor for axis in range(3)])
+    finer = grid.subdivide(factor, kept)
+    assert finer.shape == tuple(parts * grid.shape)
+    np.testing.assert_allclose(finer.spacing, grid.spacing / parts)
     # The outer corners, half a voxel beyond the outermost centres, stay.
     for corner in itertools.product((0, 1), repeat=3):
         ours, theirs = (
@@ -185,9 +186,9 @@ def test_subdividing_fills_the_same_space(grid, factor):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     # The mean place of a voxel's parts is its own.
     np.testing.assert_allclose(
-        finer.affine @ [*(np.full(3, (factor - 1) / 2)), 1], grid.affine @ [0, 0, 0, 1], atol=1e-6
+        finer.affine @ [*((parts - 1) / 2), 1], grid.affine @ [0, 0, 0, 1], atol=1e-6
     )
-    assert finer.merge(factor) == grid
+    assert finer.merge(factor, kept) == grid
 
 
 def test_what_cannot_be_subdivided_or_merged():

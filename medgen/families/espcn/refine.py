@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 from keras import ops
 
 from medgen.backends import compiled
 from medgen.bundles.bundle import Bundle
+from medgen.degradation import coarsened
 from medgen.interpolation.contract import Progress
 from medgen.nets.espcn import ESPCN, ResidualESPCN
-from medgen.superresolution.classical import CLASSICAL
 from medgen.superresolution.contract import Part, SuperResolver
-from medgen.tiling import Tile, tiles
-from medgen.volumes.geometry import Geometry
+from medgen.superresolution.excess import finer_excess
+from medgen.tiling import tiles
 from medgen.volumes.volume import Volume
 
 # Coarse voxels a side of a tile, without its surroundings.
@@ -62,8 +61,7 @@ class ESPCNResolver(SuperResolver):
         factor: int = self.net.factor
         return factor
 
-    @property
-    def bytes_needed(self) -> int:
+    def bytes_needed(self, rows: int, cols: int) -> int:
         """See `SuperResolver`.
 
         Of a tile: features thrice, as convolutions unfold them; what is shuffled, and its copies.
@@ -79,25 +77,34 @@ class ESPCNResolver(SuperResolver):
         return compiled(run, self.net, takes=[((1, None, None, None), "float32")])
 
     def refine(
-        self, stack: Volume, factor: int, progress: Progress, *, uncertainty: bool = False
+        self,
+        stack: Volume,
+        factor: int,
+        progress: Progress,
+        *,
+        in_plane: bool = False,
+        uncertainty: bool = False,
     ) -> Iterator[Part]:
         """See `SuperResolver.refine`.
+
+        In-plane a slice is the mean over those that it is split into. So are the deviation and the
+        ends of the interval, as of errors that are the same in all of them: no smaller than it is.
 
         Raises:
             IntensityError: the scan is of another modality than the model's.
         """
-        self.require(factor, uncertainty=uncertainty)
+        self.require(factor, in_plane=in_plane, uncertainty=uncertainty)
         self.bundle.rule.require(stack.modality, stack.guess)
         scale = self.bundle.rule.scale_for(stack.array)
         unit, span = scale.to_unit(stack.array), scale.high - scale.low
-        excess = stack.array - np.clip(stack.array, scale.low, scale.high)
         cover = list(tiles(stack.shape, self.side, self.net.reach))
         for done, tile in enumerate(cover, start=1):
             outputs = {
                 name: ops.convert_to_numpy(values)[0][tile.inner(factor)]
                 for name, values in self._run(unit[tile.seen][None]).items()
             }
-            beyond = _finer_excess(excess, stack, tile, factor)
+            beyond = finer_excess(stack.array[tile.seen], scale, factor)
+            beyond = beyond if isinstance(beyond, float) else beyond[tile.inner(factor)]
             dtype = stack.array.dtype
             mean = (scale.low + span * (outputs["mean"] + 0.5) + beyond).astype(dtype)
             maps = None
@@ -105,15 +112,8 @@ class ESPCNResolver(SuperResolver):
                 deviation = (span * outputs["scale"]).astype(dtype)
                 half = deviation * dtype.type(ops.convert_to_numpy(self.net.width))
                 maps = {"std": deviation, "low": mean - half, "high": mean + half}
+            if in_plane:
+                mean = coarsened(mean, factor, axes=(0,))
+                maps = maps and {n: coarsened(map_, factor, axes=(0,)) for n, map_ in maps.items()}
             progress(done, len(cover))
             yield Part(tile.box, mean, maps)
-
-
-def _finer_excess(excess: np.ndarray, stack: Volume, tile: Tile, factor: int) -> np.ndarray | float:
-    """What lies beyond the model's range in a tile, linearly."""
-    seen = excess[tile.seen]
-    if not seen.any():
-        return 0.0
-    part = Volume(seen, Geometry(seen.shape, stack.geometry.affine))
-    linear = CLASSICAL["linear"].refine(part, factor, lambda done, total: None)
-    return np.concatenate([each.values for each in linear])[tile.inner(factor)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medgen.doctor.findings import Finding
     from medgen.interpolation import Interpolator
     from medgen.serving.signatures import ServedModel
+    from medgen.superresolution import SuperResolver
 
 
 class PixelMinerFamily(Family):
@@ -53,10 +54,24 @@ class PixelMinerFamily(Family):
         from medgen.interpolation.contract import AUTO
         from medgen.interpolation.options import with_temperature
 
+        if bundle.recipes["pixelminer"].subdivides is not None:
+            raise BundleError(
+                f"{bundle.name} splits pixels and cannot fill in slices; use medgen superresolve "
+                "--in-plane, or name another model."
+            )
         if bundle.recipes["pixelminer"].in_plane:
             options = with_temperature(bundle.name, options, 1.0)
             return InPlaneInterpolator(PixelMinerInterpolator(bundle, **options))
         return PixelMinerInterpolator(bundle, **with_temperature(bundle.name, options, AUTO))
+
+    def superresolver(self, bundle: Bundle) -> SuperResolver:
+        """See `Family.superresolver`."""
+        if bundle.recipes["pixelminer"].subdivides is None:
+            return super().superresolver(bundle)
+
+        from medgen.families.pixelminer.subdivide import InPlaneResolver
+
+        return InPlaneResolver(bundle)
 
     def served(self, bundle: Bundle) -> ServedModel:
         """See `Family.served`."""
@@ -64,8 +79,8 @@ class PixelMinerFamily(Family):
 
         if bundle.recipes["pixelminer"].in_plane:
             raise BundleError(
-                f"{bundle.name} draws rows instead of whole slices and cannot be exported; use "
-                "medgen interpolate, or a model of another recipe."
+                f"{bundle.name} makes rows instead of whole slices and cannot be exported; use "
+                "medgen itself, or a model of another recipe."
             )
         return ServedPixelMiner(bundle)
 

@@ -14,6 +14,7 @@ from medgen.errors import TrainingError
 from medgen.examples.augmentation import Augmentation
 from medgen.examples.bands import around_bands
 from medgen.examples.contexts import context_batch
+from medgen.examples.rows import finer_rows_batch
 from medgen.examples.stacks import Slab, lines
 from medgen.families import pixelminer, pixelminer_published
 from medgen.families.pixelminer import measure
@@ -87,7 +88,8 @@ class PixelMinerTask:
         self._augmentation = Augmentation(**told)
         self._training: Sequence[Slab] = scans.training
         validation: Sequence[Slab] = scans.validation
-        if recipe.in_plane:
+        by_line = recipe.in_plane and recipe.subdivides is None
+        if by_line:
             self._training, validation = (
                 [line for slab in slabs for line in lines(slab)]
                 for slabs in (self._training, validation)
@@ -100,7 +102,7 @@ class PixelMinerTask:
         self._windows = self._examples(
             validation,
             crop=SAMPLED_SIDE,
-            size=SAMPLED_WINDOWS * (SAMPLED_SIDE if recipe.in_plane else 1),
+            size=SAMPLED_WINDOWS * (SAMPLED_SIDE if by_line else 1),
             min_gap_mm=SAMPLED_GAP_MM,
             step=2**32,
         )
@@ -152,12 +154,24 @@ class PixelMinerTask:
             metrics={"pixelminer": {key: best[key] for key in kept}},
         )
 
-    def _examples(self, slabs: Sequence[Slab], **options: Any) -> dict[str, np.ndarray]:
+    def _examples(
+        self, slabs: Sequence[Slab], min_gap_mm: float = 0.0, **options: Any
+    ) -> dict[str, np.ndarray]:
+        if self.recipe.subdivides is not None:
+            return finer_rows_batch(
+                slabs,
+                factor=self.recipe.subdivides,
+                levels=self.scans.rule.levels,
+                context=self.recipe.context,
+                seed=self.seed,
+                **options,
+            )
         inputs = context_batch(
             slabs,
             levels=self.scans.rule.levels,
             context=self.recipe.context,
             max_gap_mm=self.recipe.max_gap_mm,
+            min_gap_mm=min_gap_mm,
             seed=self.seed,
             **options,
         )

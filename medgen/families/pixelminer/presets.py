@@ -22,5 +22,17 @@ PIXELMINER_RECIPES: dict[str, PixelMinerRecipe | PixelMinerPublishedRecipe] = {
         validate_every=50,
     ),
     "in-plane": PixelMinerRecipe(in_plane=True, max_gap_mm=4.0, other_axes=0.0, batch_size=128),
+    "in-plane-x2": PixelMinerRecipe(
+        in_plane=True,
+        subdivides=2,
+        autoregressive=False,
+        context=2,
+        conditioner_filters=32,
+        edge=0.0,
+        other_axes=0.0,
+        thickness=0.0,
+        zoom=0.0,
+        steps=4000,
+    ),
     "pixelminer-paper": PixelMinerPublishedRecipe(),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from medgen.errors import RecipeError
 from medgen.recipes import Recipe
 
 
@@ -25,7 +26,9 @@ class PixelMinerRecipe(Recipe):
     Variants: not `autoregressive`, every pixel is drawn on its own; `partially_causal`, parts of a
     slice may be known and count on all sides, for which half of the examples show all but a band of
     the target; `in_plane`, rows of single slices are missing instead of slices: every slice is a
-    stack of its rows, and one of its columns, and windows are `crop` pixels of one.
+    stack of its rows, and one of its columns, and windows are `crop` pixels of one. `subdivides`,
+    of those: rows do not lie between others but are so many times as fine, and a given one is the
+    mean over them; see `examples.rows`. Then only `noise` and `kernel` change the examples.
     """
 
     levels: ClassVar[int] = 2048
@@ -42,6 +45,7 @@ class PixelMinerRecipe(Recipe):
     autoregressive: bool = True
     partially_causal: bool = False
     in_plane: bool = False
+    subdivides: int | None = None
     max_gap_mm: float = 8.0
     edge: float = 0.2
     other_axes: float = 0.4
@@ -58,6 +62,13 @@ class PixelMinerRecipe(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_below_1("dropout", "edge", "other_axes", "zoom")
+        # The middle one of an odd number of parts lies where the coarse row does, at a distance of
+        # 0, of which nets see the logarithm.
+        if self.subdivides is not None and (self.subdivides % 2 or not self.in_plane):
+            raise RecipeError(
+                "Field subdivides must be an even number, of a recipe that is in_plane, got "
+                f"{self.subdivides}."
+            )
 
     @property
     def fewest_numbers(self) -> int:

@@ -19,9 +19,9 @@ def sampler_of(
     net: PixelMinerLean | PixelMinerPublished,
     **options: Any,
 ) -> SliceSampler | RowSampler | WindowSampler:
-    """A sampler of slices, of rows if `in_plane`, or of windows from the published net."""
+    """A sampler of slices, of single rows that lie between others, or of the published windows."""
     if isinstance(recipe, PixelMinerPublishedRecipe):
         return WindowSampler(net, side=recipe.crop, **options)
     sampler = SliceSampler(net, **options)
-    in_plane = isinstance(recipe, PixelMinerRecipe) and recipe.in_plane
-    return RowSampler(sampler) if in_plane else sampler
+    assert isinstance(recipe, PixelMinerRecipe)
+    return RowSampler(sampler) if recipe.in_plane and recipe.subdivides is None else sampler

@@ -22,6 +22,7 @@ class PixelMinerPublishedRecipe(Recipe):
     autoregressive: ClassVar[bool] = True
     partially_causal: ClassVar[bool] = False
     in_plane: ClassVar[bool] = False
+    subdivides: ClassVar[None] = None
 
     levels: int = 256
     filters: int = 128

@@ -24,13 +24,12 @@ class SubdividedSlices(DerivedSlices):
     Args:
         volume: on the grid `Geometry.subdivide` of the scan that was read from `source`.
         source: the series it was made of.
-        factor: slices for each of the source's.
+        factor: slices for each of the source's; 1 where pixels alone were made finer.
         derivation: what made the voxels.
         codecs: for reading the source.
     """
 
     how = "voxels made finer by"
-    what = "Voxels made finer along all axes"
 
     def __init__(
         self,
@@ -41,6 +40,11 @@ class SubdividedSlices(DerivedSlices):
         codecs: Codecs,
     ):
         self.factor = factor
+        self.what = (
+            "Voxels made finer along all axes"
+            if factor > 1
+            else "Pixels made finer, slices as they were"
+        )
         count = volume.shape[STACKING_AXIS]
         positions = (np.arange(count) + 0.5) / factor - 0.5
         super().__init__(volume, source, positions, np.ones(count, bool), derivation, codecs)

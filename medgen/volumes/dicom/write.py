@@ -62,7 +62,7 @@ def write_subdivided_series(
     Args:
         volume: on the grid `Geometry.subdivide` of the scan that was read from `source`.
         source: see `write_series`, as for `folder`.
-        factor: slices for each of the source's.
+        factor: slices for each of the source's; 1 where pixels alone were made finer.
         folder: made here.
         derivation: what made the voxels.
 

@@ -9,12 +9,12 @@ from medgen.jobs.superresolve import Task, superresolve
 from medgen.volumes import read_volume
 
 
-def made(tmp_path, **attributes):
+def made(tmp_path, in_plane=False, **attributes):
     scan = save(
         tmp_path / "scan",
         [make_slice(k, SliceLocation=3.0 * k, **attributes) for k in range(COUNT)],
     )
-    superresolve(Task(scan, tmp_path / "finer", "nearest", factor=2))
+    superresolve(Task(scan, tmp_path / "finer", "nearest", factor=2, in_plane=in_plane))
     return read_volume(scan), tmp_path / "finer"
 
 
@@ -34,6 +34,22 @@ def test_voxels_lie_where_the_subdivided_grid_has_them(tmp_path):
     ends = [after.geometry.affine @ (0, 0, k, 1) for k in (0, 2 * COUNT - 1)]
     assert min(np.abs(corner - end[:3] * (-1, -1, 1)).max() for end in ends) < 1e-3
     np.testing.assert_allclose(image.GetSpacing(), after.spacing, rtol=1e-5)
+
+
+def test_in_plane_every_slice_is_where_it_was(tmp_path):
+    before, folder = made(tmp_path, in_plane=True)
+    after = read_volume(folder)
+    assert after.geometry == before.geometry.subdivide(2, kept=2)
+    np.testing.assert_array_equal(after.array, before.array.repeat(2, 0).repeat(2, 1))
+    headers = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    locations = sorted(float(h.SliceLocation) for h in headers)
+    np.testing.assert_allclose(locations, 3.0 * np.arange(COUNT), atol=1e-9)
+    for header in headers:
+        np.testing.assert_allclose(header.PixelSpacing, [0.45, 0.35])
+        assert float(header.SliceThickness) == 5.0
+        np.testing.assert_allclose(header.SpacingBetweenSlices, 3.0, rtol=1e-6)
+        (made_by,) = header.ContributingEquipmentSequence
+        assert made_by.ContributionDescription.startswith("Pixels made finer, slices as they were")
 
 
 def test_headers_say_what_the_slices_are(tmp_path):
