@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +34,10 @@ PARSED = {
 }  # fmt: skip
 # What is for other programs or machines, and how it begins.
 ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
-# Pages whose commands load trained models or start a cluster.
-SLOW = {"index.md", "train.md", "conventions.md", "cluster.md"}
+# Pages whose examples load trained models, start a cluster or ask a server.
+SLOW = {"index.md", "train.md", "conventions.md", "cluster.md", "serve.md"}
+# Where serve.md finds the server that it starts.
+SERVER = "localhost:8501"
 # As SLURM would, but at once and on this machine.
 SBATCH = """#!/bin/sh
 bash "$1" >"$1.log" 2>&1 &
@@ -95,14 +100,23 @@ def run_command(line_words: tuple[str, ...]) -> None:
     assert result.exit_code == 0, f"{' '.join(line_words)}: {result.output}"
 
 
-def run_page(page: str) -> None:
+@contextmanager
+def served(model: str) -> Iterator[str]:
+    """Host and port of a server of a model."""
+    command = [sys.executable, "-u", "-m", "medgen", "serve", model, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        yield server.stdout.readline().split("/")[2]
+        server.send_signal(signal.SIGTERM)
+
+
+def run_page(page: str, server: str = SERVER) -> None:
     for language, text in examples(page):
         if language == "bash":
             for command in commands(text):
                 if not " ".join(command.words).startswith(ELSEWHERE):
                     run_command(command.words)
         elif language == "python":
-            exec(compile(text, page, "exec"), {})
+            exec(compile(text.replace(SERVER, server), page, "exec"), {})
         elif language == "json":
             json.loads(text)
         else:
@@ -122,10 +136,11 @@ def test_examples_run(page, place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", with_examples(slow=True))
-def test_examples_with_models_and_clusters_run(page, place, slurm):
+def test_examples_with_models_clusters_and_servers_run(page, place, slurm):
     if page == "cluster.md":
         pytest.importorskip("dask_jobqueue")
-    run_page(page)
+    with served("ct-pixelminer") if page == "serve.md" else nullcontext(SERVER) as server:
+        run_page(page, server)
     if page == "cluster.md":
         assert len(list(Path("derivative").rglob("*_res-2x_T1w.nii.gz"))) == 2
 
