@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 import random
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 # No test asserts how fast a machine is.
 hypothesis.settings.register_profile("medgen", deadline=None)
 hypothesis.settings.load_profile("medgen")
+
+# JAX runs tiny nets in processes of its own: compiling these well takes longer than running them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 # Where a Chromium may be that tests of pages drive, and how it runs without a screen or a GPU.
 CHROMIUM = [Path("/usr/bin") / name for name in ("chromium", "chromium-browser", "google-chrome")]
