@@ -8,7 +8,13 @@ import numpy as np
 
 from medgen.degradation import coarsened
 from medgen.errors import TrainingError
-from medgen.examples.augmentation import Augmentation, add_noise, change_kernel
+from medgen.examples.augmentation import (
+    Augmentation,
+    add_noise,
+    change_kernel,
+    random_kernel,
+    random_noise,
+)
 from medgen.examples.batches import ATTEMPTS, FLAT, choose_slab, fit_to
 from medgen.examples.contexts import NO_AUGMENTATION, to_levels
 from medgen.examples.stacks import Slab
@@ -95,9 +101,9 @@ def finer_rows_batch(
             image, gap_mm = _fine_piece(rng, choose_slab(rng, wide), crop, factor, along)
             if image.std() > FLAT:
                 break
-        images = change_kernel(
-            add_noise(image[None], augmentation.noise, rng), augmentation.kernel, rng
-        )
+        images = image[None]
+        images = add_noise(images, *random_noise(augmentation.noise, images.shape, rng))
+        images = change_kernel(images, *random_kernel(augmentation.kernel, rng))
         fine = coarsened(images, along, axes=(2,)) if along > 1 else images
         part = int(rng.integers(factor))
         around, batch["position"][i] = coarse_rows_around(
