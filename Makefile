@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 FAST = $(filter-out tests/test_jax.py tests/test_machine_reader.py, $(wildcard tests/test_*.py)) tests/volumes tests/intensities tests/examples tests/likelihoods tests/layers \
 	tests/sampling/test_samplers.py tests/cli/test_help.py tests/cli/test_info.py tests/cli/test_quiet.py
 
-.PHONY: demo models test test-fast test-all test-lowest docs gallery lint
+.PHONY: demo models test test-fast test-all test-lowest docs gallery lint sbom
 
 # Where the scans lie that the released models were trained on; models/*/README.md says what they are.
 DATA ?= data
@@ -68,6 +68,15 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every package that medgen brings along, with its version and licence, as CycloneDX.
+sbom: $(VENV)/installed
+	mkdir -p dist
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/alone
+	$(BIN)/uv pip install --quiet --python $(VENV)/alone/bin/python .
+	$(BIN)/uvx --quiet --python $(BIN)/python --from cyclonedx-bom cyclonedx-py environment \
+		$(VENV)/alone/bin/python --output-file dist/medgen.cdx.json
+	@echo "See dist/medgen.cdx.json."
 
 # By uv, in a quarter of pip's time; by pip where uv cannot: it knows nothing of pip's settings.
 $(VENV)/installed: setup.cfg pyproject.toml
