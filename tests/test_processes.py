@@ -96,13 +96,14 @@ def test_ctrl_c_is_left_to_who_started_them():
 
 
 STARTING = """
-import sys, time
+import signal, sys, time
 from medgen.processes import process_pool
 
 def work():
     time.sleep(600)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored in the background
     pool = process_pool(2)
     futures = [pool.submit(work) for _ in range(2)]
     print("started", flush=True)
