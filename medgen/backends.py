@@ -47,9 +47,14 @@ def compiled(
                 reduce_retracing=True,
             )
         case "jax":
-            return _compiled_by_jax(function, [] if net is None else net.variables)
+            return _jitted(function, [] if net is None else net.variables)
         case _:
             return function
+
+
+def compiled_by_jax(function: Function, net: keras.Model) -> Function:
+    """`function` compiled under JAX, which would compile each operation alone; else as it is."""
+    return compiled(function, net) if keras.backend.backend() == "jax" else function
 
 
 def backend_name() -> str:
@@ -74,6 +79,17 @@ def accelerators() -> list[str]:
             return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
         case _:
             return []
+
+
+def device_bytes() -> int | None:
+    """Free memory of the accelerator that is computed on; None where there is none, or untold."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    device = jax.devices()[0]
+    told = None if device.platform == "cpu" else device.memory_stats()
+    return None if not told else told["bytes_limit"] - told["bytes_in_use"]
 
 
 def scan(
@@ -130,6 +146,42 @@ def gradients(function: Callable[..., Tensor], at: Sequence[Tensor]) -> list[Ten
             raise NotImplementedError(f"Gradients under {name}.")
 
 
+def random_numbers(
+    shape: tuple[int, ...], seed: int, step: Tensor | int, *, normal: bool = False
+) -> Tensor:
+    """Float32 numbers that depend on nothing but seed, step and backend.
+
+    Args:
+        shape: of them.
+        seed: below 2³¹.
+        step: int32, may be a tensor.
+        normal: of mean 0 and variance 1, instead of uniform in [0, 1).
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            draw = tf.random.stateless_normal if normal else tf.random.stateless_uniform
+            return draw(shape, tf.stack([seed, step]))
+        case "jax":
+            import jax
+
+            key = jax.random.fold_in(jax.random.key(seed), step)
+            return (jax.random.normal if normal else jax.random.uniform)(key, shape)
+        case name:
+            raise NotImplementedError(f"Random numbers by step under {name}.")
+
+
+def whole_products() -> AbstractContextManager[None]:
+    """A context in which JAX multiplies matrices in float32, of which GPUs else drop bits."""
+    if keras.backend.backend() != "jax":
+        return nullcontext()
+    import jax
+
+    context: AbstractContextManager[None] = jax.default_matmul_precision("highest")
+    return context
+
+
 def double_precision() -> AbstractContextManager[None]:
     """A context in which float64 is what it says, which JAX takes for float32 unless told."""
     if keras.backend.backend() != "jax":
@@ -140,12 +192,12 @@ def double_precision() -> AbstractContextManager[None]:
     return context
 
 
-def _compiled_by_jax(function: Function, variables: Sequence[keras.Variable]) -> Function:
+def _jitted(function: Function, variables: Sequence[keras.Variable]) -> Function:
     import jax
 
     @jax.jit
     def pure(values: Sequence[Tensor], *tensors: Tensor) -> Any:
-        with keras.StatelessScope(zip(variables, values, strict=True)):
+        with keras.StatelessScope(zip(variables, values, strict=True)), whole_products():
             return function(*tensors)
 
     return lambda *tensors: pure([variable.value for variable in variables], *tensors)

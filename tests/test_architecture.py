@@ -32,6 +32,7 @@ KNOW_A_BACKEND = {
     "medgen.serving.batches",
     "medgen.serving.signatures",
     "medgen.training.step_tensorflow",
+    "medgen.training.steps_jax",
     "medgen.training.workers",
 }
 

@@ -71,3 +71,15 @@ def tell_device() -> None:
             )
         name = found[0] if found else name
     click.echo(f"Note: Models are computed on {name}.", err=True)
+
+
+def tell_accelerator() -> None:
+    """Say what a net is trained on and in which precision, where that is not the CPU."""
+    from medgen.backends import accelerators, backend_name
+
+    found = accelerators()
+    if found:
+        import keras
+
+        precision = keras.config.dtype_policy().name
+        click.echo(f"Note: Trained on {found[0]} by {backend_name()} in {precision}.", err=True)

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from medgen.cli.device import device_option, tell_device
+from medgen.cli.device import device_option, tell_accelerator, tell_device
 from medgen.cli.options import intercept_option, modality_option, volume_option
 from medgen.cli.output import answer, is_quiet, json_option
 from medgen.cli.places import check_folder
@@ -105,6 +105,7 @@ def fit_shown(task: Fitting, options: dict[str, Any], workers: Workers | None = 
     from medgen.training.workers import ALONE
 
     tell_device()
+    tell_accelerator()
     steps = None if options["minutes"] else task.recipe.steps
     with _shown(steps) as (report, progress):
         return fit(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from medgen.backends import Tensor
+from medgen.backends import Tensor, accelerators, compiled_by_jax
 from medgen.errors import MedgenError
 from medgen.examples.bands import UNKNOWN
 from medgen.nets.pixelminer_lean import PixelMinerLean
@@ -51,9 +51,11 @@ class SliceSampler:
         temperature: see `logistic_mixture_draw`.
         decode: `sample`; or `mean` for the mean of the prediction, which is smooth and takes one
             pass.
-        method: `cached` for `CachedSampler`; `fixed-point` for `FixedPointSampler`, started from
-            the linear interpolation; or `wavefront` for `WavefrontSampler`, which an exported model
-            has inside. The same levels (but for float32 rounding).
+        method: `cached` for `CachedSampler`, or on an accelerator, where a step of many pixels
+            takes no longer than one of few, for `WavefrontSampler` with all slices at once;
+            `fixed-point` for `FixedPointSampler`, started from the linear interpolation; or
+            `wavefront` for `WavefrontSampler` slice by slice, which an exported model has inside.
+            The same levels (but for float32 rounding).
         jit_compile: whether XLA compiles the loop over positions: seconds once for each shape, then
             several times as fast.
 
@@ -76,10 +78,13 @@ class SliceSampler:
         center = net.center if net.autoregressive else lambda linear: linear[..., 0]
         self._draw = keep_known(logistic_mixture_draw(net.levels, center, temperature))
         self._measure = UncertaintyMeasure(net.levels, jit_compile)
+        self._read_one = compiled_by_jax(self._parts, net)
         if net.autoregressive:
-            self._cached = CachedSampler(net, self._draw, jit_compile=jit_compile)
             self._fixed_point = FixedPointSampler(net, self._draw)
             self._wavefront = WavefrontSampler(net, self._draw)
+            self._cached: CachedSampler | WavefrontSampler = self._wavefront
+            if not accelerators():
+                self._cached = CachedSampler(net, self._draw, jit_compile=jit_compile)
 
     def __call__(self, inputs: Mapping[str, np.ndarray], uniforms: np.ndarray) -> np.ndarray:
         """Levels `(b, h, w)` for uniforms `(b, h, w, 2)`; see `fill`."""
@@ -120,11 +125,12 @@ class SliceSampler:
 
     def _read(self, inputs):
         """Conditioning, and parameters of the prediction with what they are relative to."""
-        parts = []
-        for one in singly(inputs):
-            features, params, linear = self.net.read(one)
-            parts.append((self.net.conditioning(features, params, linear), params, linear))
+        parts = [self._read_one(one) for one in singly(inputs)]
         return [ops.concatenate(part, axis=0) for part in zip(*parts, strict=True)]
+
+    def _parts(self, inputs):
+        features, params, linear = self.net.read(inputs)
+        return self.net.conditioning(features, params, linear), params, linear
 
     def _slices(self, known, prediction, uniforms, keep_outputs):
         """Levels `(b, h, w)`, and parameters and centers that they were drawn from, if wanted."""

@@ -65,6 +65,22 @@ class Plan:
         assert self.minutes is not None
         return min(1.0, seconds / (60 * self.minutes))
 
+    def coming(self, step: int, seconds: float, pace: float, most: int) -> list[float]:
+        """Learning rates of the steps to take without a look at the clock.
+
+        Args:
+            step: how many were taken.
+            seconds: how long that took.
+            pace: seconds that a step is expected to take.
+            most: steps; at least one is taken, and none beyond the next validation.
+        """
+        count = min(most, self.validate_every - step % self.validate_every)
+        if self.steps is not None:
+            count = min(count, self.steps - step)
+        elif self.minutes is not None and pace > 0:
+            count = min(count, max(1, int((60 * self.minutes - seconds) / pace)))
+        return [self.rate(step + i, seconds + i * pace) for i in range(count)]
+
     def rate(self, step: int, seconds: float) -> float:
         """Learning rate of the step after `step` steps and `seconds`."""
         if self.linear:

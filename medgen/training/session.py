@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
+from medgen.backends import Tensor, accelerators
 from medgen.errors import TrainingError
 from medgen.recipes import Recipe
 from medgen.training.checkpoint import Checkpoint, FolderStore, Row, Store
 from medgen.training.schedule import Plan
-from medgen.training.step import Step, assign
+from medgen.training.step import AT_ONCE, Step, assign
 from medgen.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 Report = Callable[[Row], None]
 Progress = Callable[[int, dict[str, float]], None]
+Logs = dict[str, float]
+# From the steps taken and rates of the next ones to the logs of these, and examples a step.
+Take = Callable[[int, Sequence[float]], tuple[list[Logs], int]]
+# Steps that a device takes in one call last about so long, in seconds.
+CALL_SECONDS = 2.0
 
 
 class Task(Protocol):
@@ -50,6 +57,29 @@ class Task(Protocol):
 
     def measure(self) -> Row:
         """Measure the net as it stands; `loss` decides which weights are best."""
+
+
+class DeviceExamples(Protocol):
+    """Batches of a task as a function of tensors, to be compiled into its step.
+
+    Attributes:
+        tensors: nested, what the function is to be given.
+        size: examples a batch.
+    """
+
+    tensors: Any
+    size: int
+
+    def __call__(self, tensors: Any, step: Tensor) -> Any:
+        """Inputs of a step."""
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A task whose batches an accelerator can make by itself."""
+
+    def on_device(self) -> DeviceExamples | None:
+        """What makes them there; None if its recipe asks for what only the host makes."""
 
 
 class Fitting(Task, Protocol):
@@ -136,9 +166,9 @@ def train(
             loss is no longer finite.
     """
     net = task.net
-    take_step = Step(net, average=task.averages_weights, workers=workers)
     shared = {"workers": workers.count} if workers.count > 1 else {}
     saved = store.open({**task.identity, **shared}, resume=resume, write=workers.is_chief)
+    take_step, taking = _steps_of(task, workers)
     if saved is None:
         task.prepare()
         saved = Checkpoint((), 0, 0.0)
@@ -148,29 +178,24 @@ def train(
     best = min((row["loss"] for row in rows), default=np.inf)
     began = clock() - saved.seconds
 
-    def own_batch(step: int) -> Any:
-        return task.batch(step * workers.count + workers.rank)
-
     step = saved.step
-    with _scalars(store, workers) as scalars, ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(own_batch, step)
-        sums: dict[str, float] = {}
-        since, counted = clock(), 0
-        while plan.share_done(step, clock() - began) < 1:
-            batch, rate = coming.result(), plan.rate(step, clock() - began)
-            step += 1
-            if plan.share_done(step, clock() - began) < 1:
-                coming = pool.submit(own_batch, step)
-            logs = take_step(batch, step, rate)
-            require_finite(logs["loss"], "training", step)
-            sums = {key: sums.get(key, 0.0) + value for key, value in logs.items()}
-            counted += 1
-            progress(step, logs)
+    with _scalars(store, workers) as scalars, taking(step) as take:
+        sums: Logs = {}
+        since, counted, trained, pace = clock(), 0, 0, CALL_SECONDS
+        while plan.share_done(step, (seconds := clock() - began)) < 1:
+            taken, size = take(step, plan.coming(step, seconds, pace, _at_once(pace)))
+            pace = (clock() - began - seconds) / len(taken)
+            for logs in taken:
+                step += 1
+                require_finite(logs["loss"], "training", step)
+                sums = {key: sums.get(key, 0.0) + value for key, value in logs.items()}
+                progress(step, logs)
+            counted += len(taken)
+            trained += len(taken) * size * workers.count
             done = plan.share_done(step, clock() - began)
             if not workers.is_chief or (step % plan.validate_every and done < 1):
                 continue
             row = {"step": step, **{f"train_{key}": sums[key] / counted for key in sums}}
-            trained = counted * _examples(batch) * workers.count
             row["train_examples_per_second"] = trained / (clock() - since)
             row |= _validated(task, take_step, store, step, best)
             best = min(best, row["loss"])
@@ -179,7 +204,7 @@ def train(
             store.keep(Checkpoint(take_step.arrays(), step, clock() - began, rows))
             scalars(row)
             report(row)
-            sums, since, counted = {}, clock(), 0
+            sums, since, counted, trained = {}, clock(), 0, 0
 
     workers.wait()  # until the chief has written the best
     weights, rows = store.best()
@@ -187,6 +212,56 @@ def train(
     workers.wait()  # until all have read it, as it may be removed then
     net.optimizer = None  # or Keras would save its state with the weights
     return rows
+
+
+def _steps_of(
+    task: Task, workers: Workers
+) -> tuple[Step, Callable[[int], AbstractContextManager[Take]]]:
+    """What changes the net, and from the steps taken so far to a context that takes more."""
+    net, average = task.net, task.averages_weights
+    if (
+        isinstance(task, OnDevice)
+        and workers is ALONE
+        and makes_examples()
+        and (examples := task.on_device()) is not None
+    ):
+        from medgen.training.steps_jax import StepsOnDevice
+
+        steps = StepsOnDevice(net, examples, average=average)
+        return steps, lambda first: nullcontext(
+            lambda step, rates: (steps.take(step, rates), examples.size)
+        )
+    take_step = Step(net, average=average, workers=workers)
+    return take_step, partial(_with_batches, task, take_step, workers)
+
+
+@contextmanager
+def _with_batches(task: Task, take_step: Step, workers: Workers, first: int) -> Iterator[Take]:
+    """A step a call, on a batch that was made on the host while the last one was taken."""
+
+    def own_batch(step: int) -> Any:
+        return task.batch(step * workers.count + workers.rank)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(own_batch, first)
+
+        def take(step: int, rates: Sequence[float]) -> tuple[list[Logs], int]:
+            nonlocal coming
+            batch = coming.result()
+            coming = pool.submit(own_batch, step + 1)
+            return [take_step(batch, step + 1, rates[0])], _examples(batch)
+
+        yield take
+
+
+def makes_examples() -> bool:
+    """Whether the net is trained where examples are made and many steps taken without the host."""
+    return keras.backend.backend() == "jax" and bool(accelerators())
+
+
+def _at_once(pace: float) -> int:
+    """How many steps to take in one call when one takes `pace` seconds."""
+    return int(np.clip(CALL_SECONDS / max(pace, 1e-9), 1, AT_ONCE))
 
 
 def _validated(task: Task, take_step: Step, store: Store, step: int, best: float) -> Row:

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from medgen.backends import compiled
+from medgen.backends import Tensor, compiled
 from medgen.training.workers import ALONE, Workers
 
 # The average covers about the last 1 in so many steps.
 AVERAGED_SHARES = 20
+# Most steps that a device takes in one call.
+AT_ONCE = 50
 
 
 class Step:
@@ -39,7 +41,7 @@ class Step:
             from medgen.training.step_tensorflow import shared_step
 
             self._take = shared_step(net, workers.strategy)
-        self._mix = compiled(_mixed)
+        self._mix = compiled(mixed)
         self._averages = _values(net.trainable_variables) if average else []
 
     def __call__(self, batch: Any, number: int, rate: float) -> dict[str, float]:
@@ -57,7 +59,7 @@ class Step:
         logs = self._take(batch)
         self.net.reset_metrics()
         if self._averages:
-            keep = np.float32((number - 1) / (number - 1 + AVERAGED_SHARES))
+            keep = np.float32(kept_share(number - 1))
             self._averages = self._mix(
                 self._averages, _values(self.net.trainable_variables), ops.convert_to_tensor(keep)
             )
@@ -97,7 +99,13 @@ def _alone(net: keras.Model) -> Callable[[Any], Mapping[str, Any]]:
     return lambda batch: net.train_on_batch(batch, return_dict=True)
 
 
-def _mixed(averages: Sequence[Any], values: Sequence[Any], keep: Any) -> list[Any]:
+def kept_share(step: Any) -> Any:
+    """How much of the average the step after `step` steps leaves."""
+    return step / (step + AVERAGED_SHARES)
+
+
+def mixed(averages: Sequence[Tensor], values: Sequence[Tensor], keep: Tensor) -> list[Tensor]:
+    """Averages that keep a share of what they were."""
     return [keep * a + (1 - keep) * v for a, v in zip(averages, values, strict=True)]
 
 

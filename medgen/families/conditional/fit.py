@@ -23,6 +23,7 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
+from medgen.training.windows_on_device import WindowsOnDevice
 
 # Of a PixelMiner and its recipe, what makes the prediction.
 PREDICTION_FIELDS = ("context", "conditioner_filters", "conditioner_blocks", "prediction_mixtures")
@@ -66,6 +67,10 @@ class ConditionalTask:
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """Inputs of the net, see there."""
         return self.windows.training(step)
+
+    def on_device(self) -> WindowsOnDevice:
+        """See `session.OnDevice`."""
+        return self.windows.on_device()
 
     def prepare(self) -> None:
         """Put the codebook at the centres of what the encoder gives."""

@@ -10,7 +10,7 @@ import numpy as np
 from medgen.bundles.bundle import Bundle
 from medgen.families.conditional import FAMILY
 from medgen.families.conditional.build import conditional_prior_from
-from medgen.families.conditional.examples import CodesOfWindows, Windows
+from medgen.families.conditional.examples import CodesOfWindows, CodesOnDevice, Windows
 from medgen.families.conditional.fit import kept
 from medgen.families.conditional.measure import measure_codes, measure_decoding
 from medgen.families.conditional.recipe import ConditionalPriorRecipe
@@ -65,6 +65,10 @@ class ConditionalPriorTask:
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """Inputs of the net, see there."""
         return self._codes_of(self._windows.training(step))
+
+    def on_device(self) -> CodesOnDevice:
+        """See `session.OnDevice`."""
+        return CodesOnDevice(self._codes_of, self._windows.on_device())
 
     def prepare(self) -> None:
         """Start the embedding at the codebook."""

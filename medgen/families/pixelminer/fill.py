@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from medgen.backends import device_bytes
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError
 from medgen.examples.contexts import inputs_between
@@ -34,6 +35,9 @@ from medgen.volumes.volume import Volume
 # holds up to a gigabyte of conditioning.
 WORKERS = 2
 PIXELS_AT_ONCE = 2**21
+# What an accelerator is asked for by each pixel of a batch, in bytes; it draws all slices of a scan
+# at once if it can.
+DEVICE_BYTES_A_PIXEL = 2**10
 # Share kept by `auto` of what chance adds to the prediction. Matching the texture restores the
 # power; the more of it comes from the prediction's own detail, the more of it the truth has, too.
 SHARE_OF_CHANCE = 0.5
@@ -129,7 +133,7 @@ class LevelInterpolator(Interpolator):
         self.bundle.rule.require(stack.modality, stack.guess)
         levels, scale = self._levels(stack)
         box = _occupied(levels)
-        at_once = max(1, PIXELS_AT_ONCE // max(1, levels[0][box].size))
+        at_once = max(1, _pixels_at_once() // max(1, levels[0][box].size))
         at_once = max(at_once - at_once % ALIKE, min(at_once, ALIKE))
         batches = np.split(positions, range(at_once, len(positions), at_once))
 
@@ -263,6 +267,13 @@ class PixelMinerInterpolator(LevelInterpolator):
     def tells_uncertainty(self) -> bool:
         """Whether its net makes a prediction: not the published one."""
         return isinstance(self._sampler, SliceSampler)
+
+
+def _pixels_at_once() -> int:
+    free = device_bytes()
+    if free is None:
+        return PIXELS_AT_ONCE
+    return max(PIXELS_AT_ONCE, free // (WORKERS * DEVICE_BYTES_A_PIXEL))
 
 
 def _in_slice(

@@ -26,6 +26,7 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
+from medgen.training.windows_on_device import WindowsOnDevice
 
 FAMILIES = (pixelminer.FAMILY, pixelminer_published.FAMILY)
 VALIDATION_BATCHES = 4
@@ -122,6 +123,19 @@ class PixelMinerTask:
             inputs["known"] = around_bands(inputs["target"], self.seed, step)
         return inputs
 
+    def on_device(self) -> WindowsOnDevice | None:
+        """See `session.OnDevice`."""
+        recipe = self.recipe
+        if recipe.partially_causal or recipe.in_plane or recipe.subdivides is not None:
+            return None
+        return WindowsOnDevice(
+            self._training,
+            crop=recipe.crop,
+            size=recipe.batch_size,
+            augmentation=self._augmentation,
+            **self._of_all(),
+        )
+
     def prepare(self) -> None:
         """Nothing is initialised from data."""
 
@@ -166,18 +180,19 @@ class PixelMinerTask:
                 seed=self.seed,
                 **options,
             )
-        inputs = context_batch(
-            slabs,
-            levels=self.scans.rule.levels,
-            context=self.recipe.context,
-            max_gap_mm=self.recipe.max_gap_mm,
-            min_gap_mm=min_gap_mm,
-            seed=self.seed,
-            **options,
-        )
+        inputs = context_batch(slabs, min_gap_mm=min_gap_mm, **self._of_all(), **options)
         if self.recipe.in_plane:  # a line was extended to a square by repetition
             inputs |= {key: inputs[key][:, :1] for key in ("target", "context")}
         return inputs
+
+    def _of_all(self) -> dict[str, Any]:
+        """Options of all examples."""
+        return {
+            "levels": self.scans.rule.levels,
+            "context": self.recipe.context,
+            "max_gap_mm": self.recipe.max_gap_mm,
+            "seed": self.seed,
+        }
 
 
 def take_over(model: PixelMinerLean, start: Bundle) -> None:
