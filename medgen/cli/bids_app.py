@@ -14,7 +14,7 @@ import click
 import medgen
 from medgen.cli import Failing
 from medgen.cli.device import device_option
-from medgen.cli.interpolate import work_through_folder
+from medgen.cli.folders import work_through_folder
 from medgen.cli.options import finer_options, folder_jobs_option, seed_option
 from medgen.cli.output import json_option, quiet_option
 from medgen.errors import ReadError

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from medgen.cli.device import device_option, tell_device
+from medgen.cli.folders import require_one_scan, work_through_folder
 from medgen.cli.options import (
     adapt_options,
     finer_options,
     folder_jobs_option,
     scan_options,
+    scheduler_option,
     seed_option,
     slice_axis_option,
     slice_thickness_option,
@@ -23,10 +23,6 @@ from medgen.cli.options import (
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import printable
-
-if TYPE_CHECKING:
-    from medgen.jobs.job import Job
-    from medgen.jobs.runners import Result
 
 
 class Temperature(click.ParamType):
@@ -131,12 +127,7 @@ class Temperature(click.ParamType):
     help="Go on from the slices that a killed run left, if it was the same.",
 )
 @folder_jobs_option
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="With a folder of scans: do them on a Dask cluster, such as tcp://host:8786, whose "
-    "workers see the same paths and have one thread each. Needs medgen[cluster].",
-)
+@scheduler_option
 @device_option
 @scan_options
 @json_option
@@ -193,7 +184,6 @@ def interpolate(
     if factor is not None and spacing is not None:
         raise click.UsageError("Give --factor or --spacing, not both.")
 
-    from medgen.interpolation import model_folder
     from medgen.interpolation.options import SamplingOptions
     from medgen.jobs.folder import is_folder_of_scans
     from medgen.jobs.job import Job
@@ -235,17 +225,14 @@ def interpolate(
             )
         work_through_folder(job, jobs, scheduler)
         return
-    if jobs > 1 or scheduler is not None:
-        raise click.UsageError(
-            f"--jobs and --scheduler share out a folder of scans, but {scan} is one scan."
-        )
+    require_one_scan(scan, jobs, scheduler)
     job.require_consistent()
     job.require_writable()
     source = job.source()
     job = job.with_model(source)
-    if model_folder(job.chosen_model) is not None:
+    if job.model_folder is not None:
         tell_device()
-    interpolator = job.load_interpolator()
+    interpolator = job.load_method()
     with shown_progress() as progress:
         outcome = run_job(
             job,
@@ -258,7 +245,7 @@ def interpolate(
     answer(
         {
             "outputs": outcome.outputs,
-            "model": outcome.interpolator,
+            "model": outcome.method,
             "shape": outcome.after.shape,
             "spacing_mm": outcome.after.spacing,
             "labels": outcome.labels,
@@ -271,42 +258,3 @@ def interpolate(
 
         made = outcome.outputs[:MOST_OUTPUTS]
         show(open_scene(scan.name, source.volume, made, uncertainty=uncertainty, modality=modality))
-
-
-def work_through_folder(
-    job: Job,
-    processes: int,
-    scheduler: str | None = None,
-    participants: Collection[str] | None = None,
-) -> None:
-    """Do a folder of scans, telling of each; see `medgen.jobs.folder.work_through`.
-
-    Raises:
-        MedgenError: some failed, or nothing can be done at all.
-    """
-    from medgen.errors import MedgenError
-    from medgen.interpolation import model_folder
-    from medgen.jobs.folder import FAILURES, work_through
-
-    if job.model is None or model_folder(job.model) is not None:
-        tell_device()
-    results = work_through(
-        job.scan,
-        job.output,
-        job,
-        processes=processes,
-        scheduler=scheduler,
-        participants=participants,
-        tell=_tell,
-    )
-    fates = [result.fate for result in results]
-    failed, tried = fates.count("failed"), len(fates) - fates.count("passed over")
-    answer([asdict(result) for result in results])
-    if failed:
-        raise MedgenError(f"{failed} of {tried} scans failed; {job.output / FAILURES} tells why.")
-
-
-def _tell(result: Result) -> None:
-    """One line on a scan: standard output has those that are done."""
-    word = {"done": "", "failed": "Failed: ", "passed over": "Passed over: "}[result.fate]
-    click.echo(printable(word + result.line), err=result.fate != "done")

@@ -143,6 +143,14 @@ slice_thickness_option = click.option(
 )
 
 
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="With a folder of scans: do them on a Dask cluster, such as tcp://host:8786, whose "
+    "workers see the same paths and have one thread each. Needs medgen[cluster].",
+)
+
+
 folder_jobs_option = click.option(
     "--jobs",
     default=1,

@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from medgen.cli.device import device_option, tell_device
-from medgen.cli.options import scan_options, slice_axis_option
+from medgen.cli.folders import require_one_scan, work_through_folder
+from medgen.cli.options import (
+    folder_jobs_option,
+    scan_options,
+    scheduler_option,
+    slice_axis_option,
+)
 from medgen.cli.output import answer, json_option
 from medgen.cli.progress import shown_progress
 from medgen.errors import printable
@@ -43,12 +49,14 @@ from medgen.errors import printable
     help="Of a trained model: also write, with _std, _low and _high before the suffix, the "
     "standard deviation and the ends of a 90 % interval of every voxel.",
 )
+@folder_jobs_option
+@scheduler_option
 @device_option
 @scan_options
 @json_option
 def superresolve(
-    scan, output, model, factor, in_plane, slice_axis, uncertainty, volume, series, modality,
-    intercept, overwrite,
+    scan, output, model, factor, in_plane, slice_axis, uncertainty, jobs, scheduler, volume,
+    series, modality, intercept, overwrite,
 ) -> None:  # fmt: skip
     """Write SCAN with every voxel split into N x N x N finer ones, or N x N in-plane, to OUT.
 
@@ -57,16 +65,20 @@ def superresolve(
 
     OUT is a NIfTI, NRRD or MetaImage file; where it ends like no file and SCAN is DICOM, a folder
     for a new series. Beside it OUT.json tells what it was made of.
+
+    SCAN may also be a folder of scans or a BIDS data set, and OUT a folder, as of medgen
+    interpolate: scans keep their names and places, those that are done are skipped, and those that
+    fail are listed in OUT/failures.csv.
     """
     if slice_axis is not None and not in_plane:
         raise click.UsageError(
             "--slice-axis says which slices --in-plane leaves as they are; give both, or neither."
         )
 
-    from medgen.jobs import superresolve as job
-    from medgen.superresolution.methods import model_folder
+    from medgen.jobs.folder import is_folder_of_scans
+    from medgen.jobs.superresolve import Task
 
-    task = job.Task(
+    task = Task(
         scan=scan,
         output=output,
         model=model,
@@ -80,20 +92,32 @@ def superresolve(
         intercept=intercept,
         overwrite=overwrite,
     )
+    if is_folder_of_scans(scan):
+        if uncertainty is not None:
+            raise click.UsageError(
+                "--uncertainty names files of one scan; leave it out for a folder."
+            )
+        work_through_folder(task, jobs, scheduler)
+        return
+    require_one_scan(scan, jobs, scheduler)
     task.require_writable()
-    if model is None or model_folder(model) is not None:
+    source = task.source()
+    task = task.with_model(source)
+    if task.model_folder is not None:
         tell_device()
+    method = task.load_method()
     with shown_progress() as progress:
-        outcome = job.superresolve(
-            task,
+        outcome = task.run(
+            method,
+            source=source,
             progress=partial(progress, "Voxels"),
             note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),
         )
     click.echo(printable(outcome.line))
     answer(
         {
-            "output": outcome.output,
-            "model": outcome.resolver,
+            "output": task.output,
+            "model": outcome.method,
             "shape": outcome.after.shape,
             "spacing_mm": outcome.after.spacing,
             "notes": outcome.notes,

@@ -18,7 +18,6 @@ from pathspec import GitIgnoreSpec
 
 import medgen
 from medgen.errors import WriteError
-from medgen.interpolation.plan import SlicePlan
 from medgen.storage import json_fields, write_text
 from medgen.volumes import Geometry
 from medgen.volumes.fetched import require_fetched
@@ -50,17 +49,46 @@ SLICES = ("SliceThickness", "SpacingBetweenSlices", "SliceTiming")  # fields abo
 AFTER_RES = ("den", "label", "desc")  # entities of a name that come after `res`
 AGREEMENT = 0.01  # by which share of it a spacing in a sidecar may differ from the grid's
 
-PURPOSE = "Synthetic slices between the acquired ones."
 README = """\
-# Finer slices
+# {title}
 
-Made by medgen {version} from the data set {name}: synthetic slices between the acquired ones. The
+Made by medgen {version} from the data set {name}: {told}
+"""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a derivative is for.
+
+    Args:
+        title: of it, short.
+        sentence: what its images are.
+        told: the same for whoever opens it.
+    """
+
+    title: str
+    sentence: str
+    told: str
+
+
+BETWEEN = Purpose(
+    "Finer slices",
+    "Synthetic slices between the acquired ones.",
+    """synthetic slices between the acquired ones. The
 field `synthetic_slices` of every image's JSON file tells which these are, counted from 0 along
 `slice_axis`.
 
 Synthetic slices are drawn from a model of other scans. They are no measurements: do not diagnose
-from them.
-"""
+from them.""",
+)
+SPLIT = Purpose(
+    "Finer voxels",
+    "Voxels split into finer ones, all of them estimates.",
+    """its voxels, split into finer
+ones that fill their space. The field `factor` of every image's JSON file tells into how many.
+
+All voxels are estimates. They are no measurements: do not diagnose from them.""",
+)
 
 
 # === What is there ===
@@ -199,10 +227,18 @@ class Sidecar:
     files: tuple[Path, ...]
     source: str | None = None
 
-    def fields(self, before: Geometry, plan: SlicePlan) -> dict[str, object]:
+    def fields(
+        self, before: Geometry, after: Geometry, axis: int, purpose: Purpose = BETWEEN
+    ) -> dict[str, object]:
         """Fields about the finer scan.
 
         What no longer holds of every slice is told as `acquired_slices`.
+
+        Args:
+            before: grid of the scan.
+            after: grid of the finer one.
+            axis: of the slices.
+            purpose: of the finer one.
 
         Raises:
             ReadError: a file cannot be read, or holds no object.
@@ -212,10 +248,10 @@ class Sidecar:
             require_fetched(file)
             fields |= json_fields(file)
         acquired = {name: fields.pop(name) for name in SLICES if name in fields}
-        spacing, now = before.spacing[plan.axis], plan.geometry.spacing[plan.axis]
+        spacing, now = before.spacing[axis], after.spacing[axis]
         told = acquired.get("SpacingBetweenSlices")
         if isinstance(told, int | float):
-            others = [mm for axis, mm in enumerate(before.spacing) if axis != plan.axis]
+            others = [mm for other, mm in enumerate(before.spacing) if other != axis]
             if _agree(told, spacing):
                 fields["SpacingBetweenSlices"] = now
             elif any(_agree(told, mm) for mm in others):
@@ -229,10 +265,13 @@ class Sidecar:
             return fields
         stripped = fields.get("SkullStripped")
         return fields | {
-            "Description": PURPOSE,
+            "Description": purpose.sentence,
             "Sources": [self.source],
-            "Resolution": f"{now:g} mm between slices along axis {plan.axis}, where those of the "
-            f"source are {spacing:g} mm apart.",
+            "Resolution": f"{now:g} mm between slices along axis {axis}, where those of the "
+            f"source are {spacing:g} mm apart."
+            if purpose is BETWEEN
+            else f"Voxels of {_sides(after)} mm, where those of the source are of "
+            f"{_sides(before)} mm.",
             "SkullStripped": stripped if isinstance(stripped, bool) else False,
         }
 
@@ -241,6 +280,10 @@ def sidecar_beside(scan: Path) -> Sidecar | None:
     """The JSON file that differs from a scan in suffix alone, for a scan that is in no data set."""
     beside = scan.with_name(scan.name.removesuffix(".gz")).with_suffix(".json")
     return Sidecar((beside,)) if beside.is_file() else None
+
+
+def _sides(geometry: Geometry) -> str:
+    return " x ".join(f"{mm:g}" for mm in geometry.spacing)
 
 
 def _agree(told: float, mm: float) -> bool:
@@ -257,12 +300,15 @@ def resolution_label(factor: int | None, spacing_mm: float | None) -> str:
     return f"{spacing_mm:.6f}".rstrip("0").rstrip(".").replace(".", "p") + "mm"
 
 
-def write_derivative(source: DataSet, output: Path, others: Iterable[str] = ()) -> None:
+def write_derivative(
+    source: DataSet, output: Path, purpose: Purpose, others: Iterable[str] = ()
+) -> None:
     """Make a folder a derivative data set.
 
     Args:
         source: what it is made of.
         output: the folder.
+        purpose: what it is for.
         others: names of files in it that are none of BIDS.
 
     Raises:
@@ -278,18 +324,20 @@ def write_derivative(source: DataSet, output: Path, others: Iterable[str] = ()) 
     url = {"URL": source.root.absolute().as_uri()}
     doi = {"DOI": told["DatasetDOI"]} if "DatasetDOI" in told else {}
     description = {
-        "Name": f"{name}, finer slices",
+        "Name": f"{name}, {purpose.title.lower()}",
         "BIDSVersion": VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [
-            {"Name": "medgen", "Version": medgen.__version__, "Description": PURPOSE},
+            {"Name": "medgen", "Version": medgen.__version__, "Description": purpose.sentence},
         ],
         "SourceDatasets": [url | doi],
         "DatasetLinks": {RAW: Path(os.path.relpath(source.root, output)).as_posix()},
     }
     write_text(json.dumps(description, indent=2) + "\n", place, overwrite=True)
     beside = {
-        "README.md": README.format(version=medgen.__version__, name=name),
+        "README.md": README.format(
+            title=purpose.title, version=medgen.__version__, name=name, told=purpose.told
+        ),
         IGNORE: "".join(f"{other}\n" for other in others),
     }
     for file, text in beside.items():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import medgen
-from medgen.interpolation import model_folder
-from medgen.jobs.job import Job
 from medgen.jobs.provenance import model_checksum, read_provenance
+from medgen.jobs.scan_job import ScanJob
 from medgen.jobs.source import Source
 
 
-def is_done(job: Job, source: Source | None = None) -> bool:
+def is_done(job: ScanJob, source: Source | None = None) -> bool:
     """Whether the outputs of a job are there and, by their provenance, what it would make.
 
     That is, they come from the same version of medgen, model, options and bytes of the scan.
@@ -25,16 +24,15 @@ def is_done(job: Job, source: Source | None = None) -> bool:
     told = [facts for facts in found if facts is not None]
     if len(told) < len(job.outputs) or not all(path.exists() for path in job.beside):
         return False
-    folder = model_folder(job.chosen_model)
+    folder = job.model_folder
     parts = None if folder is None else model_checksum(folder)
     for k, facts in enumerate(told):
         if not all(isinstance(facts.get(name), dict) for name in ("options", "model", "input")):
             return False
-        options = job.options | {"seed": job.seed + k}
-        if job.sampling.temperature is None:  # the default is one of version and model
-            options["temperature"] = facts["options"].get("temperature")
         name, parts_told = (facts["model"].get(key) for key in ("name", "sha256"))
-        if (facts["medgen"], facts["options"], parts_told) != (medgen.__version__, options, parts):
+        if (facts["medgen"], parts_told) != (medgen.__version__, parts):
+            return False
+        if not job.is_told(facts["options"], k):
             return False
         if folder is None and name != job.model:
             return False

@@ -14,21 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medgen.errors import ReadError, WriteError
-from medgen.intensities.modality import LABELS
-from medgen.interpolation import model_folder
-from medgen.interpolation.labels import ShapeBased
-from medgen.interpolation.options import LEFT_TO_THE_MODEL
 from medgen.jobs.bids import (
     NOT_RAW,
     DataSet,
     Name,
-    resolution_label,
     sidecar_beside,
     write_derivative,
 )
-from medgen.jobs.job import Job
 from medgen.jobs.provenance import provenance_path, read_provenance, writes_series
 from medgen.jobs.runners import Processes, Result, options_of, run_on_cluster
+from medgen.jobs.scan_job import ScanJob
 from medgen.storage import clear, csv_text, make_folder, write_text, writing
 from medgen.volumes.files import find_scans, suffix_of
 
@@ -51,7 +46,7 @@ class Survey:
         data_set: the folder, if it is a BIDS data set.
     """
 
-    jobs: list[Job]
+    jobs: list[ScanJob]
     settled: list[Result]
     data_set: DataSet | None
 
@@ -68,7 +63,7 @@ def is_folder_of_scans(path: Path) -> bool:
 
 
 def survey(
-    folder: Path, output: Path, options: Job, participants: Collection[str] | None = None
+    folder: Path, output: Path, options: ScanJob, participants: Collection[str] | None = None
 ) -> Survey:
     """A job for every scan below `folder` that there can be one for.
 
@@ -90,10 +85,10 @@ def survey(
     """
     folder, output = folder.absolute(), output.absolute()
     if options.model is not None:
-        model = model_folder(options.model)
+        model = options.model_folder
         if model is not None and Path(options.model).is_dir():
             options = replace(options, model=str(model.absolute()))
-    options = replace(options, resume=True)
+    options = options.in_folder()
     data_set = DataSet.at(folder)
     left_out = {output, *([folder / name for name in NOT_RAW] if data_set else [])}
     try:
@@ -114,7 +109,8 @@ def survey(
             jobs += _of_data_set(job, data_set)
         else:
             jobs.append(job if scan.is_dir() else replace(job, sidecar=sidecar_beside(scan)))
-    jobs.sort(key=lambda job: job.seed)  # samples one after the other, as each loads its model
+    # Samples one after the other, as each loads its model.
+    jobs.sort(key=lambda job: getattr(job, "seed", 0))
     clashes = _clashes(jobs)
     settled += [Result(scan, line, "failed") for scan, line in clashes.items()]
     return Survey([job for job in jobs if job.scan not in clashes], settled, data_set)
@@ -132,35 +128,22 @@ def _place(scan: Path, folder: Path, output: Path) -> Path:
     return place
 
 
-def _of_data_set(job: Job, data_set: DataSet) -> list[Job]:
+def _of_data_set(job: ScanJob, data_set: DataSet) -> list[ScanJob]:
     """A job for each sample, with the name and the sidecar of BIDS."""
     name = Name.of(job.scan)
-    label = resolution_label(job.factor, job.spacing_mm)
     job = replace(job, sidecar=data_set.sidecar_of(job.scan))
+    label = job.resolution
     if data_set.is_label_map(job.scan):
-        job = replace(
-            job,
-            model=ShapeBased.name,
-            modality=LABELS.name,
-            samples=1,
-            sampling=LEFT_TO_THE_MODEL,
-        )
+        job = job.of_label_map()
     return [
-        replace(
-            job,
-            output=job.output.with_name(
-                str(name.with_resolution(label, k + 1 if job.samples > 1 else None))
-            ),
-            seed=job.seed + k,
-            samples=1,
-        )
-        for k in range(job.samples)
+        replace(one, output=job.output.with_name(str(name.with_resolution(label, number))))
+        for number, one in job.each_sample()
     ]
 
 
-def _clashes(jobs: Iterable[Job]) -> dict[Path, str]:
+def _clashes(jobs: Iterable[ScanJob]) -> dict[Path, str]:
     """Why scans are refused whose outputs would be those of others, too, or would hold them."""
-    takers: dict[Path, dict[Path, Job]] = defaultdict(dict)
+    takers: dict[Path, dict[Path, ScanJob]] = defaultdict(dict)
     for job in jobs:
         for output in job.outputs:
             takers[output][job.scan] = takers[provenance_path(output)][job.scan] = job
@@ -183,7 +166,7 @@ def _clashes(jobs: Iterable[Job]) -> dict[Path, str]:
     return refused
 
 
-def _is_made_by(job: Job) -> bool:
+def _is_made_by(job: ScanJob) -> bool:
     """Whether the outputs of a job are there and, by their provenance, of its scan."""
     facts = [read_provenance(output) for output in job.outputs if output.exists()]
     told = [fact["input"] for fact in facts if fact and isinstance(fact.get("input"), dict)]
@@ -193,7 +176,7 @@ def _is_made_by(job: Job) -> bool:
 def work_through(
     folder: Path,
     output: Path,
-    options: Job,
+    options: ScanJob,
     *,
     processes: int = 1,
     scheduler: str | None = None,
@@ -226,14 +209,14 @@ def work_through(
         tell(result)
 
     with Processes(processes) as workers:
-        if options.model is not None and model_folder(options.model) is None:
-            options_of(options).load_interpolator()
+        if options.model is not None and options.model_folder is None:
+            options_of(options).load_method()
         elif options.model is not None and scheduler is None:
-            for job in [job for job in found.jobs if job.model != ShapeBased.name][:1]:
+            for job in [job for job in found.jobs if job.model_folder is not None][:1]:
                 workers.check(options_of(job))
         make_folder(output)
         if found.data_set:
-            write_derivative(found.data_set, output.absolute(), [FAILURES])
+            write_derivative(found.data_set, output.absolute(), options.purpose, [FAILURES])
         for result in found.settled:
             settle(result)
         if scheduler is None:

@@ -1,29 +1,33 @@
-"""Everything a user can choose about a finer scan on disk."""
+"""Everything a user can choose about a scan of more slices on disk."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 from medgen.bundles.released import default_model
 from medgen.errors import GeometryError, TrainingError, WriteError
-from medgen.interpolation import SELF, interpolator_named
-from medgen.interpolation.contract import Interpolator
+from medgen.intensities.modality import LABELS
+from medgen.interpolation import SELF, interpolator_named, model_folder
+from medgen.interpolation.contract import UNCERTAINTY, Interpolator, Progress
 from medgen.interpolation.labels import ShapeBased
 from medgen.interpolation.options import LEFT_TO_THE_MODEL, SamplingOptions
-from medgen.jobs.bids import Sidecar
+from medgen.jobs.bids import BETWEEN, resolution_label
 from medgen.jobs.outputs import (
     require_each_once,
     require_map_writable,
     require_output_writable,
-    uncertainty_files,
     with_ending,
 )
 from medgen.jobs.provenance import provenance_path, require_provenance_writable
+from medgen.jobs.scan_job import Outcome, ScanJob
 from medgen.jobs.segmentation import Segmentation
 from medgen.jobs.source import Source
 from medgen.volumes.files import require_writable
+
+LEARNING = ("adapt_minutes", "adapt_steps", "slice_thickness_mm")
 
 
 class DrawnAs(TypedDict):
@@ -34,32 +38,24 @@ class DrawnAs(TypedDict):
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(ScanJob):
     """What `medgen interpolate` was asked to do with one scan.
 
     Args:
-        scan: see `read_volume`.
-        output: see `write_volume`; without a suffix, a folder for a DICOM series, see
-            `write_series`.
-        model: see `interpolator_named`, as for `seed` and `sampling`; None until `with_model` has
-            chosen one.
         factor: see `interpolate_volume`, as for `spacing_mm` and `slice_axis`; with neither factor
             nor spacing the slices are doubled, and a DICOM series is made finer along its own
             stacking unless an axis is given.
+        spacing_mm: likewise.
+        slice_axis: likewise.
         fill_gaps: instead of all that, only put in slices that a DICOM series lacks.
-        volume: of a 4-D file, see `read_volume`.
-        series: of a folder of DICOM files, likewise.
-        modality: what the user says the scan is, likewise.
-        intercept: instead of the file's, likewise.
+        seed: see `interpolator_named`, as for `sampling`.
+        sampling: likewise.
         samples: fillings to draw; with several, the k-th goes to `output` with `_k` before its
-            suffix, and is what the job gives alone with a seed k - 1 higher.
-        uncertainty: NIfTI file, or its name without suffix, before whose suffix come `_std`,
-            `_entropy`, `_low` and `_high`, for maps of the first sample's uncertainty (see
-            `samples.Samples`); None for none.
+            suffix, and is what the job gives alone with a seed k - 1 higher. Maps of the
+            uncertainty are of the first.
         mask: NIfTI file for 1 in voxels of synthetic slices and 0 in others; None for none.
         labels: label map on the scan's grid, to be made finer with it, by shape; None for none.
         labels_out: where that goes.
-        sidecar: what JSON files say of the scan, to go on into the provenance; None for nothing.
         check: whether to look first how well the model replaces acquired slices that are left out
             (see `check_scan`); None where that takes little beside the work.
         adapt_minutes: have the model learn from the scan for so long first (see
@@ -68,34 +64,29 @@ class Job:
         adapt_steps: likewise, in gradient steps.
         slice_thickness_mm: for that, what the scan's slices are thick; None for what it tells.
         resume: go on from the slices that a killed run of the same job left.
-        overwrite: replace what is to be written if it exists.
     """
 
-    scan: Path
-    output: Path
-    model: str | None = None
     factor: int | None = None
     spacing_mm: float | None = None
     slice_axis: int | None = None
     fill_gaps: bool = False
     seed: int = 0
     sampling: SamplingOptions = LEFT_TO_THE_MODEL
-    volume: int | None = None
-    series: str | None = None
-    modality: str | None = None
-    intercept: float | None = None
     samples: int = 1
-    uncertainty: Path | None = None
     mask: Path | None = None
     labels: Path | None = None
     labels_out: Path | None = None
-    sidecar: Sidecar | None = None
     check: bool | None = None
     adapt_minutes: float | None = None
     adapt_steps: int | None = None
     slice_thickness_mm: float | None = None
     resume: bool = False
-    overwrite: bool = False
+
+    purpose: ClassVar = BETWEEN
+    uncertainties: ClassVar = UNCERTAINTY
+    not_options: ClassVar = (
+        *ScanJob.not_options, "samples", "mask", "labels", "labels_out", "check", "resume",
+    )  # fmt: skip
 
     def require_consistent(self) -> None:
         """Refuse options that contradict each other.
@@ -160,11 +151,6 @@ class Job:
         return {"samples": self.samples, "uncertainty": self.uncertainty is not None}
 
     @property
-    def maps(self) -> dict[str, Path]:
-        """Where maps of the uncertainty go, by name."""
-        return {} if self.uncertainty is None else uncertainty_files(self.uncertainty)
-
-    @property
     def beside(self) -> tuple[Path, ...]:
         """Where maps and mask go."""
         return (*self.maps.values(), *([] if self.mask is None else [self.mask]))
@@ -188,27 +174,25 @@ class Job:
 
     @property
     def options(self) -> dict[str, object]:
-        """Everything chosen that a finer scan depends on but scan and model, by name."""
-        others = {
-            "scan", "output", "model", "samples", "uncertainty", "mask", "labels", "labels_out",
-            "sidecar", "check", "resume", "overwrite",
-        }  # fmt: skip
+        """See `ScanJob.options`."""
+        chosen = super().options
+        names = list(chosen)
         if not self.learns:
-            others |= {"adapt_minutes", "adapt_steps", "slice_thickness_mm"}
-        chosen: dict[str, object] = {}
-        for f in fields(self):
-            if f.name == "sampling":
-                chosen |= asdict(self.sampling)
-            elif f.name not in others:
-                chosen[f.name] = getattr(self, f.name)
-        return chosen
+            names = [name for name in names if name not in LEARNING]
+        told: dict[str, object] = {}
+        for name in names:
+            told |= asdict(self.sampling) if name == "sampling" else {name: chosen[name]}
+        return told
+
+    def is_told(self, options: Mapping[str, object], k: int) -> bool:
+        """See `ScanJob.is_told`."""
+        own = self.options | {"seed": self.seed + k}
+        if self.sampling.temperature is None:  # the default is one of version and model
+            own["temperature"] = options.get("temperature")
+        return options == own
 
     def with_model(self, source: Source) -> Job:
-        """The same job with the default method for the modality of its scan, if it names none.
-
-        Raises:
-            MedgenError: the scan cannot be read, or no model is for its modality.
-        """
+        """See `ScanJob.with_model`."""
         if self.model is not None:
             return self
         scan = source.volume
@@ -217,10 +201,34 @@ class Job:
         return replace(self, model=default.name)
 
     @property
-    def chosen_model(self) -> str:
-        """`model`, of a job that has one."""
-        assert self.model is not None
-        return self.model
+    def model_folder(self) -> Path | None:
+        """See `ScanJob.model_folder`."""
+        return model_folder(self.chosen_model)
+
+    @property
+    def resolution(self) -> str:
+        """See `ScanJob.resolution`."""
+        return resolution_label(self.factor, self.spacing_mm)
+
+    def of_label_map(self) -> Job:
+        """See `ScanJob.of_label_map`."""
+        return replace(
+            self,
+            model=ShapeBased.name,
+            modality=LABELS.name,
+            samples=1,
+            sampling=LEFT_TO_THE_MODEL,
+        )
+
+    def in_folder(self) -> Job:
+        """See `ScanJob.in_folder`."""
+        return replace(self, resume=True)
+
+    def each_sample(self) -> Iterable[tuple[int | None, Job]]:
+        """See `ScanJob.each_sample`."""
+        for k in range(self.samples):
+            number = k + 1 if self.samples > 1 else None
+            yield number, replace(self, seed=self.seed + k, samples=1)
 
     def source(self) -> Source:
         """The scan, not read yet."""
@@ -239,8 +247,8 @@ class Job:
         given = (self.adapt_minutes, self.adapt_steps) != (None, None)
         return given or self.model == SELF
 
-    def load_interpolator(self) -> Interpolator:
-        """The interpolator of this job, and of any other that differs in scan and output alone."""
+    def load_method(self) -> Interpolator:
+        """See `ScanJob.load_method`."""
         if self.learns:
             from medgen.adaptation.adapting import Learning, Lessons
             from medgen.adaptation.naming import learning_interpolator
@@ -250,3 +258,16 @@ class Job:
             )
             return learning_interpolator(self.chosen_model, self.sampling, Lessons(learning))
         return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)
+
+    def run(
+        self,
+        method: Interpolator,
+        *,
+        source: Source,
+        progress: Progress | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """See `run_job`."""
+        from medgen.jobs.run import run_job
+
+        return run_job(self, method, source=source, progress=progress, note=note)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from medgen.errors import GeometryError, IntensityError
 from medgen.intensities.modality import UNKNOWN
-from medgen.interpolation import model_folder
 from medgen.interpolation.contract import AUTO, Interpolator, Progress, Temperature
 from medgen.interpolation.gaps import AcrossGaps, plan_gaps
 from medgen.interpolation.insert import Samples, insert
@@ -26,6 +25,7 @@ from medgen.jobs.provenance import (
     put_in_place,
     writes_series,
 )
+from medgen.jobs.scan_job import Outcome
 from medgen.jobs.series import derivation_of, source_series
 from medgen.jobs.source import Source
 from medgen.memory import require_memory
@@ -43,34 +43,6 @@ BEYOND_FLOATS = (
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job.
-
-    Args:
-        outputs: where the finer scans are.
-        interpolator: name of what filled in its slices.
-        before: grid of the scan.
-        after: grid of the finer scan.
-        labels: where the finer label map is, if there was one to make.
-        notes: sentences on what was odd about the scan, and what of it is not in the finer one.
-    """
-
-    outputs: tuple[Path, ...]
-    interpolator: str
-    before: Geometry
-    after: Geometry
-    labels: Path | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def line(self) -> str:
-        """One line for the user."""
-        outputs = ", ".join(map(str, self.outputs))
-        line = f"{outputs}: {self.after.summary} by {self.interpolator}, from {self.before.summary}"
-        return line if self.labels is None else f"{line}; labels by shape in {self.labels}"
-
-
 def run_job(
     job: Job,
     interpolator: Interpolator | None = None,
@@ -86,7 +58,7 @@ def run_job(
 
     Args:
         job: what to do, and by which model.
-        interpolator: what `job.load_interpolator()` gave before, so that a model is loaded once for
+        interpolator: what `job.load_method()` gave before, so that a model is loaded once for
             many scans; loaded here if None.
         source: what `job.source()` gave before, so that a scan is read once.
         progress: see `interpolate_volume`.
@@ -100,7 +72,7 @@ def run_job(
     job.require_writable()
     say = note or (lambda sentence: None)
     with claimed(job.written, job.told_of, job.require_writable, say) as new:
-        opened = _open(job, source or job.source(), interpolator or job.load_interpolator())
+        opened = _open(job, source or job.source(), interpolator or job.load_method())
         for sentence in opened.notes:
             say(sentence)
         series = _source_series(job, opened) if writes_series(job.output) else None
@@ -125,7 +97,7 @@ def run_job(
             partial.remove()
     return Outcome(
         outputs=job.outputs,
-        interpolator=opened.method.name if learnt is None else learnt.method,
+        method=opened.method.name if learnt is None else learnt.method,
         before=opened.scan.geometry,
         after=opened.plan.geometry,
         labels=job.labels_out,
@@ -165,7 +137,7 @@ class _Opened:
 def _open(job: Job, source: Source, method: Interpolator) -> _Opened:
     method.require(**job.drawn_as)
     scan = source.volume
-    if scan.kind is UNKNOWN and model_folder(job.chosen_model) is not None:
+    if scan.kind is UNKNOWN and job.model_folder is not None:
         raise IntensityError(scan.guess.question)
     if job.fill_gaps:
         scan, places, plan = plan_gaps(scan, STACKING_AXIS)
@@ -183,7 +155,9 @@ def _open(job: Job, source: Source, method: Interpolator) -> _Opened:
         labels[segmentation.output] = finer, facts
         sources.append(segmentation.source)
         notes += [f"{job.labels}: {sentence}" for sentence in finer.metadata.get("notes", ())]
-    fields = {} if job.sidecar is None else job.sidecar.fields(scan.geometry, plan)
+    fields = (
+        {} if job.sidecar is None else job.sidecar.fields(scan.geometry, plan.geometry, plan.axis)
+    )
     return _Opened(
         scan=scan,
         method=method,
@@ -203,7 +177,7 @@ def _facts(job: Job, opened: _Opened) -> dict[Path, Provenance]:
         source=opened.sources[0],
         output=job.outputs[0],
         model=opened.method.name,
-        model_folder=model_folder(job.chosen_model),
+        model_folder=job.model_folder,
         options=options,
         plan=opened.plan,
     )
@@ -227,7 +201,7 @@ def _require_memory(job: Job, opened: _Opened) -> None:
 
 def _check(job: Job, opened: _Opened) -> Check | None:
     """How a model does on the scan, where that was asked for or takes little beside the work."""
-    learnt = model_folder(job.chosen_model) is not None and not job.fill_gaps and not job.learns
+    learnt = job.model_folder is not None and not job.fill_gaps and not job.learns
     cheap = opened.plan.synthetic.sum() >= WORTH_A_CHECK and opened.method.prediction() is not None
     if not learnt or job.check is False or not (job.check or cheap):
         return None
@@ -244,7 +218,7 @@ def _fill(
     scan, plan, method = opened.scan, opened.plan, opened.method
     partial = None
     if (
-        model_folder(job.chosen_model) is not None and not job.learns
+        job.model_folder is not None and not job.learns
     ):  # classical methods are done before a slice is kept, and what is learnt anew differs
         partial = Partial.beside(job.output, identity({**told[job.outputs[0]], **job.drawn_as}))
         if not (job.resume and partial.is_left()):

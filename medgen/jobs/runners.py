@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medgen.errors import BundleError, MedgenError, ReadError, WriteError
-from medgen.interpolation.contract import Interpolator
 from medgen.jobs.done import is_done
-from medgen.jobs.job import Job
-from medgen.jobs.run import run_job
+from medgen.jobs.scan_job import One, ScanJob
 from medgen.processes import process_pool
 from medgen.storage import clear, make_folder
 
@@ -56,7 +54,7 @@ class Result:
 # === One scan ===
 
 
-def attempt(job: Job) -> Result:
+def attempt(job: ScanJob) -> Result:
     """Do a job unless it is done; whatever goes wrong is a result as well."""
     source = job.source()
     try:
@@ -66,7 +64,7 @@ def attempt(job: Job) -> Result:
                 clear(output)
             return Result(job.scan, f"{job.output} is there already.")
         make_folder(job.output.parent)
-        outcome = run_job(job, load(options_of(job)), source=source)
+        outcome = job.run(load(options_of(job)), source=source)
     except Exception as error:  # a scan must not stop the others, not even by a bug
         if isinstance(error, WriteError) and is_done(job, source):
             return Result(job.scan, f"{job.output} is there already.")
@@ -79,15 +77,15 @@ def attempt(job: Job) -> Result:
     return Result(job.scan, outcome.line + notes)
 
 
-def options_of(job: Job) -> Job:
+def options_of(job: One) -> One:
     """What a job shares with the others, in the form of a job."""
     return replace(job, scan=Path(), output=Path(), sidecar=None)
 
 
 @lru_cache(maxsize=3)  # the defaults of CT, MR and label maps
-def load(options: Job) -> Interpolator:
-    """The interpolator of all jobs with these options, loaded once in a process."""
-    return options.load_interpolator()
+def load(options: ScanJob) -> Any:
+    """The method of all jobs with these options, loaded once in a process."""
+    return options.load_method()
 
 
 # === Processes ===
@@ -109,7 +107,7 @@ class Processes(AbstractContextManager["Processes"]):
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def check(self, options: Job) -> None:
+    def check(self, options: ScanJob) -> None:
         """Load a model where jobs will need it.
 
         Raises:
@@ -123,12 +121,12 @@ class Processes(AbstractContextManager["Processes"]):
                 "of memory; end other programs, or name another model."
             ) from error
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
+    def run(self, jobs: Sequence[ScanJob]) -> Iterator[Result]:
         """Do jobs and yield what became of each as it ends.
 
         A process that ends (crashed, killed, or out of memory) fails its own scan alone.
         """
-        waiting, suspects = deque(jobs), deque[Job]()
+        waiting, suspects = deque(jobs), deque[ScanJob]()
         while waiting:
             ended = yield from self._until_one_ends(waiting, self.count)
             if self.count == 1:
@@ -140,10 +138,10 @@ class Processes(AbstractContextManager["Processes"]):
             yield from map(_ended, (yield from self._until_one_ends(suspects, 1)))
 
     def _until_one_ends(
-        self, waiting: deque[Job], count: int
-    ) -> Generator[Result, None, list[Job]]:
+        self, waiting: deque[ScanJob], count: int
+    ) -> Generator[Result, None, list[ScanJob]]:
         """Do jobs until none waits, or a process has ended; returns those then at work."""
-        running: dict[Future[Any], Job] = {}
+        running: dict[Future[Any], ScanJob] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < count:
@@ -168,7 +166,7 @@ class Processes(AbstractContextManager["Processes"]):
             self.pool = None
 
 
-def _ended(job: Job) -> Result:
+def _ended(job: ScanJob) -> Result:
     return Result(
         job.scan,
         "The process that worked on it ended without a word: there was not enough memory, or a "
@@ -186,14 +184,14 @@ def _interruptible(function: Callable[..., Any], *arguments: object) -> Any:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _check(options: Job) -> None:
+def _check(options: ScanJob) -> None:
     load(options)  # which stays there
 
 
 # === A cluster ===
 
 
-def run_on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Result]:
+def run_on_cluster(jobs: Sequence[ScanJob], scheduler: str) -> Iterator[Result]:
     """Do jobs on a Dask cluster, and yield what became of each as it ends.
 
     Workers see the scans under the same paths as this machine. The scan of a worker that is lost is

@@ -53,9 +53,12 @@ def source_series(
 
 def derivation_of(facts: Mapping[str, Any]) -> Derivation:
     """What the headers of a series say of how it was made, from its provenance."""
+    options = facts["options"]
+    if "factor" in facts:  # which may have been left to the model
+        options = options | {"factor": facts["factor"]}
     named = [
         f"{name} {value}"
-        for name, value in facts["options"].items()
+        for name, value in options.items()
         if value is not None and value is not False
     ]
     return Derivation(

@@ -5,35 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from medgen.errors import GeometryError, IntensityError
-from medgen.intensities.modality import UNKNOWN
+from medgen.intensities.modality import LABELS, UNKNOWN
 from medgen.interpolation.contract import Progress
 from medgen.interpolation.needs import writing_bytes
+from medgen.jobs.bids import SPLIT, resolution_label
 from medgen.jobs.methods import methods
-from medgen.jobs.outputs import (
-    require_each_once,
-    require_map_writable,
-    require_output_writable,
-    uncertainty_files,
-)
-from medgen.jobs.provenance import (
-    Made,
-    claimed,
-    made,
-    provenance_path,
-    put_in_place,
-    writes_series,
-)
+from medgen.jobs.provenance import Made, claimed, made, put_in_place, writes_series
+from medgen.jobs.scan_job import Outcome, ScanJob
 from medgen.jobs.series import derivation_of, source_series
 from medgen.jobs.source import Source
 from medgen.memory import require_memory
 from medgen.storage import move, writing
 from medgen.superresolution import Refined, SuperResolver, superresolve_volume, superresolver_named
+from medgen.superresolution.classical import NEAREST
 from medgen.superresolution.contract import UNCERTAINTY
 from medgen.superresolution.methods import default_method, model_folder
 from medgen.superresolution.refine import bytes_needed
-from medgen.volumes import Geometry, Volume
+from medgen.volumes import Volume
 from medgen.volumes.dicom.derived import STACKING_AXIS
 from medgen.volumes.dicom.find import Series
 from medgen.volumes.dicom.write import write_subdivided_series
@@ -57,76 +48,70 @@ class SuperResolution(Made):
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(ScanJob):
     """What `medgen superresolve` was asked to do with one scan.
 
     Args:
-        scan: see `read_volume`.
-        output: see `write_volume`; without a suffix, a folder for a DICOM series.
-        model: see `superresolver_named`; None for that of the scan's modality.
         factor: voxels made of one along each axis; None for the model's, or 2.
         in_plane: make pixels finer, and slices stay as they are.
         slice_axis: of these slices, None for the scan's own, see `Geometry.slice_axis`, or that of
             a DICOM series where one is written.
-        uncertainty: place of its maps, None for none.
-        volume: see `read_volume`, as for `series`, `modality` and `intercept`.
-        series: likewise.
-        modality: likewise.
-        intercept: likewise.
-        overwrite: replace what is to be written if it exists.
     """
 
-    scan: Path
-    output: Path
-    model: str | None = None
     factor: int | None = None
     in_plane: bool = False
     slice_axis: int | None = None
-    uncertainty: Path | None = None
-    volume: int | None = None
-    series: str | None = None
-    modality: str | None = None
-    intercept: float | None = None
-    overwrite: bool = False
 
-    @property
-    def maps(self) -> dict[str, Path]:
-        """Where maps of the uncertainty go, by name."""
-        return {} if self.uncertainty is None else uncertainty_files(self.uncertainty, UNCERTAINTY)
-
-    def require_writable(self) -> None:
-        """Refuse before the work what could not be written after it.
-
-        Raises:
-            WriteError: an output exists, has an unknown suffix, or there is no such folder.
-        """
-        require_output_writable(self.output, overwrite=self.overwrite)
-        for path in self.maps.values():
-            require_map_writable(path, overwrite=self.overwrite)
-        require_each_once((self.output, provenance_path(self.output), *self.maps.values()))
-
-    def source(self) -> Source:
-        """The scan, not read yet."""
-        return Source(
-            self.scan,
-            volume=self.volume,
-            series=self.series,
-            modality=self.modality,
-            intercept=self.intercept,
-        )
+    purpose: ClassVar = SPLIT
+    uncertainties: ClassVar = UNCERTAINTY
 
     def with_model(self, source: Source) -> Task:
-        """The same task with the default method for its scan, if it names none.
-
-        Raises:
-            MedgenError: the scan cannot be read, or no model is for its modality.
-        """
+        """See `ScanJob.with_model`."""
         if self.model is not None:
             return self
         scan = source.volume
         factor = self.factor or FACTOR
         model = default_method(scan.modality, factor, scan.guess, in_plane=self.in_plane)
         return replace(self, model=model)
+
+    @property
+    def model_folder(self) -> Path | None:
+        """See `ScanJob.model_folder`."""
+        return model_folder(self.chosen_model)
+
+    def load_method(self) -> SuperResolver:
+        """See `ScanJob.load_method`."""
+        return superresolver_named(self.chosen_model)
+
+    def run(
+        self,
+        method: SuperResolver,
+        *,
+        source: Source,
+        progress: Progress | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """See `superresolve`."""
+        return superresolve(self, method, source=source, progress=progress, note=note)
+
+    @property
+    def resolution(self) -> str:
+        """See `ScanJob.resolution`.
+
+        Raises:
+            GeometryError: it is left to the model, which is not at hand.
+        """
+        if self.model is not None and self.factor is None:
+            raise GeometryError(
+                "The images of a BIDS derivative have the factor in their names; give --factor "
+                "beside --model."
+            )
+        return resolution_label(self.factor, None)
+
+    def of_label_map(self) -> Task:
+        """See `ScanJob.of_label_map`."""
+        factor = self.factor or FACTOR
+        return replace(self, model=NEAREST, modality=LABELS.name, factor=factor)
 
     def kept_axis(self, scan: Volume) -> int | None:
         """The axis that stays as it is, None for none.
@@ -147,36 +132,13 @@ class Task:
         return STACKING_AXIS
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task.
-
-    Args:
-        output: where the finer scan is.
-        resolver: name of what made its voxels.
-        before: grid of the scan.
-        after: grid of the finer scan.
-        notes: sentences on what was odd about the scan, and what of it is not in the finer one.
-    """
-
-    output: Path
-    resolver: str
-    before: Geometry
-    after: Geometry
-    notes: tuple[str, ...] = ()
-
-    @property
-    def line(self) -> str:
-        """One line for the user."""
-        finer, coarse = self.after.summary, self.before.summary
-        return f"{self.output}: {finer} by {self.resolver}, from {coarse}"
-
-
 def superresolve(
     task: Task,
+    resolver: SuperResolver | None = None,
     *,
+    source: Source | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda sentence: None,
+    note: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Read the scan, make its voxels finer, write maps, finer scan and its provenance.
 
@@ -185,6 +147,8 @@ def superresolve(
 
     Args:
         task: what to do.
+        resolver: what `task.load_method()` gave before; loaded here if None.
+        source: what `task.source()` gave before, so that a scan is read once.
         progress: see `superresolve_volume`.
         note: called before the work with each sentence on what is odd about the scan, and on what
             of its header the finer one does not take over.
@@ -193,13 +157,14 @@ def superresolve(
         MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
     """
     task.require_writable()
+    say = note or (lambda sentence: None)
     places = (task.output, *task.maps.values())
-    with claimed(places, [task.output], task.require_writable, note) as new:
-        source = task.source()
+    with claimed(places, [task.output], task.require_writable, say) as new:
+        source = source or task.source()
         task = task.with_model(source)
-        opened = _open(task, source)
+        opened = _open(task, source, resolver or task.load_method())
         for sentence in opened.notes:
-            note(sentence)
+            say(sentence)
         refined = superresolve_volume(
             source.volume,
             opened.resolver,
@@ -211,7 +176,7 @@ def superresolve(
         source.require_unchanged()
         _write(task, opened, refined, new)
     before, after = source.volume.geometry, refined.volume.geometry
-    return Outcome(task.output, opened.resolver.name, before, after, opened.notes)
+    return Outcome((task.output,), opened.resolver.name, before, after, notes=opened.notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +189,7 @@ class _Opened:
         kept: the axis that stays as it is, None for none.
         series: headers of the scan, where a series is to be written.
         facts: the provenance.
+        fields: of the provenance, from the scan's sidecars.
         notes: for the user.
     """
 
@@ -232,18 +198,16 @@ class _Opened:
     kept: int | None
     series: Series | None
     facts: SuperResolution
+    fields: Mapping[str, object]
     notes: tuple[str, ...]
 
 
-def _open(task: Task, source: Source) -> _Opened:
-    assert task.model is not None  # as `with_model` gave it
-    resolver = superresolver_named(task.model)
+def _open(task: Task, source: Source, resolver: SuperResolver) -> _Opened:
     factor = task.factor or resolver.only_factor or FACTOR
     sure = task.uncertainty is not None
     resolver.require(factor, in_plane=task.in_plane, uncertainty=sure)
-    scan, folder = source.volume, model_folder(task.model)
-    kept = task.kept_axis(scan)
-    if scan.kind is UNKNOWN and folder is not None:
+    scan, kept = source.volume, task.kept_axis(source.volume)
+    if scan.kind is UNKNOWN and task.model_folder is not None:
         raise IntensityError(scan.guess.question)
     series = None
     if writes_series(task.output):
@@ -258,27 +222,21 @@ def _open(task: Task, source: Source) -> _Opened:
         writing_bytes=writing_bytes(task.output),
     )
     require_memory(needed, f"Making {finer.summary} of {task.scan}")
-    facts: SuperResolution = {
-        **_facts(task, source, resolver.name, folder, factor, finer),
-        "factor": factor,
-        "kept_axis": kept,
-    }
-    _, left_out = in_finer_scan(scan.metadata, None)
-    return _Opened(resolver, factor, kept, series, facts, (*scan.notes, *left_out))
-
-
-def _facts(
-    task: Task, source: Source, name: str, folder: Path | None, factor: int, finer: Geometry
-) -> Made:
-    options = ("in_plane", "slice_axis", "volume", "series", "modality", "intercept")
-    return made(
+    told = made(
         source=source,
         output=task.output,
-        model=name,
-        model_folder=folder,
-        options={"factor": factor, **{option: getattr(task, option) for option in options}},
+        model=resolver.name,
+        model_folder=task.model_folder,
+        options=task.options,
         geometry=finer,
     )
+    facts: SuperResolution = {**told, "factor": factor, "kept_axis": kept}
+    axis = scan.geometry.slice_axis if kept is None else kept
+    sidecar = task.sidecar
+    fields = {} if sidecar is None else sidecar.fields(scan.geometry, finer, axis, task.purpose)
+    _, left_out = in_finer_scan(scan.metadata, None)
+    notes = (*scan.notes, *left_out)
+    return _Opened(resolver, factor, kept, series, facts, fields, notes)
 
 
 def _write(task: Task, opened: _Opened, refined: Refined, new: Mapping[Path, Path]) -> None:
@@ -304,5 +262,5 @@ def _write(task: Task, opened: _Opened, refined: Refined, new: Mapping[Path, Pat
     for path in volumes:
         with writing(path):
             move(new[path], path, overwrite=task.overwrite)
-    facts = {**opened.facts, "methods": methods([opened.facts]).paragraph}
+    facts = {**opened.fields, **opened.facts, "methods": methods([opened.facts]).paragraph}
     put_in_place(new[task.output], task.output, facts, overwrite=task.overwrite)

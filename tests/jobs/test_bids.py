@@ -166,7 +166,7 @@ def fields_of(path, told, axis=2, source=None):
     write_json(path, told)
     before = Geometry.from_spacing((9, 8, 4), SPACING)
     plan = plan_slices(before, factor=3, slice_axis=axis)
-    return Sidecar((path,), source).fields(before, plan)
+    return Sidecar((path,), source).fields(before, plan.geometry, plan.axis)
 
 
 @pytest.mark.parametrize(

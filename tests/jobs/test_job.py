@@ -40,7 +40,7 @@ def test_doubles_unless_told_otherwise(job, tmp_path):
 def test_one_interpolator_serves_many_jobs(job, two_stage, tmp_path):
     save_bundle(two_stage, tmp_path / "model", "")
     job = replace(job, model=str(tmp_path / "model"), seed=3, sampling=SamplingOptions(0.5))
-    loaded = job.load_interpolator()
+    loaded = job.load_method()
     assert isinstance(loaded, TwoStage)
     assert (loaded.seed, loaded.temperature) == (3, 0.5)
     again = replace(job, output=tmp_path / "again.nii")

@@ -98,12 +98,12 @@ def test_a_process_that_crashes_costs_its_own_scan_alone(folder, tmp_path, in_wo
 
 
 def test_a_bug_stops_one_scan_only(folder, tmp_path, monkeypatch):
-    def fail(job, interpolator, source):
+    def fail(job, interpolator, **told):
         if job.scan.name == "b.nrrd":
             raise KeyError("x")
-        return run_job(job, interpolator, source=source)
+        return run_job(job, interpolator, **told)
 
-    monkeypatch.setattr("medgen.jobs.runners.run_job", fail)
+    monkeypatch.setattr("medgen.jobs.run.run_job", fail)
     results = [attempt(job) for job in survey(folder, tmp_path / "out", OPTIONS).jobs]
     assert [result.line for result in results if result.failed] == [
         "A bug in medgen: KeyError: 'x'"
