@@ -162,7 +162,7 @@ def test_every_page_is_in_the_contents():
 
 
 def test_options_that_the_pages_name_exist():
-    known = {"--nthreads", "--scan"}  # Dask's, of a benchmark
+    known = {"--nthreads", "--from", "--scan"}  # of Dask, of uvx, of a benchmark
     known |= {"--array", "--cpus-per-task", "--mem", "--time"}  # SLURM's
     for command in [*(main.get_command(None, name) for name in COMMANDS), bids_app]:
         known |= {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
