@@ -13,6 +13,7 @@ from commands import run
 import medgen.jobs.run
 from medgen.cli import COMMANDS, main
 from medgen.cli.bids_app import main as bids_app
+from medgen.cli.device import tell_accelerator
 from medgen.errors import BundleError
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import write_volume
@@ -140,6 +141,15 @@ def test_what_is_computed_on_is_told(scan, device, monkeypatch):
     monkeypatch.setattr("medgen.bundles.bundle.load_bundle", stop)
     result = run("doctor", "oasis-80", "--device", device)
     assert result.stderr == "Note: Models are computed on the CPU.\nError: Loaded.\n"
+
+
+@pytest.mark.parametrize("found", [[], ["NVIDIA H100"]])
+def test_what_is_trained_on_is_told_where_it_is_an_accelerator(found, monkeypatch, capsys):
+    monkeypatch.setattr("medgen.backends.accelerators", lambda: found)
+    tell_accelerator()
+    assert capsys.readouterr().err == "".join(
+        f"Note: Trained on {device} by TensorFlow in float32.\n" for device in found
+    )
 
 
 def test_devices_that_are_not_there(scan, monkeypatch):
