@@ -34,6 +34,7 @@ PARSED = {
 }  # fmt: skip
 # What is for other programs or machines, and how it begins.
 ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
 # Pages whose examples load trained models, start a cluster or ask a server.
 SLOW = {"index.md", "train.md", "conventions.md", "cluster.md", "serve.md"}
 # Where serve.md finds the server that it starts.
@@ -162,14 +163,16 @@ def test_every_page_is_in_the_contents():
 
 
 def test_options_that_the_pages_name_exist():
-    known = {"--nthreads", "--from", "--scan"}  # of Dask, of uvx, of a benchmark
+    known = {"--nthreads", "--from"}  # of Dask, of uvx
+    for benchmark in (ROOT / "benchmarks").glob("*.py"):
+        known |= set(OPTION.findall(benchmark.read_text()))
     known |= {"--array", "--cpus-per-task", "--mem", "--time"}  # SLURM's
     for command in [*(main.get_command(None, name) for name in COMMANDS), bids_app]:
         known |= {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
     known |= {"--help"}
     for page, path in PAGES.items():
         if page != "changes.md":
-            assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", path.read_text())) <= known, page
+            assert set(OPTION.findall(path.read_text())) <= known, page
 
 
 def test_it_builds_without_a_warning(tmp_path):
