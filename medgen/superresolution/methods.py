@@ -11,6 +11,9 @@ from medgen.intensities.modality import MODALITIES, UNKNOWN
 from medgen.superresolution.classical import CLASSICAL, NEAREST
 from medgen.superresolution.contract import SuperResolver
 
+# That of the released models of pixels.
+IN_PLANE_FACTOR = 2
+
 
 def superresolver_named(name: str) -> SuperResolver:
     """What makes voxels finer under `name`.
@@ -65,8 +68,10 @@ def default_method(
         raise IntensityError(guess.question)
     if kind.is_categorical:
         return NEAREST
-    name = f"{modality}-espcn-x{factor}"
     models = released_models()
+    name = f"{modality}-espcn-x{factor}"
+    if in_plane and factor == IN_PLANE_FACTOR and f"{modality}-in-plane" in models:
+        name = f"{modality}-in-plane"
     if name not in models:
         found = [model.name for model in models.values() if model.kind == "espcn"]
         raise BundleError(

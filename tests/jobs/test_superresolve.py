@@ -132,6 +132,9 @@ def test_what_is_refused(task, model, tmp_path):
 
 def test_the_default_follows_modality_and_factor():
     assert default_method("labels", 3) == "nearest"
+    assert default_method("ct", 2) == "ct-espcn-x2"
+    assert default_method("ct", 2, in_plane=True) == "ct-in-plane"
+    assert default_method("mr", 4, in_plane=True) == "mr-espcn-x4"
     with pytest.raises(IntensityError, match="say what it is with --modality"):
         default_method("unknown", 2)
     with pytest.raises(BundleError, match=r"No model comes with medgen .* 7 times as fine"):

@@ -19,7 +19,7 @@ from medgen.superresolution.excess import finer_excess
 from medgen.volumes.volume import Volume
 
 # Maps of as many channels as the net has that are held at a time, at most.
-MAPS = 12
+MAPS = 20
 
 
 @dataclass(frozen=True, eq=False)
