@@ -67,9 +67,9 @@ FEATURE_WEIGHT = 20.0
 def train_image_espcn(**options: Any) -> None:
     """Train a super-resolution net on DATA, image files (PNG, JPEG, TIFF) and folders of them.
 
-    Images are made coarse, each pixel the mean of N x N (4 x 4, unless a recipe has another factor),
-    and the net learns to undo it: to be alike pixel by pixel, and with --feature-loss in the
-    encodings of an autoencoder as well.
+    Images are made coarse, each pixel the mean of 4 x 4 (or as many as a recipe's factor says), and
+    the net learns to undo it: to be alike pixel by pixel, and with --feature-loss in the encodings
+    of an autoencoder as well.
     """
     output = options["output"]
     require_no_model(output)
