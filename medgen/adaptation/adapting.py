@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
-from medgen.adaptation.judging import Judge, Standing
+from medgen.adaptation import judging
+from medgen.adaptation.judging import Judge, Standing, lines_left_out, slices_left_out
 from medgen.bundles.bundle import Bundle
-from medgen.examples.alone import ScanExamples
+from medgen.examples.alone import ScanExamples, gap_in_rows
 from medgen.examples.stacks import Stack
 from medgen.families.pixelminer.adapt import (
     ALONE,
@@ -36,10 +37,13 @@ from medgen.interpolation.contract import (
 )
 from medgen.profiles.estimate import estimate_profile
 from medgen.profiles.shape import SliceProfile
-from medgen.training.checkpoint import FolderStore, MemoryStore, Row, Store
+from medgen.training.checkpoint import FolderStore, MemoryStore, Store
 from medgen.training.schedule import Plan
 from medgen.training.session import best_of, train
 from medgen.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    import keras
 
 # Weights that are tried between those of the released model and those of the adapted one.
 SHARES = (0.5, 1.0)
@@ -90,11 +94,11 @@ class Verdict(Learnt):
 
     Args:
         bundle: the model; None where a classical method is better.
-        held_out: slices that it did not learn from.
+        held_out: what it did not learn from, in words.
     """
 
     bundle: Bundle | None
-    held_out: range
+    held_out: str
 
 
 class Lessons:
@@ -128,80 +132,141 @@ class Lessons:
     def _adapt(self, interpolator: PixelMinerInterpolator, stack: Volume) -> Verdict:
         bundle = interpolator.bundle
         bundle.rule.require(stack.modality, stack.guess)
-        task, rows, facts = self._train(bundle, gently(bundle), stack)
-        judge = Judge(stack, task.examples.held)
+        lesson = _lesson(bundle.rule, stack, self.learning.thickness_mm, own_gap=True)
+        net, facts = self._train(bundle, gently(bundle), lesson)
+        judge = lesson.judge
         released = _standing(judge, interpolator)
-        tried = {share: blended(bundle, task.net, share) for share in SHARES}
+        tried = {share: blended(bundle, net, share) for share in SHARES}
         guesses = {
             share: judge.guess(replace(interpolator, bundle=one)).psnr_db
             for share, one in tried.items()
         }
         best = max(guesses, key=lambda share: guesses[share])
         adapted = _standing(judge, replace(interpolator, bundle=tried[best]))
-        loss = adapted.loses_to(released)
+        loss = adapted.loses_to(released, lesson.ahead_db)
         facts |= {
             "share": 0.0 if loss else best,
             "released": released.facts,
             "adapted": adapted.facts,
             "linear": judge.guess(CLASSICAL["linear"]).facts,
         }
-        left_out = _left_out(task.examples)
         if loss:
             sentence = (
-                f"{bundle.name} is used as it is: adapted to this scan in {rows[-1]['step']} steps "
-                f"it is not ahead where {left_out} ({loss})."
+                f"{bundle.name} is used as it is: adapted to this scan in {facts['steps']} steps "
+                f"it is not ahead where {lesson.left_out} ({loss})."
             )
-            return Verdict(bundle.name, sentence, facts, bundle, task.examples.held)
+            return Verdict(bundle.name, sentence, facts, bundle, lesson.held_out)
         sentence = (
-            f"{bundle.name} adapted to this scan in {rows[-1]['step']} steps: where {left_out}, "
-            f"{adapted.psnr_db:.2f} dB instead of {released.psnr_db:.2f} dB."
+            f"{bundle.name} adapted to this scan in {facts['steps']} steps: where "
+            f"{lesson.left_out}, {adapted.psnr_db:.2f} dB instead of {released.psnr_db:.2f} dB."
         )
-        return Verdict(f"{bundle.name}+adapt", sentence, facts, tried[best], task.examples.held)
+        return Verdict(f"{bundle.name}+adapt", sentence, facts, tried[best], lesson.held_out)
 
     def _teach(self, stack: Volume) -> Verdict:
         bundle = untaught(IntensityRule(stack.modality), ALONE, self.learning.seed)
-        task, _, facts = self._train(bundle, ALONE, stack)
-        judge = Judge(stack, task.examples.held)
-        taught = blended(bundle, task.net, 1.0)
+        lesson = _lesson(bundle.rule, stack, self.learning.thickness_mm, own_gap=False)
+        net, facts = self._train(bundle, ALONE, lesson)
+        judge = lesson.judge
+        taught = blended(bundle, net, 1.0)
         own = judge.guess(PixelMinerInterpolator(taught, decode="mean"))
         classical = {name: judge.guess(method) for name, method in CLASSICAL.items()}
         best = max(classical, key=lambda name: classical[name].psnr_db)
-        loss = own.loses_to(classical[best])
+        loss = own.loses_to(classical[best], lesson.ahead_db)
         facts |= {
             "self": own.facts,
             "classical": {name: one.psnr_db for name, one in classical.items()},
         }
         figures = f"{own.psnr_db:.2f} dB, {best} {classical[best].psnr_db:.2f} dB"
-        left_out = _left_out(task.examples)
         if loss:
             sentence = (
-                f"The scan taught too little, so {best} is used: where {left_out}, {figures}."
+                f"The scan taught too little, so {best} is used: where {lesson.left_out}, "
+                f"{figures}."
             )
-            return Verdict(best, sentence, facts, None, task.examples.held)
-        sentence = f"The scan taught a model of its own: where {left_out}, {figures}."
-        return Verdict("self", sentence, facts, taught, task.examples.held)
+            return Verdict(best, sentence, facts, None, lesson.held_out)
+        sentence = f"The scan taught a model of its own: where {lesson.left_out}, {figures}."
+        return Verdict("self", sentence, facts, taught, lesson.held_out)
 
     def _train(
-        self, bundle: Bundle, recipe: PixelMinerRecipe, stack: Volume
-    ) -> tuple[AdaptationTask, list[Row], dict[str, object]]:
-        """The task with its net trained, a row for each validation, and what to tell of it."""
+        self, bundle: Bundle, recipe: PixelMinerRecipe, lesson: Lesson
+    ) -> tuple[keras.Model, dict[str, object]]:
+        """The trained net, and what to tell of it."""
         learning = self.learning
-        profile, source = profile_of(stack, learning.thickness_mm)
-        unit = bundle.rule.scale_for(stack.array).to_unit(stack.array)
-        examples = ScanExamples.of(Stack("scan", unit, stack.spacing), profile.weights)
-        task = AdaptationTask(bundle, recipe, examples, learning.seed)
+        task = AdaptationTask(bundle, recipe, lesson.examples, learning.seed)
         rows = train(task, learning.plan(recipe), learning.store, resume=learning.resume)
-        best = best_of(rows)
         facts: dict[str, object] = {
             "start": bundle.name,
             "steps": rows[-1]["step"],
-            "kept_step": best["step"],
+            "kept_step": best_of(rows)["step"],
             "seed": learning.seed,
-            "held_out": list(examples.held),
-            "slice_thickness_mm": profile.thickness_mm,
-            "slice_thickness_from": source,
+            **lesson.facts,
         }
-        return task, rows, facts
+        return task.net, facts
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a scan teaches, and what it judges by.
+
+    Args:
+        examples: of its own gap, or of twice the gap.
+        judge: shows what trained nothing.
+        profile: of its slices.
+        source: who tells that, see `profile_of`.
+    """
+
+    examples: ScanExamples
+    judge: Judge
+    profile: SliceProfile
+    source: str
+
+    @property
+    def held_out(self) -> str:
+        """What trained nothing, in words."""
+        indices = self.examples.indices
+        what = "slice" if self.examples.steps is None else "row"
+        if len(indices) == 1:
+            return f"{what} {indices[0]}"
+        return f"{what}s {indices[0]}-{indices[-1]}"
+
+    @property
+    def left_out(self) -> str:
+        """What is judged by, in words."""
+        count = len(self.judge.cases)
+        if self.examples.steps is not None:
+            return f"{count} rows and columns of pixels were left out"
+        return f"{count} acquired slice{'s were' if count > 1 else ' was'} left out"
+
+    @property
+    def ahead_db(self) -> float:
+        """What a model must gain to be ahead."""
+        at_own_gap = self.examples.steps is not None
+        return judging.AHEAD_DB if at_own_gap else judging.AHEAD_AT_TWICE_DB
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """For the provenance."""
+        return {
+            "held_out": self.held_out,
+            "taught_gap_mm": round(self.examples.gap_mm, 4),
+            "slice_thickness_mm": self.profile.thickness_mm,
+            "slice_thickness_from": self.source,
+        }
+
+
+def _lesson(
+    rule: IntensityRule, stack: Volume, thickness_mm: float | None, *, own_gap: bool
+) -> Lesson:
+    """A lesson of the scan's own gap; of twice that if it does not show it and need not."""
+    profile, source = profile_of(stack, thickness_mm)
+    unit = Stack("scan", rule.scale_for(stack.array).to_unit(stack.array), stack.spacing)
+    if own_gap or gap_in_rows(unit) is not None:
+        examples = ScanExamples.own_gap(unit, profile.weights)
+        assert examples.steps is not None
+        cases = lines_left_out(stack, examples.indices, examples.steps, profile.weights)
+    else:
+        examples = ScanExamples.twice_the_gap(unit)
+        cases = slices_left_out(stack, examples.indices)
+    return Lesson(examples, Judge(cases, stack.kind), profile, source)
 
 
 def profile_of(stack: Volume, thickness_mm: float | None) -> tuple[SliceProfile, str]:
@@ -222,11 +287,6 @@ def profile_of(stack: Volume, thickness_mm: float | None) -> tuple[SliceProfile,
 def _standing(judge: Judge, interpolator: PixelMinerInterpolator) -> Standing:
     edges, noise = judge.draws(interpolator)
     return replace(judge.guess(interpolator), edges=edges, noise=noise)
-
-
-def _left_out(examples: ScanExamples) -> str:
-    count = len(examples.held)
-    return f"{count} acquired slice{'s were' if count > 1 else ' was'} left out"
 
 
 @dataclass(frozen=True, eq=False)

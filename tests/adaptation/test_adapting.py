@@ -33,7 +33,7 @@ TINY = PixelMinerRecipe(
 
 @pytest.fixture(scope="module")
 def scan():
-    return phantom_volume("ct", (24, 20, 9), (9.0, 9.0, 12.0), seed=1)
+    return phantom_volume("ct", (24, 28, 17), (6.0, 6.0, 12.0), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +82,12 @@ def test_what_is_ahead_is_used_and_told(scan, bundle, always):
     learnt = method.learnt
     assert learnt.method == "tiny+adapt"
     assert learnt.sentence.startswith(
-        "tiny adapted to this scan in 2 steps: where 1 acquired slice was left out, "
+        "tiny adapted to this scan in 2 steps: where 6 rows and columns of pixels were left out, "
     )
     assert learnt.facts["share"] in (0.5, 1.0)
     assert learnt.facts["steps"] == 2
-    assert learnt.facts["held_out"] == [4]
+    assert learnt.facts["held_out"] == "rows 9-14"
+    assert learnt.facts["taught_gap_mm"] == 12.0
     assert (learnt.facts["slice_thickness_mm"], learnt.facts["slice_thickness_from"]) == (
         12.0,
         "distance",
@@ -105,7 +106,7 @@ def test_what_is_not_ahead_is_not_used(scan, bundle, never):
     assert method.learnt.bundle is bundle
     assert method.learnt.method == "tiny"
     assert method.learnt.facts["share"] == 0
-    assert "tiny is used as it is: adapted to this scan in 2 steps it is not ahead where 1" in (
+    assert "tiny is used as it is: adapted to this scan in 2 steps it is not ahead where 6" in (
         method.learnt.sentence
     )
     expected = interpolate_volume(scan, method.interpolator, factor=2)
@@ -159,8 +160,10 @@ def test_a_model_from_nothing_keeps_units_of_any_kind(scan, always):
 
 
 def test_what_cannot_teach_is_refused(scan, bundle):
+    with pytest.raises(TrainingError, match="got 15 slices 12 mm apart"):
+        adapting(bundle).taught(stack_slices(replace_slices(scan, 15), 2)[0])
     with pytest.raises(TrainingError, match="from 7 slices on, got 6"):
-        adapting(bundle).taught(stack_slices(replace_slices(scan, 6), 2)[0])
+        SelfTaught(Lessons(Learning(steps=1))).taught(stack_slices(replace_slices(scan, 6), 2)[0])
     with pytest.raises(IntensityError, match="trained on CT"):
         adapting(bundle).taught(stack_slices(replace(scan, modality="mr"), 2)[0])
 

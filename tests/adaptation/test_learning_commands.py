@@ -27,7 +27,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learning")
     bundle = replace(adapt.untaught(IntensityRule("ct"), TINY, seed=3), name="tiny")
     save_bundle(bundle, folder / "tiny", "card")
-    scan = phantom_volume("ct", (24, 20, 17), (5.0, 5.0, 6.0), seed=1)
+    scan = phantom_volume("ct", (24, 28, 17), (3.0, 3.0, 6.0), seed=1)
     write_volume(scan, folder / "scan.nii.gz")
     return folder
 
@@ -48,12 +48,15 @@ def test_interpolate_tells_what_was_learnt(place, tmp_path):
         place / "tiny", "--decode", "mean", "--adapt-steps", 2, "--slice-thickness", 5,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "Note: tiny adapted to this scan in 2 steps: where 2 acquired slices" in result.stderr
+    assert (
+        "Note: tiny adapted to this scan in 2 steps: where 6 rows and columns of pixels were"
+        in result.stderr
+    )
     assert "by tiny+adapt, from" in result.stdout
     told = json.loads((tmp_path / "out.json").read_text())
     assert told["options"]["adapt_steps"] == 2
     facts = told["adaptation"]
-    assert (facts["steps"], facts["held_out"]) == (2, [7, 8])
+    assert (facts["steps"], facts["held_out"], facts["taught_gap_mm"]) == (2, "rows 9-14", 6.0)
     assert (facts["slice_thickness_mm"], facts["slice_thickness_from"]) == (5.0, "user")
     assert {path.name for path in tmp_path.iterdir()} == {"out.nii", "out.json"}
 
@@ -68,14 +71,18 @@ def test_interpolate_without_learning_tells_nothing_of_it(place, tmp_path):
 
 @pytest.mark.slow
 def test_evaluate_learns_from_the_slices_that_methods_see(place, tmp_path):
+    scan = phantom_volume("ct", (50, 48, 33), (3.0, 3.0, 6.0), seed=1)
+    write_volume(scan, tmp_path / "scan.nii.gz")
     result = medgen(
-        "evaluate", place / "scan.nii.gz", "-o", tmp_path / "report", "--method", "linear",
+        "evaluate", tmp_path / "scan.nii.gz", "-o", tmp_path / "report", "--method", "linear",
         "--method", f"{place / 'tiny'}:decode=mean", "--adapt-steps", 2, "--jobs", 1,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     rows = [line.split()[0] for line in result.stdout.splitlines()[1:4]]
     assert rows == ["linear", "tiny:decode=mean", "tiny+adapt:decode=mean"]
-    assert "where 1 acquired slice was left out" in result.stderr  # of the 9 that are seen
+    assert (
+        "where 8 rows and columns of pixels were left out" in result.stderr
+    )  # 12 mm of the 17 seen
 
 
 def test_models_of_one_name_learn_apart(place, tmp_path):
@@ -107,14 +114,14 @@ def test_a_model_is_written(place, tmp_path):
     assert bundle.rule == IntensityRule("ct")
     card = (tmp_path / "own" / "README.md").read_text()
     assert "--steps 2" in card
-    assert "adapted to, without 7, 8" in card
+    assert "adapted to, without rows 9-14" in card
     assert "already holds a trained model" in medgen(*words).output
     result = medgen(
         "interpolate", place / "scan.nii.gz", "-o", tmp_path / "out.nii", "--model",
         tmp_path / "own", "--decode", "mean", "--no-check",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert read_volume(tmp_path / "out.nii").shape == (24, 20, 33)
+    assert read_volume(tmp_path / "out.nii").shape == (24, 28, 33)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_model(place, tmp_path, monkeypatch):
