@@ -15,7 +15,7 @@ from medgen.adaptation.adapting import Learning
 from medgen.adaptation.naming import learning_recreators
 from medgen.bundles.bundle import load_bundle, save_bundle
 from medgen.cli import main
-from medgen.cli.evaluate import _methods, evaluate
+from medgen.cli.evaluate import _recreators, evaluate
 from medgen.families.pixelminer import adapt
 from medgen.intensities.rule import IntensityRule
 from medgen.phantoms.phantom import phantom_volume
@@ -101,7 +101,7 @@ def test_models_of_one_name_learn_apart(place, tmp_path):
 def test_evaluate_adapts_what_it_is_asked_to(place, steps, expected):
     learning = {"minutes": None, "steps": steps, "thickness_mm": None}
     with click.Context(evaluate):
-        made = _methods(("self", str(place / "tiny")), 0, coarse=False, learning=learning)
+        made = _recreators(("self", str(place / "tiny")), 0, learning)
     assert list(made) == expected
 
 
