@@ -90,7 +90,7 @@ class SuperResolver:
         """
         raise NotImplementedError
 
-    def require(self, factor: int, *, in_plane: bool, uncertainty: bool) -> None:
+    def require(self, factor: int, *, in_plane: bool = False, uncertainty: bool = False) -> None:
         """Refuse what `refine` cannot give.
 
         Raises:

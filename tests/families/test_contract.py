@@ -21,6 +21,7 @@ from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.in_plane import InPlaneInterpolator
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
+from medgen.families.pixelminer.subdivide import InPlaneResolver
 from medgen.families.two_stage.fill import TwoStage
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import CLASSICAL
@@ -175,6 +176,13 @@ def finer(*, published: bool) -> Bundle:
     return Bundle("espcn", IntensityRule("ct"), {"espcn": recipe}, {"espcn": net}, name="tiny")
 
 
+@cache
+def splitting() -> Bundle:
+    recipe = replace(RECIPE, in_plane=True, subdivides=2, autoregressive=False)
+    nets = {"pixelminer": pixelminer_from(recipe, 2048, seed=3)}
+    return Bundle("pixelminer", IntensityRule("ct"), {"pixelminer": recipe}, nets, name="rows")
+
+
 # From nothing to a super-resolver.
 RESOLVERS = {
     **{
@@ -183,6 +191,7 @@ RESOLVERS = {
     },
     "espcn": lambda: ESPCNResolver(finer(published=False), side=3),
     "espcn, published": lambda: ESPCNResolver(finer(published=True), side=3),
+    "in-plane": lambda: InPlaneResolver(splitting()),
 }
 
 
@@ -191,12 +200,22 @@ def resolver(request):
     return RESOLVERS[request.param]()
 
 
-def test_parts_make_up_the_finer_scan(resolver, stack):
+@pytest.mark.parametrize("in_plane", [False, True])
+def test_parts_make_up_the_finer_scan(resolver, stack, in_plane):
     """Each voxel once, finite, of the stack's kind, and the work told to its end."""
     seen, done = np.zeros(stack.shape, int), []
-    for part in resolver.refine(stack, 2, lambda n, total: done.append((n, total))):
+
+    def told(n, total):
+        done.append((n, total))
+
+    if resolver.only_in_plane and not in_plane:
+        with pytest.raises(BundleError, match="add --in-plane"):
+            next(resolver.refine(stack, 2, told))
+        return
+    for part in resolver.refine(stack, 2, told, in_plane=in_plane):
         seen[part.box] += 1
-        assert part.values.shape == tuple(2 * n for n in seen[part.box].shape)
+        deep, *rest = seen[part.box].shape
+        assert part.values.shape == (deep * (1 if in_plane else 2), *(2 * n for n in rest))
         assert part.values.dtype == stack.array.dtype
         assert np.isfinite(part.values).all()
         assert part.uncertainty is None
@@ -206,17 +225,18 @@ def test_parts_make_up_the_finer_scan(resolver, stack):
 
 
 def test_a_resolver_tells_what_it_knows(resolver, stack):
+    options = {"in_plane": resolver.only_in_plane}
     assert isinstance(resolver.name, str)
     assert resolver.only_factor in (None, 2)
     assert 0 <= resolver.bytes_needed(64, 64) < 2**30
     if resolver.only_factor is not None:
         with pytest.raises(BundleError, match="makes 2 voxels of one"):
-            resolver.require(3, uncertainty=False)
+            resolver.require(3, **options)
     if not resolver.tells_uncertainty:
         with pytest.raises(BundleError, match="cannot tell the uncertainty of voxels"):
-            next(resolver.refine(stack, 2, lambda *_: None, uncertainty=True))
+            next(resolver.refine(stack, 2, lambda *_: None, uncertainty=True, **options))
         return
-    for part in resolver.refine(stack, 2, lambda *_: None, uncertainty=True):
+    for part in resolver.refine(stack, 2, lambda *_: None, uncertainty=True, **options):
         assert tuple(part.uncertainty) == superresolution.contract.UNCERTAINTY
         for map_ in part.uncertainty.values():
             assert map_.shape == part.values.shape
@@ -225,14 +245,20 @@ def test_a_resolver_tells_what_it_knows(resolver, stack):
         assert (part.values < part.uncertainty["high"]).all()
 
 
-def test_every_family_does_one_of_both():
-    """Or says that it cannot, in a sentence."""
+def test_what_a_family_does_not_do_it_says_in_a_sentence():
+    """Filling in slices, or making voxels finer; a PixelMiner does either, by its recipe."""
+    both = []
     for kind in FAMILIES:
         bundle = SimpleNamespace(name="model", kind=kind, recipes={}, nets={})
         family = family_of(kind)
-        if type(family).superresolver is Family.superresolver:
+        splits = type(family).superresolver is not Family.superresolver
+        fills = type(family).interpolator is not Family.interpolator
+        if splits and fills:
+            both.append(kind)
+        if not splits:
             with pytest.raises(BundleError, match=r"^model is a .* cannot make voxels finer"):
                 family.superresolver(bundle)
-        else:
+        if not fills:
             with pytest.raises(BundleError, match=r"^model is a .* cannot fill in slices"):
                 family.interpolator(bundle)
+    assert both == ["pixelminer", "pixelminer-paper"]
