@@ -13,9 +13,12 @@ DATA ?= data
 CT = $(DATA)/ct_chest_cmbcrc_01068_lungkernel.nii.gz $(DATA)/ct_abdomen_acrinflt_001_4p25mm.nii.gz \
 	$(DATA)/ct_body_totalseg_example_3mm.nii.gz $(DATA)/dicom/ct_siemens_2mm_overlap_j2k \
 	--validation $(DATA)/ct_chest_riderpilot_0117.nii.gz
+MORE_CT = $(patsubst %,$(DATA)/ct_%.nii.gz,chest_lidc_0001 chest_lidc_0002 chest_lidc_0003 chest_lidc_0028 \
+	chest_lidc_0293 chest_lidc_0295 abdomen_lidc_0002 abdomen_lidc_0028)
 MR = $(DATA)/mr_t1_child_skyra_saganon.nii.gz $(DATA)/mr_t2_niivue_register_2mm.nii.gz \
 	$(DATA)/mr_t2flair_torchio_fernando_5p5mm.nii.gz $(DATA)/mr_t1ce_pyradiomics_brain1_6p5mm.nrrd \
 	--validation $(DATA)/mr_t1ce_brain_figshare7472168.nii.gz
+MORE_MR = $(patsubst %,$(DATA)/mr_%.nii.gz,t1_voxelmorph_testscan t2_cspine_sct_small t1_cspine_sct_small)
 
 demo: $(VENV)/installed
 	mkdir -p demo
@@ -25,19 +28,27 @@ demo: $(VENV)/installed
 	$(BIN)/medgen info demo/finer.nii.gz
 
 # The pixel-level models, in some hours on two cores: the prediction; the causal trunk with much noise
-# on what it sees, which teaches it to heed the acquired slices; for CT then with little, for the texture.
+# on what it sees, which teaches it to heed the acquired slices; for CT then with little, for the texture;
+# and all of it on more scans.
 MR_NET = "conditioner_filters": 32
+MR_TRUNK = $(MR_NET), "filters": 24
 models: $(VENV)/installed
 	mkdir -p trained
 	echo '{"steps": 1200, "learning_rate": 7e-4, "input_noise": 0.1}' > trained/ct.json
+	echo '{"learning_rate": 5e-4, "input_noise": 0.15, "noise": 0.03, "validate_every": 800}' > trained/ct-all.json
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe no-autoregression
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-noisy --start trained/ct-prediction \
 		--steps 2000 --learning-rate 7e-4
-	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-pixelminer --start trained/ct-noisy --recipe trained/ct.json
+	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-first --start trained/ct-noisy --recipe trained/ct.json
+	$(BIN)/medgen train-pixelminer $(CT) $(MORE_CT) -o trained/ct-pixelminer --start trained/ct-first \
+		--recipe trained/ct-all.json --steps 3900
 	echo '{$(MR_NET), "autoregressive": false, "steps": 2000, "validate_every": 500}' > trained/prediction.json
-	echo '{$(MR_NET), "filters": 24, "steps": 2400, "learning_rate": 7e-4, "validate_every": 300}' > trained/mr.json
+	echo '{$(MR_TRUNK), "steps": 2400, "learning_rate": 7e-4, "validate_every": 300}' > trained/mr.json
+	echo '{$(MR_TRUNK), "learning_rate": 5e-4, "input_noise": 0.2, "validate_every": 1000}' > trained/mr-all.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/prediction.json
-	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-pixelminer --start trained/mr-prediction --recipe trained/mr.json
+	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-first --start trained/mr-prediction --recipe trained/mr.json
+	$(BIN)/medgen train-pixelminer $(MR) $(MORE_MR) -o trained/mr-pixelminer --start trained/mr-first \
+		--recipe trained/mr-all.json --steps 3900
 
 test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile
