@@ -150,12 +150,12 @@ def test_large_requests_go_one_after_the_other_and_small_ones_overtake_them():
         tasks = [asyncio.create_task(queue.answer(asked(i, s))) for i, s in enumerate(shapes)]
         while len(model.calls) < 2:
             await asyncio.sleep(0.001)
-        assert model.calls == [[0], [2, 3]]
+        assert sorted(model.calls) == [[0], [2, 3]]  # at once, each in a thread of its own
         model.going.set()
         await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
     asyncio.run(asking())
-    assert model.calls == [[0], [2, 3], [1], [4]]
+    assert model.calls[2:] == [[1], [4]]
 
 
 def test_a_bug_is_told_to_those_it_hit_and_the_queue_goes_on(monkeypatch):
