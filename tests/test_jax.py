@@ -100,7 +100,12 @@ def run(code: str, *arguments: object) -> str:
     """Output of a Python of its own, under JAX and without TensorFlow."""
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED + code, *map(str, arguments)],
-        env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ
+        | {
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": str(Path(__file__).parent),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",  # as users run it, other than further tests
+        },
         capture_output=True,
         text=True,
         check=False,
