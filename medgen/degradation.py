@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from medgen.volumes import Geometry, Volume
 
-# How values of fine voxels make that of a coarse one; see `profile`.
-DEGRADATIONS = ("mean", "gaussian")
+# How values of fine voxels make that of a coarse one (see `coarsened`), and how many coarse voxels
+# around it count; of the tails of a sinc, which have no end, those above a fifteenth.
+REACH = {"mean": 0, "gaussian": 1, "kspace": 5}
+DEGRADATIONS = tuple(REACH)
 # A Gaussian's full width at half maximum, in standard deviations.
 FWHM = 2 * math.sqrt(2 * math.log(2))
 
@@ -32,7 +34,7 @@ def profile(by: str, factor: int) -> np.ndarray:
     more on either side (3.5 standard deviations).
 
     Args:
-        by: one of `DEGRADATIONS`.
+        by: `mean` or `gaussian`.
         factor: fine voxels for each coarse one.
 
     Returns:
@@ -52,7 +54,9 @@ def coarsened(
 ) -> np.ndarray:
     """Values on the coarse grid, of the same dtype.
 
-    Beyond the ends the last voxel repeats. Voxels behind the last whole coarse one are left out.
+    By `mean` and `gaussian` see `profile`; beyond the ends the last voxel repeats. `kspace` keeps
+    the middle of the spectrum, as a scanner does that measures less of it: a `factor`th along each
+    axis. Voxels behind the last whole coarse one are left out.
 
     Args:
         values: floating point, on the fine grid.
@@ -62,17 +66,40 @@ def coarsened(
     """
     import numpy as np
 
-    weights = profile(by, factor).astype(values.dtype)
-    beyond = (len(weights) - factor) // 2
     for axis in axes:
         fine = np.moveaxis(values, axis, 0)
-        count = len(fine) // factor
-        ends = [(beyond, beyond), *[(0, 0)] * (fine.ndim - 1)]
-        fine = np.pad(fine, ends, mode="edge") if beyond else fine
-        taps = (fine[t : t + (count - 1) * factor + 1 : factor] for t in range(len(weights)))
-        coarse = sum(weight * tap for weight, tap in zip(weights, taps, strict=True))
-        values = np.moveaxis(np.asarray(coarse), 0, axis)
+        fine = fine[: len(fine) // factor * factor]
+        coarse = _low_pass(fine, factor) if by == "kspace" else _weighed(fine, factor, by)
+        values = np.moveaxis(coarse, 0, axis)
     return np.ascontiguousarray(values)
+
+
+def _weighed(fine: np.ndarray, factor: int, by: str) -> np.ndarray:
+    """Coarse voxels along the first axis, by `profile`."""
+    import numpy as np
+
+    weights = profile(by, factor).astype(fine.dtype)
+    beyond = (len(weights) - factor) // 2
+    last = len(fine) - factor + 1
+    fine = np.pad(fine, [(beyond, beyond), *[(0, 0)] * (fine.ndim - 1)], mode="edge")
+    taps = (fine[t : t + last : factor] for t in range(len(weights)))
+    return np.asarray(sum(weight * tap for weight, tap in zip(weights, taps, strict=True)))
+
+
+def _low_pass(fine: np.ndarray, factor: int) -> np.ndarray:
+    """Coarse voxels along the first axis, of the lowest frequencies.
+
+    Of a scan mirrored at its ends, whose spectrum the cosine transform is: the Fourier transform
+    would join the last slice to the first, and ring where they meet. With `N` voxels its wave
+    `k` is `cos(pi k (x + 1/2) / N)`, half a voxel off the corner of the grid, so that the same
+    waves on `N / factor` voxels lie where `Geometry.merge` puts these.
+    """
+    from scipy.fft import dct, idct
+
+    count = len(fine) // factor
+    spectrum = dct(fine, axis=0, norm="forward")
+    coarse: np.ndarray = idct(spectrum[:count], axis=0, norm="forward")
+    return coarse
 
 
 def whole_voxels(

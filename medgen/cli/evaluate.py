@@ -69,8 +69,8 @@ if TYPE_CHECKING:
     type=click.Choice(DEGRADATIONS),
     default=DEGRADATIONS[0],
     show_default=True,
-    help="With --degrade: the mean over the voxels that a coarse one consists of, or a point "
-    "spread as wide as it.",
+    help="With --degrade: the mean over the voxels that a coarse one consists of, a point spread "
+    "as wide as it, or the middle of k-space, as of a scanner that measures less of it.",
 )
 @click.option(
     "--in-plane",

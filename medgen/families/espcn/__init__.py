@@ -30,8 +30,8 @@ class ESPCNFamily(Family):
         "net), `psnr_db`, and `cubic_psnr_db` of cubic interpolation; `interval_width` standard "
         "deviations on either side of the mean hold 94 % of the true values, as a net is too sure "
         "of scans that it has not learnt from. The scans were made coarse by the recipe's "
-        "`degradation`: `mean` over the voxels that a coarse one consists of, or a `gaussian` "
-        "point spread as wide as a coarse voxel, sampled at its centre."
+        "`degradation`: `mean` over the voxels that a coarse one consists of, a `gaussian` point "
+        "spread as wide as a coarse voxel, sampled at its centre, or the middle of `kspace`."
     )
     references = ("shi2016", "tanno2017")
     stages: ClassVar = {"espcn": ESPCNRecipe}

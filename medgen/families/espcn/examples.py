@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medgen.degradation import coarsened
+from medgen.degradation import REACH, coarsened
 from medgen.examples.stacks import Slab
 from medgen.families.espcn.recipe import ESPCNRecipe
 
@@ -82,8 +82,7 @@ def _pair(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A coarse patch and its fine one, of a stack `(n, rows, cols)`."""
-    # A point spread looks beyond the patch, by no more than a coarse voxel.
-    margin = 0 if recipe.degradation == "mean" else 1
+    margin = REACH[recipe.degradation]
     side = (recipe.patch + 2 * margin) * recipe.factor
     sides = (side * thickness, side, side)
     lacking = [max(0, wanted - there) for wanted, there in zip(sides, values.shape, strict=True)]

@@ -119,17 +119,16 @@ def slab(shape=(20, 40, 36), spacing=(3.0, 1.0, 1.0)):
     return Slab(Stack("scan", unit, spacing), 0, shape[0])
 
 
-@pytest.mark.parametrize("by", ["mean", "gaussian"])
+@pytest.mark.parametrize("by", ["mean", "gaussian", "kspace"])
 def test_pairs_are_patches_and_what_degradation_makes_of_them(by):
     recipe = replace(SMALL, degradation=by, patch=4, batch_size=6, thick=0.0)
     pair = patch_batch([slab()], recipe, gain=0.0, seed=1, step=2)
     assert pair["coarse"].shape == (6, 4, 4, 4)
     assert pair["fine"].shape == (6, 8, 8, 8)
     again = coarsened(pair["fine"], 2, by, axes=(1, 2, 3))
-    inner = slice(1, -1)  # where a point spread stays within the patch
-    np.testing.assert_allclose(
-        pair["coarse"][:, inner, inner, inner], again[:, inner, inner, inner], atol=1e-6
-    )
+    inner = slice(1, -1)  # where a point spread stays within the patch, and a sinc does not
+    ours, theirs = (values[:, inner, inner, inner] for values in (pair["coarse"], again))
+    assert np.abs(ours - theirs).max() < (0.13 if by == "kspace" else 1e-6)
     same = patch_batch([slab()], recipe, gain=0.0, seed=1, step=2)
     np.testing.assert_array_equal(same["fine"], pair["fine"])
     other = patch_batch([slab()], recipe, gain=0.0, seed=1, step=3)
