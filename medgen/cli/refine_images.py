@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from medgen.nets.image_espcn import ImageESPCN
 
 IMAGES_MADE = "images.csv"
-TITLES = ("PSNR", "SSIM", "edges", "texture", "spectrum")
+TITLES = ("PSNR", "SSIM", "edges", "texture", "spectrum", "nuclei", "same")
 
 
 @click.command("refine-images", short_help="Make microscopy images finer.")
@@ -46,7 +48,8 @@ def refine_images(
 
     NAME becomes NAME_MODEL.png. With --degrade each image is made coarse first (means of pixels),
     then restored by every model and by bicubic interpolation, and compared with what it was; means
-    over the images are printed, and images.csv has each.
+    over the images are printed, and images.csv has each. Of nuclei the table tells how many there
+    are for each of the truth, and how many of both are the same (Dice coefficient).
     """
     if len(models) > 1 and not degrade:
         raise BundleError("Several models are for --degrade; name one.")
@@ -98,6 +101,7 @@ def _refined(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: s
 def _restored(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: str) -> list[Row]:
     """Write what models and bicubic interpolation make of a coarse image, and compare it."""
     from medgen.families.image_espcn.refine import bicubic, comparison, degraded, refined
+    from medgen.images.nuclei import compare_nuclei
     from medgen.images.views import write_png
 
     factor = next(iter(nets.values())).factor
@@ -109,12 +113,13 @@ def _restored(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: 
     for method, fine in restored.items():
         write_png(fine, folder / f"{name}_{method}.png", um)
         truth = image.array[: fine.shape[0], : fine.shape[1]]
-        rows.append({"image": name, "method": method, **comparison(truth, fine)})
+        nuclei = {f"nuclei_{k}": n for k, n in asdict(compare_nuclei(truth, fine)).items()}
+        rows.append({"image": name, "method": method, **comparison(truth, fine), **nuclei})
     return rows
 
 
 def _tell(rows: Sequence[Mapping[str, object]]) -> None:
-    """Means of each method."""
+    """Means of each method, and of the nuclei of all images what they are to the true ones."""
     from medgen.families.image_espcn.refine import MEASURES
 
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
@@ -123,4 +128,8 @@ def _tell(rows: Sequence[Mapping[str, object]]) -> None:
     for method in methods:
         own = [row for row in rows if row["method"] == method]
         means = [mean_of([float(str(row[key])) for row in own]) for key in MEASURES]
+        true, test, same = (
+            sum(int(str(row[f"nuclei_{key}"])) for row in own) for key in ("true", "test", "same")
+        )
+        means += [test / true, 2 * same / (true + test)] if true else [math.nan, math.nan]
         click.echo(f"{method:<{width}}" + "".join(f"{mean:10.4g}" for mean in means))

@@ -65,7 +65,8 @@ def test_an_image_becomes_finer(work):
 def test_restored_images_are_compared_with_the_truth(work):
     words = ("refine-images", work / "data", "--model", work / "model", "--degrade")
     printed = succeed(*words, "-o", work / "restored").stdout.splitlines()
-    assert printed[0].split() == ["PSNR", "SSIM", "edges", "texture", "spectrum"]
+    titles = ["PSNR", "SSIM", "edges", "texture", "spectrum", "nuclei", "same"]
+    assert printed[0].split() == titles
     assert [line.split()[0] for line in printed[1:3]] == ["bicubic", "model"]
     with open(work / "restored" / "images.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -76,6 +77,13 @@ def test_restored_images_are_compared_with_the_truth(work):
     fine = np.array(Pillow.open(work / "restored" / "tile1_model.png"))
     expected = peak_signal_noise_ratio(truth, fine)
     assert float(rows[3]["psnr_db"]) == pytest.approx(expected, abs=1e-3)
+    bicubic = [row for row in rows if row["method"] == "bicubic"]
+    true, test, same = (
+        sum(int(row[f"nuclei_{key}"]) for row in bicubic) for key in ("true", "test", "same")
+    )
+    assert 0 < same <= true
+    told = [float(word) for word in printed[1].split()[-2:]]
+    assert told == pytest.approx([test / true, 2 * same / (true + test)], rel=1e-3)
     answered = json.loads(succeed(*words, "-o", work / "restored", "--overwrite", "--json").stdout)
     assert len(answered["images"]) == 4
 
