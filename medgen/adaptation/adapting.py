@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 SHARES = (0.5, 1.0)
 # How long a model learns if the user says nothing.
 MINUTES = 5.0
+# Steps that a bar of learning has.
+SHOWN = 1000
 # Bytes for each float32 of the stack, beside the model's: unit range, other axes, their blur.
 LEARNING_BYTES = 20
 
@@ -66,6 +68,7 @@ class Learning:
         tell: receives a sentence on what came of it.
         folder: where checkpoints are kept meanwhile, see `FolderStore`; None for memory.
         resume: go on from a checkpoint that is there.
+        progress: called with what is done, how much of it and how much there is.
     """
 
     steps: int | None = None
@@ -75,6 +78,7 @@ class Learning:
     tell: Callable[[str], None] = lambda sentence: None
     folder: Path | None = None
     resume: bool = False
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None
 
     @property
     def store(self) -> Store:
@@ -192,7 +196,15 @@ class Lessons:
         """The trained net, and what to tell of it."""
         learning = self.learning
         task = AdaptationTask(bundle, recipe, lesson.examples, learning.seed)
-        rows = train(task, learning.plan(recipe), learning.store, resume=learning.resume)
+        rows = train(
+            task,
+            learning.plan(recipe),
+            learning.store,
+            resume=learning.resume,
+            progress=lambda step, share, logs: learning.progress(
+                "Learning", round(share * SHOWN), SHOWN
+            ),
+        )
         facts: dict[str, object] = {
             "start": bundle.name,
             "steps": rows[-1]["step"],

@@ -15,6 +15,7 @@ from medgen.cli.options import (
     slice_thickness_option,
 )
 from medgen.cli.output import answer, json_option
+from medgen.cli.progress import shown_progress
 from medgen.cli.training import require_no_model
 from medgen.errors import TrainingError, printable
 
@@ -79,15 +80,17 @@ def adapt(**options: Any) -> None:
     from medgen.bundles.card import command_line, model_card
     from medgen.training.checkpoint import discard_checkpoints
 
-    learning = Learning(
-        options["steps"],
-        options["minutes"],
-        options["seed"],
-        options["slice_thickness"],
-        folder=output,
-        resume=options["resume"],
-    )
-    verdict = learn(name, stack, learning)
+    with shown_progress() as progress:
+        learning = Learning(
+            options["steps"],
+            options["minutes"],
+            options["seed"],
+            options["slice_thickness"],
+            folder=output,
+            resume=options["resume"],
+            progress=progress,
+        )
+        verdict = learn(name, stack, learning)
     discard_checkpoints(output)
     if verdict.bundle is None:
         raise TrainingError(f"{verdict.sentence} No model is written.")

@@ -90,7 +90,10 @@ def audit(
     coverage = None
     if calibration:
         draws = [recreators((model,), seed + n)[name] for n in range(DRAWS)]
-        coverage = interval_coverage(before, draws, region=region, slice_axis=slice_axis)
+        with shown_progress() as progress:
+            coverage = interval_coverage(
+                before, draws, region=region, slice_axis=slice_axis, progress=progress
+            )
         echo_coverage(name, coverage)
     if output is not None:
         write_slices(output, [result], overwrite=overwrite)

@@ -178,17 +178,14 @@ def evaluate(
         protocols=tuple(name for name in PROTOCOLS if name in protocols),
         reader=machine_reader,
     )
-    methods = (
-        _restorers(method_names, in_plane) if degrade else _recreators(method_names, seed, learning)
-    )
     with shown_progress() as progress:
+        methods = (
+            _restorers(method_names, in_plane)
+            if degrade
+            else _recreators(method_names, seed, learning | {"progress": progress})
+        )
         evaluation = evaluate_scans(
-            scans,
-            methods,
-            settings,
-            masks=masks,
-            jobs=jobs or cores(),
-            progress=progress,
+            scans, methods, settings, masks=masks, jobs=jobs or cores(), progress=progress
         )
         if machine_reader is not None:
             evaluation = _read(evaluation, machine_reader, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 
 from medgen.cli.device import tell_device
 from medgen.cli.output import answer
+from medgen.cli.progress import shown_progress
 from medgen.errors import printable
 
 if TYPE_CHECKING:
@@ -42,15 +44,17 @@ def work_through_folder(
 
     if job.model is None or job.model_folder is not None:
         tell_device()
-    results = work_through(
-        job.scan,
-        job.output,
-        job,
-        processes=processes,
-        scheduler=scheduler,
-        participants=participants,
-        tell=_tell,
-    )
+    with shown_progress() as progress:
+        results = work_through(
+            job.scan,
+            job.output,
+            job,
+            processes=processes,
+            scheduler=scheduler,
+            participants=participants,
+            tell=_tell,
+            progress=partial(progress, "Scans"),
+        )
     fates = [result.fate for result in results]
     failed, tried = fates.count("failed"), len(fates) - fates.count("passed over")
     answer([asdict(result) for result in results])

@@ -232,11 +232,10 @@ def interpolate(
     job = job.with_model(source)
     if job.model_folder is not None:
         tell_device()
-    interpolator = job.load_method()
     with shown_progress() as progress:
         outcome = run_job(
             job,
-            interpolator,
+            job.load_method(progress),
             source=source,
             progress=partial(progress, "Slices"),
             note=lambda sentence: click.echo(f"Note: {printable(sentence)}", err=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from medgen.cli.device import device_option
 from medgen.cli.options import scan_options
 from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_output, trained_model
+from medgen.cli.progress import shown_progress
 
 
 @click.command(short_help="Pass a scan through a VQ-VAE and measure what is lost.")
@@ -44,7 +46,8 @@ def reconstruct(
 
     before = read_volume(scan, volume=volume, series=series, modality=modality, intercept=intercept)
     _, bundle = trained_model(model)
-    result = reconstruct_volume(before, bundle)
+    with shown_progress() as progress:
+        result = reconstruct_volume(before, bundle, partial(progress, "Slices"))
     write_volume(result.volume, output, overwrite=overwrite)
     if result.ssim.size:
         measures = (

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from medgen.cli.device import device_option, tell_accelerator, tell_device
 from medgen.cli.options import intercept_option, modality_option, volume_option
-from medgen.cli.output import answer, is_quiet, json_option
+from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_folder
+from medgen.cli.progress import terminal_bar
 from medgen.errors import TrainingError
 from medgen.recipes import One, Recipe, named_recipe
 
@@ -122,24 +121,25 @@ def fit_shown(task: Fitting, options: dict[str, Any], workers: Workers | None = 
 @contextmanager
 def _shown(steps: int | None) -> Iterator[tuple[Report, Told]]:
     """`report` and `progress` for `fit`: a line a validation, and on a terminal a bar."""
-    console = Console(stderr=True)
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     def report(row: dict[str, float]) -> None:
         values = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
         click.echo(f"step {row['step']}  {values}")
 
-    if is_quiet() or not console.is_terminal:  # where older releases of rich print an empty line
-        yield report, lambda step, logs: None
-        return
-    columns = (
-        TextColumn("{task.fields[loss]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+    of = f"/{steps}" if steps is not None else ""
+    bar = terminal_bar(
+        TextColumn("{task.fields[loss]}"), BarColumn(), TextColumn("{task.fields[step]}" + of),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=steps, loss="starting")
+    if bar is None:
+        yield report, lambda step, share, logs: None
+        return
+    with bar:
+        task = bar.add_task("", total=1.0, loss="starting", step=0)
 
-        def progress(step: int, logs: dict[str, float]) -> None:
-            bar.update(task, completed=step, loss=f"loss {logs['loss']:.4f}")
+        def progress(step: int, share: float, logs: dict[str, float]) -> None:
+            bar.update(task, completed=share, loss=f"loss {logs['loss']:.4f}", step=step)
 
         yield report, progress
 

@@ -115,6 +115,7 @@ def interval_coverage(
     *,
     region: Region,
     slice_axis: int | None = None,
+    progress: Progress = lambda name, done, total: None,
 ) -> list[Coverage] | None:
     """Whether the spread of a model's samples tells its error: coverage of 50 % and 90 % intervals.
 
@@ -128,6 +129,7 @@ def interval_coverage(
         draws: 19 functions that insert slices, alike but for their seed.
         region: pixels that count.
         slice_axis: 0, 1 or 2; by default the geometry's.
+        progress: called with what is done, draws done and draws in all.
 
     Returns:
         Coverage of both intervals, or None if all draws are equal: the model gives no intervals.
@@ -138,8 +140,9 @@ def interval_coverage(
     if len(draws) != DRAWS:
         raise ValueError(f"intervals need {DRAWS} draws, got {len(draws)}")
     held = dict.fromkeys(RANKS, 0)
-    pixels, differ = 0, False
-    for plan in audit_plans(volume.geometry, slice_axis=slice_axis):
+    pixels, differ, done = 0, False, 0
+    plans = audit_plans(volume.geometry, slice_axis=slice_axis)
+    for plan in plans:
         chosen = slice(plan.truth.start, plan.truth.stop)
         inside = np.moveaxis(region.mask, plan.axis, 0)[chosen][plan.removed]
         truth, padding = stack_of(take_slices(volume, plan.axis, plan.truth), plan.axis)
@@ -154,6 +157,8 @@ def interval_coverage(
             at_least += values >= true
             first = values if first is None else first
             differ = differ or not np.array_equal(values, first)
+            done += 1
+            progress("Draws", done, DRAWS * len(plans))
         pixels += true.size
         for nominal, rank in RANKS.items():
             held[nominal] += int(((at_most >= rank) & (at_least >= rank)).sum())

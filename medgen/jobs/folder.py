@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medgen.errors import ReadError, WriteError
+from medgen.interpolation.contract import Progress
 from medgen.jobs.bids import (
     NOT_RAW,
     DataSet,
@@ -182,6 +183,7 @@ def work_through(
     scheduler: str | None = None,
     participants: Collection[str] | None = None,
     tell: Callable[[Result], None],
+    progress: Progress = lambda done, total: None,
 ) -> list[Result]:
     """Do the jobs of a folder and list in `output` what failed (see `write_failures`).
 
@@ -195,6 +197,7 @@ def work_through(
         scheduler: see `run_on_cluster`; None for this machine.
         participants: see `survey`.
         tell: called with each result as it comes.
+        progress: called with how many scans are worked on, and how many there are to work on.
 
     Raises:
         MedgenError: nothing can be done at all: no scan, no such model, no scheduler, no place to
@@ -215,6 +218,7 @@ def work_through(
             for job in [job for job in found.jobs if job.model_folder is not None][:1]:
                 workers.check(options_of(job))
         make_folder(output)
+        progress(0, len(found.jobs))
         if found.data_set:
             write_derivative(found.data_set, output.absolute(), options.purpose, [FAILURES])
         for result in found.settled:
@@ -223,8 +227,9 @@ def work_through(
             came = workers.run(found.jobs)
         else:
             came = run_on_cluster(found.jobs, scheduler)
-        for result in came:
+        for done, result in enumerate(came, 1):
             settle(result)
+            progress(done, len(found.jobs))
     write_failures(results, output)
     return results
 

@@ -247,14 +247,24 @@ class Job(ScanJob):
         given = (self.adapt_minutes, self.adapt_steps) != (None, None)
         return given or self.model == SELF
 
-    def load_method(self) -> Interpolator:
-        """See `ScanJob.load_method`."""
+    def load_method(
+        self, progress: Callable[[str, int, int], None] = lambda name, done, total: None
+    ) -> Interpolator:
+        """See `ScanJob.load_method`.
+
+        Args:
+            progress: of what it learns, see `Learning`.
+        """
         if self.learns:
             from medgen.adaptation.adapting import Learning, Lessons
             from medgen.adaptation.naming import learning_interpolator
 
             learning = Learning(
-                self.adapt_steps, self.adapt_minutes, self.seed, self.slice_thickness_mm
+                self.adapt_steps,
+                self.adapt_minutes,
+                self.seed,
+                self.slice_thickness_mm,
+                progress=progress,
             )
             return learning_interpolator(self.chosen_model, self.sampling, Lessons(learning))
         return interpolator_named(self.chosen_model, seed=self.seed, **self.sampling.given)

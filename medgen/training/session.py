@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from medgen.bundles.bundle import Bundle
 
 Report = Callable[[Row], None]
-Progress = Callable[[int, dict[str, float]], None]
+# Called with the step, how much of the run is over (0 to 1), and the step's losses.
+Progress = Callable[[int, float, dict[str, float]], None]
 Logs = dict[str, float]
 # From the steps taken and rates of the next ones to the logs of these, and examples a step.
 Take = Callable[[int, Sequence[float]], tuple[list[Logs], int]]
@@ -100,7 +101,7 @@ def fit(
     minutes: float | None = None,
     resume: bool = False,
     report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
+    progress: Progress = lambda step, share, logs: None,
     workers: Workers = ALONE,
 ) -> Bundle:
     """Train what a family's task says, in a folder.
@@ -111,7 +112,7 @@ def fit(
         minutes: see `Plan`; None for the recipe's steps.
         resume: continue an interrupted run in `folder`.
         report: receives a row for each validation, see the task's `measure` and `train`.
-        progress: receives step and losses after every step.
+        progress: called after every step, see `Progress`.
         workers: see `train`.
 
     Returns:
@@ -139,7 +140,7 @@ def train(
     *,
     resume: bool = False,
     report: Report = lambda row: None,
-    progress: Progress = lambda step, logs: None,
+    progress: Progress = lambda step, share, logs: None,
     workers: Workers = ALONE,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Row]:
@@ -151,7 +152,7 @@ def train(
         store: where checkpoint, best weights and rows are kept.
         resume: continue from the checkpoint in `store` if there is one.
         report: receives every row.
-        progress: receives the step and the latest training values after every step.
+        progress: called after every step, see `Progress`.
         workers: who trains it together; in step n, worker k of m takes batch n m + k. All need the
             same `store`, where the chief writes.
         clock: seconds, from any start.
@@ -186,10 +187,10 @@ def train(
             taken, size = take(step, plan.coming(step, seconds, pace, _at_once(pace)))
             pace = (clock() - began - seconds) / len(taken)
             for logs in taken:
-                step += 1
+                step, seconds = step + 1, seconds + pace
                 require_finite(logs["loss"], "training", step)
                 sums = {key: sums.get(key, 0.0) + value for key, value in logs.items()}
-                progress(step, logs)
+                progress(step, plan.share_done(step, seconds), logs)
             counted += len(taken)
             trained += len(taken) * size * workers.count
             done = plan.share_done(step, clock() - began)

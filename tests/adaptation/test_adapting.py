@@ -151,9 +151,12 @@ def test_a_model_from_nothing_falls_back_to_the_best_classical_method(scan, neve
 
 def test_a_model_from_nothing_keeps_units_of_any_kind(scan, always):
     scan = replace(scan, array=scan.array * 3 + 5000, modality="unknown")
-    method = SelfTaught(Lessons(Learning(steps=2)))
+    shown = []
+    learning = Learning(steps=2, progress=lambda *call: shown.append(call))
+    method = SelfTaught(Lessons(learning))
     finer = interpolate_volume(scan, method, factor=2)
     assert method.learnt.method == "self"
+    assert shown == [("Learning", 500, 1000), ("Learning", 1000, 1000)]
     np.testing.assert_array_equal(finer.array[..., ::2], scan.array)
     assert scan.array.min() - 500 <= finer.array.min() <= finer.array.max()
     assert finer.array.max() <= scan.array.max() + 500

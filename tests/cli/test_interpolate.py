@@ -108,6 +108,12 @@ def test_progress_only_on_a_terminal(scan, tmp_path):
     result = run(scan, "-o", tmp_path / "out.nii", "--model", "linear", env={"FORCE_COLOR": "1"})
     assert "Slices" in result.stderr
     assert "Slices" not in result.stdout
+    words = ("-o", tmp_path / "outs", "--model", "linear")
+    result = run(scan.parent, *words, env={"FORCE_COLOR": "1"})
+    assert "Scans" in result.stderr
+    # What is printed while a bar shows stays where it belongs: standard output is no terminal here.
+    assert "ct.nii.gz: 16 x 14 x 9" in result.stdout
+    assert "16 x 14 x 9" not in result.stderr
 
 
 def test_the_output_is_checked_before_anything_is_read(tmp_path):

@@ -85,7 +85,11 @@ def world(deviation: float) -> tuple[Volume, Volume]:
 def test_coverage_tells_calibration(deviation, bias, expected):
     known, scan = world(10)
     draws = [noisy(known, deviation, seed, bias) for seed in range(DRAWS)]
-    coverage = interval_coverage(scan, draws, region=everywhere(scan))
+    shown = []
+    coverage = interval_coverage(
+        scan, draws, region=everywhere(scan), progress=lambda *call: shown.append(call)
+    )
+    assert shown == [("Draws", n, len(shown)) for n in range(1, len(shown) + 1)]
     assert [c.nominal for c in coverage] == [0.5, 0.9]
     assert [c.observed for c in coverage] == pytest.approx(expected, abs=0.025)
 

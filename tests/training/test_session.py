@@ -75,13 +75,15 @@ def train(run, losses=None, target=1.0, prepare=lambda: None, store=None, **opti
 def test_validates_every_so_often_and_at_the_end(run):
     seen, told = [], []
     final, validated, rows = train(
-        run, report=seen.append, progress=lambda step, logs: told.append((step, logs["loss"]))
+        run,
+        report=seen.append,
+        progress=lambda step, share, logs: told.append((step, share, logs["loss"])),
     )
     assert [row["step"] for row in rows] == [4, 8, 10]
     assert seen == rows
-    assert [step for step, _ in told] == list(range(1, 11))
+    assert [(step, share) for step, share, _ in told] == [(n, n / 10) for n in range(1, 11)]
     # Training values are means over the steps since the last validation: 4, 4 and 2.
-    losses = [loss for _, loss in told]
+    losses = [loss for _, _, loss in told]
     for row, part in zip(rows, (losses[:4], losses[4:8], losses[8:]), strict=True):
         assert row["train_loss"] == pytest.approx(np.mean(part), rel=1e-5)
     assert 0 < validated[0] < validated[1] < validated[2] == final
@@ -106,18 +108,18 @@ def test_averaged_weights_are_validated_and_training_goes_on_from_its_own(run):
     averaged = replace(run, folder=run.folder.with_name("averaged"), average_weights=True)
     told, own = [], []
     final, validated, _ = train(
-        averaged, [3.0, 2.0, 1.0], progress=lambda step, logs: told.append(logs["loss"])
+        averaged, [3.0, 2.0, 1.0], progress=lambda step, share, logs: told.append(logs["loss"])
     )
     assert all(a < p for a, p in zip(validated, plain, strict=True))
     assert final == validated[2]
     # The training losses are those of the weights themselves.
     other = replace(run, folder=run.folder.with_name("own"))
-    train(other, progress=lambda step, logs: own.append(logs["loss"]))
+    train(other, progress=lambda step, share, logs: own.append(logs["loss"]))
     assert told == own
 
 
 def stop_at(step):
-    def progress(at, logs):
+    def progress(at, share, logs):
         if at == step:
             raise KeyboardInterrupt
 
@@ -223,8 +225,13 @@ class Clock:
 
 def test_a_run_by_the_clock_ends_validated_when_its_time_is_over(run):
     """Also when it was interrupted, however fast the machine is then."""
-    timed = replace(run, steps=None, minutes=1.0)
-    _, validated, rows = train(timed, clock=Clock(1.0))
+    timed, shares = replace(run, steps=None, minutes=1.0), []
+    _, validated, rows = train(
+        timed, clock=Clock(1.0), progress=lambda step, share, logs: shares.append(share)
+    )
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.2
+    assert 0.9 < shares[-1] <= 1
     taken = rows[-1]["step"]
     assert 8 < taken < 20
     assert [row["step"] for row in rows] == [*range(4, taken, 4), taken]

@@ -120,11 +120,11 @@ def check(cache: str) -> None:
             super().keep(checkpoint)
             self.checkpoint = checkpoint
 
-    def trained(task, store=None, progress=lambda step, logs: None, **options):
+    def trained(task, store=None, progress=lambda step, share, logs: None, **options):
         logs = []
 
-        def told(step, one):
-            progress(step, one)
+        def told(step, share, one):
+            progress(step, share, one)
             logs.append(one)
 
         rows = session.train(task, Plan(10, 4, 0.01), store or Store(), progress=told, **options)
@@ -149,7 +149,7 @@ def check(cache: str) -> None:
     class Stop(Exception):
         pass
 
-    def stop(step, logs):
+    def stop(step, share, logs):
         if step == 7:
             raise Stop
 

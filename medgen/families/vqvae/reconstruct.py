@@ -12,6 +12,7 @@ from medgen.bundles.bundle import Bundle
 from medgen.evaluation.similarity import box_ssim, psnr
 from medgen.examples.stacks import axial_square
 from medgen.intensities.scale import Scale
+from medgen.interpolation.contract import Progress
 from medgen.layers.quantizer import codebook_statistics
 from medgen.volumes import Volume
 
@@ -72,7 +73,9 @@ class Reconstruction:
     high: float
 
 
-def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
+def reconstruct_volume(
+    volume: Volume, bundle: Bundle, progress: Progress = lambda done, total: None
+) -> Reconstruction:
     """Encode and decode every slice of `volume` that the model has codes of.
 
     Intensities are limited to the model's range on both sides of the comparison; slices of next to
@@ -82,6 +85,7 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
         volume: a scan of the model's modality; brought to axial slices of the model's size first
             if it has one (`recipes.VQVAERecipe.image_size`).
         bundle: any model with a VQ-VAE.
+        progress: called with slices done and slices in all.
 
     Raises:
         BundleError: the model has no codes of acquired slices, or too few slices for them.
@@ -101,7 +105,8 @@ def reconstruct_volume(volume: Volume, bundle: Bundle) -> Reconstruction:
     output = np.moveaxis(np.empty_like(physical), axis, 0)
     slices = np.moveaxis(physical, axis, 0)
     seen = codec.seen(slices, scale, volume.geometry.spacing[axis])
-    for source, target, (codes, image) in zip(slices, output, seen, strict=True):
+    for done, (source, target, (codes, image)) in enumerate(zip(slices, output, seen, strict=True)):
+        progress(done, len(slices))
         true, test = scale.to_unit(source), np.clip(image, -0.5, 0.5)
         target[...] = scale.from_unit(test)
         if codes is None:

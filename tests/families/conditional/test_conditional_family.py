@@ -138,7 +138,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(scans, start, tmp_path
     recipe = replace(FIRST, steps=4)
     whole = fit(ConditionalTask(scans, recipe, start=start), tmp_path / "a")
 
-    def stop(step, logs):
+    def stop(step, share, logs):
         if step == 3:
             raise KeyboardInterrupt
 

@@ -44,7 +44,7 @@ def weights(model) -> list[np.ndarray]:
 
 
 def stop_after(step: int):
-    def progress(at: int, logs: dict[str, float]) -> None:
+    def progress(at: int, share: float, logs: dict[str, float]) -> None:
         if at == step:
             raise KeyboardInterrupt
 

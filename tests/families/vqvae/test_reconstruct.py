@@ -24,7 +24,9 @@ def test_every_slice_along_the_coarsest_axis_is_encoded_and_decoded(two_stage, a
     spacing = [0.8, 0.9, 0.7]
     spacing[axis] = 4.0
     before = noise((29, 34, 31), spacing)
-    result = reconstruct_volume(before, two_stage)
+    shown = []
+    result = reconstruct_volume(before, two_stage, lambda *call: shown.append(call))
+    assert shown[0] == (0, len(shown))
     assert result.volume.geometry == before.geometry
     assert result.volume.array.dtype == np.int16
     true = np.moveaxis(before.array, axis, 0)

@@ -1,0 +1,107 @@
+"""`medgen interpolate` as a node of nipype's workflows, made from the command itself.
+
+Importing this needs nipype: `pip install 'medgen[nipype]'`.
+
+Example:
+    >>> from medgen.cli.nipype import Interpolate  # doctest: +SKIP
+    >>> finer = Interpolate(scan="T1.nii.gz", output="finer.nii.gz", factor=3)  # doctest: +SKIP
+    >>> finer.run().outputs.outputs  # doctest: +SKIP
+    ['/work/finer.nii.gz']
+
+References:
+    Gorgolewski et al., Nipype: a flexible, lightweight and extensible neuroimaging data processing
+    framework in Python, Frontiers in Neuroinformatics 5:13, 2011.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import (
+    CommandLine,
+    CommandLineInputSpec,
+    Directory,
+    File,
+    TraitedSpec,
+    traits,
+)
+
+from medgen.cli.boutiques import descriptor
+from medgen.cli.interpolate import interpolate
+
+
+def trait_of(told: Mapping[str, Any], position: int | None) -> Any:
+    """What nipype takes for an input, as `medgen boutiques` tells it.
+
+    Args:
+        told: the input.
+        position: of an argument on the command line; None for an option.
+    """
+    kind, flag = told["type"], told.get("command-line-flag", "")
+    about: dict[str, Any] = {"desc": told.get("description", told["name"])}
+    about["mandatory"] = not told["optional"]
+    if position is not None:
+        about["position"] = position
+    if kind == "Flag":
+        return traits.Bool(argstr=flag, **about)
+    if kind == "Number":
+        number = traits.Int if told.get("integer") else traits.Float
+        return number(argstr=f"{flag} {'%d' if told.get('integer') else '%g'}", **about)
+    about["argstr"] = f"{flag} %s".strip()
+    if "value-choices" in told:
+        return traits.Enum(*told["value-choices"], **about)
+    if kind == "File":
+        return traits.Either(File(exists=True), Directory(exists=True), **about)
+    return traits.Str(**about)
+
+
+def _input_spec() -> type[CommandLineInputSpec]:
+    """A trait for every input of `medgen interpolate`, arguments in their order."""
+    inputs, place = {}, 0
+    for told in descriptor(interpolate)["inputs"]:
+        is_argument = "command-line-flag" not in told
+        inputs[told["id"]] = trait_of(told, place if is_argument else None)
+        place += is_argument
+    return type("InterpolateInputSpec", (CommandLineInputSpec,), inputs)
+
+
+class InterpolateOutputSpec(TraitedSpec):
+    """What a run of `medgen interpolate` leaves behind."""
+
+    outputs = traits.List(traits.Either(File, Directory), desc="finer scans, one for each sample")
+    provenance = traits.List(File, desc="the JSON file beside each")
+    uncertainty = traits.Dict(traits.Str, File, desc="maps by name: std, entropy, low, high")
+    mask = File(desc="1 in synthetic slices")
+    labels_out = File(desc="the finer label map")
+
+
+class Interpolate(CommandLine):
+    """Fill in the slices of a scan; every option of `medgen interpolate` is an input.
+
+    Options with a dash have an underscore (`slice_axis`), and of those with a `--no-` both names
+    are there (`check`, `no_check`).
+    """
+
+    _cmd = f"{sys.executable} -m medgen interpolate"
+    input_spec = _input_spec()
+    output_spec = InterpolateOutputSpec
+
+    def _list_outputs(self) -> dict[str, Any]:
+        from medgen.jobs.job import Job
+        from medgen.jobs.provenance import provenance_path
+
+        given = self.inputs.get_traitsfree()
+        paths = ("scan", "output", "mask", "uncertainty", "labels", "labels_out")
+        found = {key: Path(given[key]).absolute() for key in paths if key in given}
+        job = Job(**found, samples=int(given.get("samples", 1)))
+        outputs = self.output_spec().get()
+        outputs["outputs"] = [str(path) for path in job.outputs]
+        outputs["provenance"] = [str(provenance_path(path)) for path in job.outputs]
+        outputs["uncertainty"] = {name: str(path) for name, path in job.maps.items()}
+        for key in ("mask", "labels_out"):
+            if key in found:
+                outputs[key] = str(found[key])
+        return outputs
