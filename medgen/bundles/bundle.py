@@ -68,6 +68,15 @@ def save_bundle(bundle: Bundle, folder: Path, card: str) -> None:
 
     Raises:
         WriteError: `folder` cannot be written to.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from medgen.bundles.released import folder_named
+        >>> model = load_bundle(folder_named("mr-espcn-x2"))
+        >>> with TemporaryDirectory() as folder:
+        ...     save_bundle(model, Path(folder) / "copy", "# A copy")
+        ...     load_bundle(Path(folder) / "copy").kind
+        'espcn'
     """
     make_folder(folder)
     recipes = {stage: to_json(recipe) for stage, recipe in bundle.recipes.items()}
@@ -92,6 +101,11 @@ def load_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: not a folder, a missing or damaged file, an unknown format version or kind, or
             weights that do not fit the recipe or are no plain numbers.
+
+    Example:
+        >>> from medgen.bundles.released import folder_named
+        >>> load_bundle(folder_named("mr-espcn-x2")).kind
+        'espcn'
     """
     if not folder.is_dir():
         raise BundleError(f"There is no model folder {folder}; give the path of a trained bundle.")

@@ -128,6 +128,10 @@ def family_of(kind: object) -> Family:
 
     Raises:
         BundleError: there is none.
+
+    Example:
+        >>> family_of("pixelminer").title
+        'PixelMiner'
     """
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise BundleError(
@@ -144,5 +148,10 @@ def register(kind: str, place: str) -> None:
     Args:
         kind: as `Family.kind`.
         place: `module:name` of its `Family`.
+
+    Example:
+        >>> register("my-kind", "my_package.my_family:MyFamily")
+        >>> FAMILIES.pop("my-kind")
+        'my_package.my_family:MyFamily'
     """
     FAMILIES[kind] = place

@@ -49,6 +49,10 @@ def released_models() -> dict[str, ReleasedModel]:
     Raises:
         BundleError: a folder that the environment variable names is none, holds a model that is
             damaged, or one whose name is taken.
+
+    Example:
+        >>> released_models()["ct-pixelminer"].modality
+        'ct'
     """
     shipped = next((place for place in PLACES if place.is_dir()), None)
     further = [Path(text) for text in os.environ.get(FURTHER, "").split(os.pathsep) if text]
@@ -78,6 +82,10 @@ def folder_named(name: str, *others: str) -> Path:
 
     Raises:
         BundleError: nothing goes by that name.
+
+    Example:
+        >>> folder_named("ct-pixelminer").name
+        'ct-pixelminer'
     """
     released = released_models()
     folder = Path(name) if Path(name).is_dir() or name not in released else released[name].folder
@@ -99,6 +107,10 @@ def default_model(modality: str, guess: Guess = UNTOLD) -> ReleasedModel:
     Raises:
         IntensityError: nobody knows what the scan is.
         BundleError: no model is for that modality.
+
+    Example:
+        >>> default_model("mr").name
+        'mr-pixelminer'
     """
     if modality == UNKNOWN.name:
         raise IntensityError(guess.question)

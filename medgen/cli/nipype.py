@@ -2,12 +2,6 @@
 
 Importing this needs nipype: `pip install 'medgen[nipype]'`.
 
-Example:
-    >>> from medgen.cli.nipype import Interpolate  # doctest: +SKIP
-    >>> finer = Interpolate(scan="T1.nii.gz", output="finer.nii.gz", factor=3)  # doctest: +SKIP
-    >>> finer.run().outputs.outputs  # doctest: +SKIP
-    ['/work/finer.nii.gz']
-
 References:
     Gorgolewski et al., Nipype: a flexible, lightweight and extensible neuroimaging data processing
     framework in Python, Frontiers in Neuroinformatics 5:13, 2011.
@@ -95,7 +89,7 @@ class Interpolate(CommandLine):
 
         given = self.inputs.get_traitsfree()
         paths = ("scan", "output", "mask", "uncertainty", "labels", "labels_out")
-        found = {key: Path(given[key]).absolute() for key in paths if key in given}
+        found: dict[str, Any] = {key: Path(given[key]).absolute() for key in paths if key in given}
         job = Job(**found, samples=int(given.get("samples", 1)))
         outputs = self.output_spec().get()
         outputs["outputs"] = [str(path) for path in job.outputs]

@@ -35,6 +35,12 @@ def concordance_correlation_coefficient(
     Raises:
         ValueError: shapes differ or there are fewer than two cases.
 
+    Example:
+        >>> true = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])  # 3 cases, 2 features
+        >>> test = np.array([[1.0, 2.0], [2.0, 3.0], [3.0, 4.0]])
+        >>> concordance_correlation_coefficient(true, test).round(3).tolist()
+        [1.0, 0.571]
+
     References:
         Lin, A concordance correlation coefficient to evaluate reproducibility, Biometrics 45, 1989.
     """
@@ -71,6 +77,12 @@ def reproducible_share(
 
     Raises:
         ValueError: shapes differ or there are fewer than two cases.
+
+    Example:
+        >>> true = np.random.default_rng(0).normal(size=(20, 4))  # 20 cases, 4 features
+        >>> test = true + [0.0, 0.0, 0.0, 9.0]
+        >>> reproducible_share(true, test).share
+        0.75
     """
     true, test = _as_cases(features_true, features_test)
     generator = np.random.default_rng(seed)
@@ -94,6 +106,11 @@ def nrmse(features_true: np.ndarray, features_test: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: shapes differ or there are fewer than two cases.
+
+    Example:
+        >>> true = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])  # 3 cases, 2 features
+        >>> nrmse(true, true + [0.0, 1.0]).round(3).tolist()
+        [0.0, 0.5]
     """
     true, test = _as_cases(features_true, features_test)
     spread = np.ptp(true, axis=0)
@@ -116,6 +133,12 @@ def published_normalized_errors(features_true: np.ndarray, features_test: np.nda
 
     Raises:
         ValueError: shapes do not fit.
+
+    Example:
+        >>> true = np.zeros((2, 1))  # 2 cases, 1 feature
+        >>> test = np.array([[[1.0], [3.0]], [[2.0], [5.0]]])  # of 2 methods
+        >>> published_normalized_errors(true, test)[..., 0].tolist()
+        [[0.0, 0.5], [0.25, 1.0]]
 
     References:
         Rogers et al., PixelMiner, 2021; script `results texture.py` published with it.

@@ -50,6 +50,15 @@ def edge_preservation_ratio(
     Raises:
         ValueError: shapes differ, `data_range` is not positive or `over` is unknown.
 
+    Example:
+        >>> import numpy as np
+        >>> step = np.zeros((64, 64))
+        >>> step[:, 32:] = 1.0
+        >>> edge_preservation_ratio(step, step, data_range=1.0)
+        1.0
+        >>> edge_preservation_ratio(step, np.zeros_like(step), data_range=1.0)
+        0.0
+
     References:
         [1] Yu et al., 2014, edge preservation ratio.
         [2] Rogers et al., PixelMiner, 2021; script `results EPR.py` published with it.
@@ -70,7 +79,15 @@ def edge_preservation_ratio(
 
 
 def canny_edges(image: np.ndarray, *, data_range: float) -> np.ndarray:
-    """Canny's edges of scikit-image with `SIGMA`, `LOW` and `HIGH`: bool `(rows, cols)`."""
+    """Canny's edges of scikit-image with `SIGMA`, `LOW` and `HIGH`: bool `(rows, cols)`.
+
+    Example:
+        >>> import numpy as np
+        >>> step = np.zeros((64, 64))
+        >>> step[:, 32:] = 1.0
+        >>> np.flatnonzero(canny_edges(step, data_range=1.0)[32]).tolist()
+        [31, 32]
+    """
     return canny(
         np.asarray(image, np.float64),
         sigma=SIGMA,
@@ -85,6 +102,13 @@ def published_edges(image: np.ndarray, *, data_range: float) -> np.ndarray:
 
     The image is brought to 8 bits by cutting off (as the published script does), is not smoothed,
     and the magnitude is the sum of the absolute 3 x 3 Sobel derivatives.
+
+    Example:
+        >>> import numpy as np
+        >>> step = np.zeros((64, 64))
+        >>> step[:, 32:] = 1.0
+        >>> np.flatnonzero(published_edges(step, data_range=1.0)[32]).tolist()
+        [31]
     """
     levels = np.clip(np.asarray(image, np.float64) / data_range * 255, 0, 255).astype(np.uint8)
     levels = levels.astype(np.int64)

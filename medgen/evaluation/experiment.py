@@ -129,6 +129,23 @@ def evaluate_scan(
         EvaluationError: voxels are not finite, slices are below 11 voxels a side, every removed one
             is blank, the region is empty in all of them, no method gave a result, or protocols are
             asked for a scan that is not in HU.
+
+    Example:
+        >>> from medgen.evaluation.plan import plan_scan
+        >>> from medgen.evaluation.regions import region_for
+        >>> from medgen.interpolation.recreate import recreators
+        >>> from medgen.phantoms.phantom import phantom_volume
+        >>> scan = phantom_volume("ct", (24, 20, 9), (9.0, 9.0, 12.0), seed=3)
+        >>> result = evaluate_scan(
+        ...     scan,
+        ...     recreators(("linear",), seed=0),
+        ...     plan_scan(scan.geometry),
+        ...     name="phantom",
+        ...     region=region_for(scan),
+        ...     binning=None,
+        ... )
+        >>> sorted({score.method for score in result.scores})
+        ['linear', 'truth']
     """
     if protocols and volume.kind.absolute is None:
         raise EvaluationError(

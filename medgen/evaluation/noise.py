@@ -36,6 +36,11 @@ def high_frequency_power_ratio(neighbours: np.ndarray, image_test: np.ndarray) -
 
     Returns:
         The ratio; NaN when there is no homogeneous tissue or no noise in it.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=(3, 64, 64))
+        >>> round(high_frequency_power_ratio(noise[:2], 2 * noise[2]), 1)
+        4.0
     """
     return _ratio_to_neighbours(high_frequency_power, neighbours, image_test)
 
@@ -53,6 +58,11 @@ def local_deviation_ratio(neighbours: np.ndarray, image_test: np.ndarray) -> flo
 
     Returns:
         The ratio, 1 for the same noise; NaN when there is no homogeneous tissue or no noise in it.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=(3, 64, 64))
+        >>> round(local_deviation_ratio(noise[:2], 2 * noise[2]), 1)
+        2.0
     """
     return _ratio_to_neighbours(noise_level, neighbours, image_test)
 
@@ -69,6 +79,13 @@ def homogeneous_tissue(neighbours: np.ndarray) -> np.ndarray:
 
     Returns:
         Bool `(rows, cols)`, all False when the mean is constant.
+
+    Example:
+        >>> body = np.random.default_rng(0).normal(size=(2, 64, 64))
+        >>> body[..., 16:] += 100
+        >>> tissue = homogeneous_tissue(body)
+        >>> bool(tissue[:, :16].any()), bool(tissue[:, 16:20].any()), bool(tissue[:, 20:].any())
+        (False, False, True)
     """
     neighbours = np.asarray(neighbours, np.float64)
     mean = neighbours.mean(axis=0)
@@ -83,7 +100,12 @@ def homogeneous_tissue(neighbours: np.ndarray) -> np.ndarray:
 
 
 def local_deviation(image: np.ndarray) -> np.ndarray:
-    """Standard deviation in the square of 5 x 5 pixels around each pixel: `(rows, cols)`."""
+    """Standard deviation in the square of 5 x 5 pixels around each pixel: `(rows, cols)`.
+
+    Example:
+        >>> float(local_deviation(np.ones((8, 8))).max())
+        0.0
+    """
     image = np.asarray(image, np.float64)
     image = image - image.mean()  # keeps the difference of squares exact
     variance = uniform_filter(image**2, WINDOW) - uniform_filter(image, WINDOW) ** 2
@@ -92,12 +114,26 @@ def local_deviation(image: np.ndarray) -> np.ndarray:
 
 
 def noise_level(image: np.ndarray, tissue: np.ndarray) -> float:
-    """Median local standard deviation over the pixels of `tissue`, in units of the image."""
+    """Median local standard deviation over the pixels of `tissue`, in units of the image.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=(64, 64))
+        >>> round(noise_level(noise, np.ones((64, 64), bool)), 1)
+        1.0
+    """
     return float(np.median(local_deviation(image)[tissue]))
 
 
 def high_frequency_power(image: np.ndarray, tissue: np.ndarray) -> float:
-    """Mean square of the high-passed image over the pixels of `tissue`, in squared units."""
+    """Mean square of the high-passed image over the pixels of `tissue`, in squared units.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=(64, 64))
+        >>> all_of_it = np.ones((64, 64), bool)
+        >>> power = high_frequency_power(noise, all_of_it)
+        >>> round(high_frequency_power(2 * noise, all_of_it) / power, 6)
+        4.0
+    """
     image = np.asarray(image, np.float64)
     return float(np.square(image - gaussian_filter(image, HIGH_PASS_SIGMA))[tissue].mean())
 
@@ -114,6 +150,13 @@ def radial_power_spectrum(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Frequencies of the rings in cycles per pixel and their density in squared units, both
         `(min(rows, cols) // 2,)`; the mean itself (frequency 0) is left out.
+
+    Example:
+        >>> frequency, power = radial_power_spectrum(np.random.default_rng(0).normal(size=(64, 64)))
+        >>> bool(frequency[0] > 0), bool(frequency[-1] <= 0.5)  # cycles a pixel
+        (True, True)
+        >>> round(float(power.mean()), 1)  # of white noise of variance 1
+        1.0
     """
     radius, power = _spectrum(image)
     rings = min(image.shape) // 2
@@ -139,6 +182,11 @@ def power_spectrum_distance(
 
     Raises:
         ValueError: shapes differ.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=(64, 64))
+        >>> round(power_spectrum_distance(noise, 10 * noise), 3)
+        20.0
     """
     true, test = as_pair(image_true, image_test, data_range)
     if true.min() == true.max() or test.min() == test.max():
@@ -160,6 +208,11 @@ def seam_score(image: np.ndarray, *, window: tuple[int, int]) -> float:
 
     Returns:
         The score; NaN when no border lies inside the image or the rest of it is constant.
+
+    Example:
+        >>> ramp = np.tile(np.arange(64.0), (64, 1))
+        >>> round(seam_score(ramp + ramp.T, window=(16, 16)), 6)
+        1.0
     """
     image = np.asarray(image, np.float64)
     at_borders, within = [], []

@@ -25,6 +25,14 @@ def psnr(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float) -
 
     Raises:
         ValueError: shapes differ or `data_range` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.normal(size=(64, 64))
+        >>> test = true + 0.1
+        >>> round(psnr(true, test, data_range=10.0), 3)
+        40.0
     """
     true, test = as_pair(image_true, image_test, data_range)
     if np.array_equal(true, test):
@@ -46,6 +54,15 @@ def ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float) -
 
     Raises:
         ValueError: shapes differ, a side is below 11, or `data_range` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.normal(size=(64, 64))
+        >>> ssim(true, true, data_range=10.0)
+        1.0
+        >>> round(ssim(true, 0.5 * true, data_range=10.0), 2)
+        0.72
 
     References:
         Wang, Bovik, Sheikh & Simoncelli, Image quality assessment: from error visibility to
@@ -77,6 +94,15 @@ def box_ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: floa
 
     Raises:
         ValueError: shapes differ, a side is below 7, or `data_range` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.normal(size=(64, 64))
+        >>> box_ssim(true, true, data_range=10.0)
+        1.0
+        >>> round(box_ssim(true, 0.5 * true, data_range=10.0), 2)
+        0.73
     """
     true, test = as_pair(image_true, image_test, data_range)
     return float(structural_similarity(true, test, data_range=data_range))
@@ -96,6 +122,12 @@ def ms_ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float
 
     Raises:
         ValueError: shapes differ, a side is below 11, or `data_range` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> true = np.random.default_rng(0).normal(size=(192, 192))
+        >>> ms_ssim(true, true, data_range=10.0)
+        1.0
 
     References:
         Wang, Simoncelli & Bovik, Multi-scale structural similarity for image quality assessment,
@@ -118,7 +150,16 @@ def ms_ssim(image_true: np.ndarray, image_test: np.ndarray, *, data_range: float
 def mae(
     image_true: np.ndarray, image_test: np.ndarray, *, data_range: float | None = None
 ) -> float:
-    """Mean absolute error in the units of the images; `data_range` is accepted and not used."""
+    """Mean absolute error in the units of the images; `data_range` is accepted and not used.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.normal(size=(64, 64))
+        >>> test = true + 0.1
+        >>> round(mae(true, test), 3)
+        0.1
+    """
     true, test = as_pair(image_true, image_test, data_range)
     return float(np.abs(test - true).mean())
 
@@ -126,7 +167,16 @@ def mae(
 def rmse(
     image_true: np.ndarray, image_test: np.ndarray, *, data_range: float | None = None
 ) -> float:
-    """Root mean squared error in the units of the images; `data_range` is accepted and not used."""
+    """Root mean squared error in the units of the images; `data_range` is accepted and not used.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.normal(size=(64, 64))
+        >>> test = true + 0.1
+        >>> round(rmse(true, test), 3)
+        0.1
+    """
     true, test = as_pair(image_true, image_test, data_range)
     return float(np.sqrt(np.square(test - true).mean()))
 

@@ -68,5 +68,11 @@ def model_folder(name: str) -> Path | None:
 
     Raises:
         BundleError: nothing goes by that name.
+
+    Example:
+        >>> model_folder("linear") is None
+        True
+        >>> model_folder("ct-pixelminer").name
+        'ct-pixelminer'
     """
     return None if name in (SELF, *METHODS) else folder_named(name, *METHODS)

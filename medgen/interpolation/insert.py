@@ -112,6 +112,16 @@ def insert(
     Raises:
         IntensityError: see `interpolate_volume`.
         BundleError: likewise, or the interpolator has no other samples, or no uncertainty.
+
+    Example:
+        >>> from medgen.interpolation import interpolator_named
+        >>> from medgen.interpolation.plan import plan_slices
+        >>> from medgen.phantoms.phantom import phantom_volume
+        >>> scan = phantom_volume("mr", (12, 10, 4), (15.0, 15.0, 30.0), seed=1)
+        >>> plan = plan_slices(scan.geometry, spacing_mm=10.0)
+        >>> samples = insert(scan, interpolator_named("linear"), plan)
+        >>> [finer.shape for finer in samples.volumes]
+        [(12, 10, 10)]
     """
     progress = progress or (lambda done, total: None)
     interpolator.require(samples=samples, uncertainty=uncertainty)

@@ -52,6 +52,13 @@ def match_texture(
     Returns:
         `(rows, cols)` float64. Constant where the neighbours are, in any square of 9 x 9 pixels.
 
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> neighbours = rng.normal(size=(2, 64, 64))  # of noise 1
+        >>> smooth = 0.1 * rng.normal(size=(64, 64))
+        >>> bool(match_texture(smooth, neighbours).std() > 5 * smooth.std())
+        True
+
     References:
         [1] Heeger and Bergen, Pyramid-based texture analysis/synthesis, SIGGRAPH 1995.
     """

@@ -21,6 +21,10 @@ class SamplingOptions:
         top_p: among the most likely codes that have this probability together, likewise.
         decode: `sample`, or `mean` for every pixel's mean.
         sampler: `cached`, `fixed-point` or `wavefront`, see `sampling.slices.SliceSampler`.
+
+    Example:
+        >>> SamplingOptions(decode="mean").given
+        {'decode': 'mean'}
     """
 
     temperature: Temperature | None = None

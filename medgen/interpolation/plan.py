@@ -59,6 +59,14 @@ def plan_slices(
 
     Raises:
         GeometryError: not exactly one of `factor` and `spacing_mm`, or one that does not fit.
+
+    Example:
+        >>> from medgen.volumes import Geometry
+        >>> plan = plan_slices(Geometry.from_spacing((64, 64, 4), (1.0, 1.0, 6.0)), factor=2)
+        >>> plan.positions.tolist()
+        [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+        >>> plan.synthetic.tolist()
+        [False, True, False, True, False, True, False]
     """
     if (factor is None) == (spacing_mm is None):
         raise GeometryError(

@@ -64,6 +64,12 @@ class Job(ScanJob):
         adapt_steps: likewise, in gradient steps.
         slice_thickness_mm: for that, what the scan's slices are thick; None for what it tells.
         resume: go on from the slices that a killed run of the same job left.
+
+    Example:
+        >>> scan, output = Path("ct.nii.gz"), Path("finer.nii.gz")
+        >>> job = Job(scan=scan, output=output, model="linear", samples=2)
+        >>> [path.name for path in job.outputs]
+        ['finer_1.nii.gz', 'finer_2.nii.gz']
     """
 
     factor: int | None = None

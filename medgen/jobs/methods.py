@@ -62,6 +62,22 @@ def methods_of(output: Path) -> list[Methods]:
 
     Raises:
         ReadError: there is no provenance of medgen.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from medgen.jobs.job import Job
+        >>> from medgen.jobs.run import run_job
+        >>> from medgen.phantoms.phantom import phantom_volume
+        >>> from medgen.volumes import write_volume
+        >>> with TemporaryDirectory() as folder:
+        ...     scan, finer = Path(folder) / "ct.nii", Path(folder) / "finer.nii"
+        ...     write_volume(phantom_volume("ct", (16, 12, 5), (20.0, 18.0, 30.0), seed=1), scan)
+        ...     _ = run_job(Job(scan=scan, output=finer, model="sinc"))
+        ...     (told,) = methods_of(finer)
+        >>> told.keys
+        ('medgen', 'meijering1999', 'lowekamp2013')
+        >>> "windowed sinc interpolation [@meijering1999; @lowekamp2013]" in told.paragraph
+        True
     """
     facts = _provenances(output.absolute())
     if not facts:
@@ -139,6 +155,10 @@ def bibtex(keys: Sequence[str], version: str) -> str:
     Args:
         keys: see `Methods.keys`.
         version: of medgen, for its own.
+
+    Example:
+        >>> print(bibtex(["raya1990"], "0.1.0").splitlines()[0])
+        @article{raya1990,
     """
     text = BIBLIOGRAPHY.read_text(encoding="utf-8").replace("{VERSION}", f"{{{version}}}")
     entries = {re.split("[{,]", entry)[1]: entry for entry in text.strip().split("\n\n")}

@@ -67,6 +67,17 @@ def run_job(
 
     Raises:
         MedgenError: the model, the scan or the output is not as it has to be; nothing is written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from medgen.phantoms.phantom import phantom_volume
+        >>> from medgen.volumes import write_volume
+        >>> with TemporaryDirectory() as folder:
+        ...     scan, finer = Path(folder) / "ct.nii", Path(folder) / "finer.nii"
+        ...     write_volume(phantom_volume("ct", (16, 12, 5), (20.0, 18.0, 30.0), seed=1), scan)
+        ...     outcome = run_job(Job(scan=scan, output=finer, model="linear"))
+        >>> outcome.method, outcome.before.shape, outcome.after.shape
+        ('linear', (16, 12, 5), (16, 12, 9))
     """
     job.require_consistent()
     job.require_writable()

@@ -36,6 +36,11 @@ def phantom_volume(
 
     Raises:
         GeometryError: a side without voxels or a spacing that is not positive.
+
+    Example:
+        >>> scan = phantom_volume("ct", (16, 12, 5), (20.0, 18.0, 30.0), seed=1)
+        >>> scan.shape, scan.modality
+        ((16, 12, 5), 'ct')
     """
     if not min(spacing) > 0:
         raise GeometryError(f"The spacing must be above 0 mm along each axis, got {spacing}.")
@@ -68,6 +73,12 @@ class Phantom:
             with skull, folded cortex, white matter, ventricles, deep nuclei, arteries.
         extent_mm: width, depth and height of the field of view.
         seed: of sizes, places, vessels, texture and noise.
+
+    Example:
+        >>> phantom = Phantom("ct", (400.0, 320.0, 300.0), seed=1)
+        >>> middle, corner = phantom.intensity(np.array([0.0, 199.0]), np.array([0.0, 159.0]), 0.0)
+        >>> bool(middle > -200), bool(corner < -900)  # tissue, and the air around, in HU
+        (True, True)
     """
 
     modality: str

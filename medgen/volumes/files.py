@@ -59,6 +59,17 @@ def read_volume(
         SeveralVolumesError: a file holds several, and `volume` is None.
         ReadError: the path cannot be read as one volume.
         GeometryError: positions do not make a regular grid.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from medgen.phantoms.phantom import phantom_volume
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "ct.nii.gz"
+        ...     write_volume(phantom_volume("ct", (16, 12, 5), (20.0, 18.0, 30.0), seed=1), path)
+        ...     scan = read_volume(path)
+        >>> scan.shape, scan.spacing, scan.modality
+        ((16, 12, 5), (20.0, 18.0, 30.0), 'ct')
     """
     path = Path(path)
     require_fetched(path)
@@ -112,6 +123,18 @@ def read_among(
 
     Raises:
         SeveralVolumesError, ReadError, GeometryError: see `read_volume`.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from medgen.volumes import Geometry, Volume
+        >>> grid = Geometry.from_spacing((4, 3, 2), (1.0, 1.0, 5.0))
+        >>> flat = Volume(np.zeros((4, 3, 2), np.int16), grid)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_volume(flat, Path(folder) / "one.nii")
+        ...     read_among(Path(folder) / "one.nii", volume=3, modality="mr").shape
+        (4, 3, 2)
     """
     read = partial(read_volume, path, modality=modality, intercept=intercept)
     try:
@@ -178,6 +201,18 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
     Raises:
         WriteError: the suffix is unknown, the file exists, its folder cannot be written to, or
             the format cannot hold the volume.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from medgen.volumes import Geometry, Volume
+        >>> grid = Geometry.from_spacing((4, 3, 2), (1.0, 1.0, 5.0))
+        >>> flat = Volume(np.zeros((4, 3, 2), np.int16), grid)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_volume(flat, Path(folder) / "flat.nii.gz")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['flat.nii.gz']
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
@@ -227,6 +262,15 @@ def find_scans(paths: Iterable[str | Path], leave_out: Collection[Path] = ()) ->
 
     Raises:
         ReadError: a path does not exist, or there is no scan in any of them.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("b.nii.gz", "a.mha", "notes.txt"):
+        ...         Path(folder, name).touch()
+        ...     [path.name for path in find_scans([folder])]
+        ['a.mha', 'b.nii.gz']
     """
     given = [Path(path) for path in paths]
     found: set[Path] = set()

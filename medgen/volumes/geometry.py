@@ -28,6 +28,13 @@ class Geometry:
 
     Raises:
         GeometryError: the shape is not three positive ints, or the affine cannot be inverted.
+
+    Example:
+        >>> grid = Geometry.from_spacing((64, 64, 20), (0.8, 0.8, 5.0))
+        >>> grid.slice_axis, grid.orientation
+        (2, 'RAS')
+        >>> grid.refine(2, 2).shape, [round(mm, 3) for mm in grid.refine(2, 2).spacing]
+        ((64, 64, 39), [0.8, 0.8, 2.5])
     """
 
     shape: tuple[int, int, int]

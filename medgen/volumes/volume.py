@@ -36,6 +36,13 @@ class Volume:
 
     Raises:
         GeometryError: the array has another shape than geometry and channels.
+
+    Example:
+        >>> import numpy as np
+        >>> geometry = Geometry.from_spacing((4, 3, 2), (1.0, 1.0, 5.0))
+        >>> scan = Volume(np.zeros((4, 3, 2), np.int16), geometry, intercept=-1024.0, modality="ct")
+        >>> float(scan.to_physical().min()), scan.shape, scan.spacing
+        (-1024.0, (4, 3, 2), (1.0, 1.0, 5.0))
     """
 
     array: np.ndarray = field(repr=False)
@@ -185,6 +192,15 @@ class Volume:
 
 
 def joined_channels(volumes: Sequence[Volume], channels: tuple[str, ...]) -> Volume:
-    """The reverse of `split_channels`, from volumes on one grid that are stored alike."""
+    """The reverse of `split_channels`, from volumes on one grid that are stored alike.
+
+    Example:
+        >>> import numpy as np
+        >>> geometry = Geometry.from_spacing((4, 3, 2), (1.0, 1.0, 5.0))
+        >>> water, fat = (Volume(np.full((4, 3, 2), value), geometry) for value in (1.0, 2.0))
+        >>> both = joined_channels([water, fat], ("water", "fat"))
+        >>> both.array.shape, both.channels, both.array[0, 0, 0].tolist()
+        ((4, 3, 2, 2), ('water', 'fat'), [1.0, 2.0])
+    """
     array = np.stack([volume.array for volume in volumes], axis=-1)
     return replace(volumes[0], array=array, channels=channels)

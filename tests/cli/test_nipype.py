@@ -12,7 +12,7 @@ from medgen.cli.interpolate import interpolate
 from medgen.phantoms.phantom import phantom_volume
 from medgen.volumes import read_volume, write_volume
 
-os.environ.setdefault("NIPYPE_NO_ET", "1")  # or it asks the internet for a newer version
+os.environ.setdefault("NO_ET", "1")  # or it asks the internet for a newer version
 pytest.importorskip("nipype")
 
 from medgen.cli.nipype import Interpolate

@@ -37,6 +37,8 @@ ELSEWHERE = ("python3 -m venv", ".venv/bin/pip install", "eval ")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
 # Pages whose examples load trained models, start a cluster or ask a server.
 SLOW = {"index.md", "train.md", "conventions.md", "cluster.md", "serve.md"}
+# nipype would ask the internet for a newer version of it.
+os.environ.setdefault("NO_ET", "1")
 # Where serve.md finds the server that it starts.
 SERVER = "localhost:8501"
 # As SLURM would, but at once and on this machine.
