@@ -1,14 +1,22 @@
-"""What a conditional VQ-VAE gains from showing the acquired slices to its decoder and its encoder.
+"""What the two-stage model gains from each of its parts, and from what could stand in their place.
 
-    python benchmarks/ablation.py DATA... --validation SCAN [--start ct-pixelminer] [--steps 1000]
+    python benchmarks/ablation.py DATA... --validation SCAN [--start ct-pixelminer] [--steps 300]
 
-Each arm, a set of fields of the recipe, trains a small first stage and its prior alike: as many
-codes, steps and windows. Of windows of the validation scan it prints PSNR in dB over the model's
-range: of linear interpolation; of the prediction; of decoding the true codes; of decoding sampled
-codes; of the mean of `--samples` of these. Then the high-frequency power of sampled slices over the
-truth's (1 is right), bits per pixel (pixels given their codes, and the evidence lower bound), bits
-per code, and the share of the codebook in use. The last line is one JSON object. Minutes an arm on
-two cores.
+Each arm of `ARMS` trains a small first stage and a prior for each of its codebooks, all with as
+many steps and windows; arms that differ only in what follows share what comes before. Of windows of
+the validation scan the table tells
+
+- `true`, `drawn`, `mean`: PSNR in dB over the model's range of decoding the true codes, sampled
+  ones, and of the mean of `--samples` of these;
+- `power`, `texture`: of sampled windows, high-frequency power over the truth's (1 is right) and the
+  median over texture features of the error over their range (0 is right);
+- `auto ...`: the same with `--temperature auto`: half way to the prediction, then `match_texture`;
+- bits a pixel: of the codes, of pixels given these, and their sum, the evidence lower bound; bits a
+  code; and the share of the codebook in use.
+
+Above them stand what needs no codes: linear interpolation, the prediction, and pixels drawn from
+it one by one or with noise that is correlated as that of the neighbours. The last line is one JSON
+object. An arm takes minutes on one core.
 """
 
 from __future__ import annotations
@@ -16,89 +24,224 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from ablation_codes import FirstStage, Model, PriorTask, Shown
+from ablation_measures import correlated, matched, power, psnr_db, texture_error
 
-from medgen.bundles.bundle import load_bundle
+from medgen.bundles.bundle import Bundle, load_bundle
 from medgen.bundles.released import folder_named
-from medgen.families.conditional.fit import ConditionalTask
-from medgen.families.conditional.fit_prior import ConditionalPriorTask
+from medgen.families.conditional.examples import Inputs, Windows
+from medgen.families.conditional.measure import measure_decoding
 from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
-from medgen.families.conditional.sampler import CodeSampler
+from medgen.likelihoods import bits_per_dim, logistic_mixture
 from medgen.sampling.randomness import uniforms
-from medgen.training.gather import gather_scans
-from medgen.training.session import fit
+from medgen.training.checkpoint import FolderStore, Row
+from medgen.training.gather import TrainingScans, gather_scans
+from medgen.training.schedule import Plan
+from medgen.training.session import Task, best_of, train
 
-ARMS = {
-    "neither": {"encoder_sees": False, "decoder_sees": False},
-    "decoder": {"encoder_sees": False},
-    "both": {},
-    "both, 64 codes": {"num_embeddings": 64},
-}
+Pixels = Literal["mean", "alone", "correlated"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table.
+
+    Args:
+        name: of the row.
+        fields: of the first stage's recipe, where they differ from its default.
+        depth: codebooks.
+        side: pixels a code along each axis, 4 or 2.
+        beside: whether the prior sees the codes of the acquired slices.
+        pixels: whether those around decoded codes are their means, drawn each alone, or with noise
+            correlated as that of the neighbours.
+    """
+
+    name: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+    depth: int = 1
+    side: int = 4
+    beside: bool = False
+    pixels: Pixels = "mean"
+
+
+ARMS = (
+    Arm("shown to neither", {"encoder_sees": False, "decoder_sees": False}),
+    Arm("shown to the decoder", {"encoder_sees": False}),
+    Arm("shown to both (the default)"),
+    Arm("  pixels drawn, each alone", pixels="alone"),
+    Arm("  pixels drawn, correlated", pixels="correlated"),
+    Arm("  prior sees neighbours' codes", beside=True),
+    Arm("  64 codes", {"num_embeddings": 64}),
+    Arm("  5 codes of 2 x 2 pixels", {"num_embeddings": 5}, side=2),
+    Arm("  2 codebooks of 23", {"num_embeddings": 23}, depth=2),
+    Arm("  2 codebooks of 512", depth=2),
+)
+COLUMNS = ("true", "drawn", "mean", "power", "texture")
+COLUMNS += ("auto drawn", "auto power", "auto texture")
+COLUMNS += ("codes", "pixels", "bits", "a code", "usage")
 SEED = 0
 
 
-def trained(arm: dict, scans, start, args):
-    """Both stages of an arm, and the windows they are validated on."""
-    size = {"crop": args.crop, "batch_size": args.batch_size, "filters": args.filters}
-    first = ConditionalRecipe(**size, **arm, steps=args.steps, validate_every=args.steps)
-    second = ConditionalPriorRecipe(
-        batch_size=args.batch_size, steps=args.prior_steps, validate_every=args.prior_steps
-    )
+def trained(task: Task, recipe: ConditionalRecipe | ConditionalPriorRecipe) -> Row:
+    """What the best validation measured, whose weights the task's net has then."""
     with tempfile.TemporaryDirectory() as folder:
-        task = ConditionalTask(scans, first, start, SEED)
-        first_stage = fit(task, Path(folder) / "vqvae")
-        prior = ConditionalPriorTask(scans, first_stage, second, SEED)
-        return fit(prior, Path(folder) / "prior"), task.windows.held_out
+        return best_of(train(task, Plan.of(recipe), FolderStore(Path(folder))))
 
 
-def psnr_db(image: np.ndarray, true: np.ndarray, levels: int) -> float:
-    """Over the range of levels, of all windows together."""
-    return float(20 * np.log10((levels - 1) / np.sqrt(np.mean((image - true) ** 2))))
+class Table:
+    """Trains arms, each part of them once, and measures them on the same windows."""
+
+    def __init__(self, scans: TrainingScans, start: Bundle, args: argparse.Namespace):
+        self.scans, self.start, self.args = scans, start, args
+        self.levels, self.level_width = scans.rule.levels, scans.rule.level_width
+        self.size = {"batch_size": args.batch_size, "filters": args.filters}
+        large = ConditionalRecipe(**self.size, crop=args.window)
+        self.windows = Windows(scans, large, args.batch_size, SEED).held_out
+        self.true = np.concatenate([each["target"] for each in self.windows]).astype(np.float32)
+        self.neighbours = np.concatenate([beside(each) for each in self.windows])
+        net = start.nets["pixelminer"]
+        self.params, self.linear, self.prediction = _joined(
+            (params, linear, net.center(net.conditioning(features, params, linear)))
+            for features, params, linear in map(net.read, self.windows)
+        )
+        self.first_stage, self.model = cache(self._first_stage), cache(self._model)
+
+    def without_codes(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Rows of what draws no codes."""
+        yield "linear interpolation", self._of_images(self.linear, self.linear[None])
+        yield "prediction", self._of_images(self.prediction, self.prediction[None])
+        log_prob = logistic_mixture.log_prob(self.params, self.true, **self._around(self.linear))
+        bits = float(bits_per_dim(log_prob))
+        for pixels in ("alone", "correlated"):
+            drawn = [
+                self._pixels(pixels, self.params, self.linear, self.neighbours, numbers)
+                for numbers in self._numbers(range(len(self.true)), (*self.true.shape[1:], 2))
+            ]
+            row = self._of_images(self.prediction, np.stack(drawn))
+            yield f"  drawn from it, {pixels}", row | {"bits": bits}
+
+    def row(self, arm: Arm) -> dict[str, float]:
+        """Of an arm."""
+        first = ConditionalRecipe(
+            **self.size,
+            **arm.fields,
+            crop=self.args.crop,
+            steps=self.args.steps,
+            validate_every=self.args.steps,
+        )
+        model, usage = self.model(first, arm.depth, arm.side, arm.beside)
+        pairs = [self._decoded(arm, model, i) for i in range(len(self.windows))]
+        true, drawn = (np.concatenate(images, axis=-3) for images in zip(*pairs, strict=True))
+        bits_a_code = model.bits_a_code(self.windows)
+        decoded = measure_decoding(model.shown.vqvae, self.windows, self.level_width)
+        codes, pixels = arm.depth * bits_a_code / arm.side**2, decoded["residual_bits_per_dim"]
+        return {
+            **self._of_images(true, drawn),
+            "codes": codes,
+            "pixels": pixels,
+            "bits": codes + pixels,
+            "a code": bits_a_code,
+            "usage": usage,
+        }
+
+    def _first_stage(self, recipe: ConditionalRecipe, depth: int, side: int):
+        """Net, the windows of its training, and the share of its codebook in use."""
+        task = FirstStage(self.scans, recipe, self.start, SEED, depth, side)
+        return task.net, task.windows, trained(task, recipe)["codebook_usage"]
+
+    def _model(self, first: ConditionalRecipe, depth: int, side: int, sees: bool):
+        vqvae, windows, usage = self.first_stage(first, depth, side)
+        shown = Shown(vqvae, sees)
+        steps = self.args.prior_steps
+        recipe = ConditionalPriorRecipe(
+            batch_size=self.args.batch_size, steps=steps, validate_every=steps
+        )
+        tasks = [PriorTask(shown, book, windows, recipe, SEED) for book in range(depth)]
+        for task in tasks:
+            trained(task, recipe)
+        return Model(shown, [task.net for task in tasks]), usage
+
+    def _decoded(self, arm: Arm, model: Model, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Windows `(b, h, w)` from true codes, and `(samples, b, h, w)` from drawn ones."""
+        windows, vqvae = self.windows[i], model.shown.vqvae
+        size, rows, columns = windows["target"].shape
+        places = range(i * size, (i + 1) * size)
+        true, _ = model.shown(windows)
+        drawn = model.draw(windows, self._numbers(places, true.shape[1:]))
+        known = vqvae.condition(windows)
+        surroundings = vqvae.surroundings(known)
+        images = []
+        numbers = self._numbers(places, (rows, columns, 2))
+        for codes, pixels in zip([true, *drawn], [numbers[0], *numbers], strict=True):
+            mixture = vqvae.decode(codes, surroundings)[:, :rows, :columns]
+            if arm.pixels == "mean":
+                image = vqvae.mean(mixture, known)
+            else:
+                center = vqvae.center(known)
+                image = self._pixels(arm.pixels, mixture, center, beside(windows), pixels)
+            images.append(np.asarray(image, np.float32))
+        return images[0], np.stack(images[1:])
+
+    def _pixels(self, how: Pixels, params, center, neighbours, numbers) -> np.ndarray:
+        """Drawn from a likelihood by numbers `(b, h, w, 2)`."""
+        if how == "alone":
+            levels = logistic_mixture.sample(params, numbers, **self._around(center))
+        else:
+            probability = correlated(numbers[..., 0], neighbours)
+            levels = logistic_mixture.quantile(params, probability, **self._around(center))
+        return np.asarray(levels, np.float32)
+
+    def _numbers(self, places: range, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """Uniform, `(b, *shape)` for each sample."""
+        return [uniforms(k, places, shape) for k in range(self.args.samples)]
+
+    def _around(self, center) -> dict[str, object]:
+        return {"levels": self.levels, "center": center}
+
+    def _of_images(self, true_codes: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+        """Columns for windows `(n, h, w)` and `(samples, n, h, w)`."""
+        auto = np.stack([matched(each, self.prediction, self.neighbours) for each in drawn])
+        return {
+            "true": psnr_db(true_codes, self.true, self.levels),
+            "mean": psnr_db(drawn.mean(axis=0), self.true, self.levels),
+            **{
+                f"{name}{column}": value
+                for name, images in (("", drawn), ("auto ", auto))
+                for column, value in self._of_drawn(images).items()
+            },
+        }
+
+    def _of_drawn(self, images: np.ndarray) -> dict[str, float]:
+        return {
+            "drawn": psnr_db(images, self.true, self.levels),
+            "power": power(images) / power(self.true),
+            "texture": texture_error(images[0], self.true, self.level_width),
+        }
 
 
-def power(images: np.ndarray) -> float:
-    """Mean square of what is left of `(..., h, w)` when a Gaussian of one pixel is taken off."""
-    sigma = (*[0] * (images.ndim - 2), 1, 1)
-    return float(np.mean((images - gaussian_filter(images, sigma)) ** 2))
+def beside(windows: Inputs) -> np.ndarray:
+    """The acquired slices next to the target, `(b, h, w, 2)`."""
+    middle = windows["context"].shape[-1] // 2
+    return windows["context"][..., middle - 1 : middle + 1]
 
 
-def measured(bundle, held_out, samples: int) -> dict[str, float]:
-    """A row of the table."""
-    vqvae, prior = bundle.nets["vqvae"], bundle.nets["prior"]
-    sampler = CodeSampler(vqvae, prior, jit_compile=False)
-    linear, prediction, decoded, drawn, true = [], [], [], [], []
-    for i, inputs in enumerate(held_out):
-        outputs = vqvae(inputs)
-        known = vqvae.condition(inputs)
-        shape = inputs["target"].shape
-        numbers = (uniforms(k, range(i * shape[0], (i + 1) * shape[0]), (*shape[1:], 2))
-                   for k in range(samples))  # fmt: skip
-        filled = sampler.fill(inputs, numbers)
-        linear.append(np.asarray(outputs["linear"]))
-        decoded.append(np.asarray(vqvae.mean(outputs["mixture"], known)))
-        prediction.append(filled.prediction)
-        drawn.append(filled.levels)
-        true.append(inputs["target"])
-    true, sampled = np.concatenate(true), np.concatenate(drawn, axis=1)
-    columns = {
-        "linear": np.concatenate(linear),
-        "prediction": np.concatenate(prediction),
-        "true codes": np.concatenate(decoded),
-        "sampled": sampled,
-        "mean of samples": sampled.mean(axis=0),
-    }
-    first, second = (bundle.metrics[stage] for stage in ("vqvae", "prior"))
-    return {
-        **{name: psnr_db(images, true, vqvae.levels) for name, images in columns.items()},
-        "power": power(sampled) / power(true.astype(np.float32)),
-        "bits given codes": first["residual_bits_per_dim"],
-        "bits": second["elbo_bits_per_dim"],
-        "bits a code": second["bits_per_code"],
-        "usage": first["codebook_usage"],
-    }
+def _joined(parts: Iterable[tuple[object, ...]]) -> tuple[np.ndarray, ...]:
+    """Each part of several batches behind each other."""
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def line(name: str, row: dict[str, float]) -> str:
+    """Of the table; a dash where there is nothing to tell."""
+    cells = (f"{row[column]:8.2f}" if column in row else f"{'–':>8}" for column in COLUMNS)
+    return f"{name:31}{''.join(cells)}"
 
 
 def main() -> None:
@@ -107,26 +250,27 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--validation", action="append", type=Path, required=True)
     parser.add_argument("--start", default="ct-pixelminer", help="whose prediction is built on")
-    parser.add_argument("--arm", action="append", choices=ARMS, help="default: all")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--prior-steps", type=int, default=800)
+    parser.add_argument("--arm", action="append", type=int, help="a row, from 0; default: all")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--prior-steps", type=int, default=200)
     parser.add_argument("--crop", type=int, default=48)
+    parser.add_argument("--window", type=int, default=96, help="side of those that are measured")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--filters", type=int, default=64)
-    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=4)
     args = parser.parse_args()
 
     start = load_bundle(folder_named(args.start))
     scans = gather_scans(
         args.data, args.validation, rule=start.rule, image_size=None, guard_mm=9.0, seed=SEED
     )
-    rows = {}
-    for name in args.arm or ARMS:
-        rows[name] = measured(*trained(ARMS[name], scans, start, args), args.samples)
-        if len(rows) == 1:
-            print(" " * 16 + "".join(f"{column:>17}" for column in rows[name]))
-        cells = "".join(f"{value:17.2f}" for value in rows[name].values())
-        print(f"{name:16}{cells}", flush=True)
+    table, rows = Table(scans, start, args), {}
+    print(" " * 31 + "".join(f"{column.split()[0]:>8}" for column in COLUMNS))
+    print(" " * 31 + "".join(f"{' '.join(column.split()[1:]):>8}" for column in COLUMNS))
+    chosen = [ARMS[i] for i in args.arm] if args.arm else ARMS
+    for name, row in chain(table.without_codes(), ((a.name, table.row(a)) for a in chosen)):
+        rows[name] = row
+        print(line(name, row), flush=True)
     print(json.dumps(rows))
 
 

@@ -41,6 +41,7 @@ def levels_of(volume: Volume, plan: Plan, bundle) -> np.ndarray:
 def model_bits(bundle, levels: np.ndarray, plan: Plan, removed: list[int]) -> dict[str, float]:
     """Mean bits per pixel of the slices `removed`, by likelihood."""
     net = bundle.nets["pixelminer" if "pixelminer" in bundle.nets else "vqvae"]
+    codes_of = CodesOfWindows(net) if "prior" in bundle.nets else None
     step, bits = plan.factor, {}
     for t in removed:
         before = t - t % step
@@ -52,8 +53,8 @@ def model_bits(bundle, levels: np.ndarray, plan: Plan, removed: list[int]) -> di
                     outputs[params], levels[None, t], levels=net.levels, center=outputs[center]
                 )
                 bits.setdefault(params, []).append(float(bits_per_dim(log_prob)))
-        if "prior" in bundle.nets:
-            given = CodesOfWindows(net)(inputs)
+        if codes_of is not None:
+            given = codes_of(inputs)
             log_prob = categorical.log_prob(bundle.nets["prior"](given), given["codes"])
             share = given["codes"].size / levels[t].size
             codes = share * float(bits_per_dim(log_prob))

@@ -68,7 +68,8 @@ class Temperature(click.ParamType):
 @click.option(
     "--decode",
     type=click.Choice(["sample", "mean"]),
-    help="Of a PixelMiner: draw the slice (the default), or take every pixel's mean.",
+    help="Of a PixelMiner or a two-stage model built on one: draw the slice (the default), or take "
+    "every pixel's mean.",
 )
 @click.option(
     "--sampler",
@@ -89,8 +90,9 @@ class Temperature(click.ParamType):
     "--uncertainty",
     type=click.Path(path_type=Path),
     metavar="NIFTI",
-    help="Of a PixelMiner: also write, with _std, _entropy, _low and _high before the suffix, "
-    "standard deviation, entropy in bits, and the ends of a 90 % interval of every voxel.",
+    help="Of a PixelMiner or a two-stage model built on one: also write, with _std, _entropy, _low "
+    "and _high before the suffix, standard deviation, entropy in bits, and the ends of a 90 % "
+    "interval of every voxel.",
 )
 @click.option(
     "--mask",

@@ -1,0 +1,294 @@
+"""The nets that `ablation.py` compares: other codes, and what their priors are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from medgen.backends import Tensor, compiled
+from medgen.bundles.bundle import Bundle
+from medgen.examples.contexts import acquired_around
+from medgen.families.conditional.examples import Inputs, Windows
+from medgen.families.conditional.fit import ConditionalTask, take_prediction
+from medgen.families.conditional.measure import measure_codes
+from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
+from medgen.families.vqvae.fit import start_codebook
+from medgen.layers.quantizer import VectorQuantizer
+from medgen.nets.conditional_prior import ConditionalPrior
+from medgen.nets.conditional_vqvae import COMPRESSION, ConditionalVQVAE
+from medgen.nets.pixelminer_lean import rescaled
+from medgen.sampling.cached import CachedSampler
+from medgen.sampling.draw import categorical_draw
+from medgen.training.checkpoint import Row
+from medgen.training.gather import TrainingScans
+
+
+class ResidualQuantizer(keras.layers.Layer):
+    """Codebooks one after the other, each for what those before it left over (Lee et al. 2022).
+
+    Codes have a last axis for the codebooks.
+
+    Args:
+        depth: codebooks.
+        **options: of each, see `VectorQuantizer`.
+    """
+
+    def __init__(self, depth: int, options: Mapping[str, object], **kwargs):
+        super().__init__(**kwargs)
+        self.books = [VectorQuantizer(**options, name=f"book_{i}") for i in range(depth)]
+
+    def build(self, input_shape):
+        """See `keras.layers.Layer`."""
+        for book in self.books:
+            book.build(input_shape)
+
+    def encode(self, inputs):
+        """Codes `(..., depth)`."""
+        codes = []
+        for book in self.books:
+            codes.append(book.encode(inputs))
+            inputs = inputs - book.decode(codes[-1])
+        return ops.stack(codes, axis=-1)
+
+    def decode(self, codes):
+        """Of the first codebooks, if there are fewer codes."""
+        return sum(
+            book.decode(codes[..., i]) for i, book in enumerate(self.books[: codes.shape[-1]])
+        )
+
+    def call(self, inputs, training=False):
+        """Quantized vectors and codes."""
+        rest, found = inputs, []
+        for book in self.books:
+            quantized, codes = book(rest, training=training)
+            rest = rest - ops.stop_gradient(quantized)
+            found.append(codes)
+        return inputs - ops.stop_gradient(rest), ops.stack(found, axis=-1)
+
+    def take_usage(self) -> np.ndarray:
+        """See `VectorQuantizer`, one codebook behind the other."""
+        return np.concatenate([book.take_usage() for book in self.books])
+
+
+class VariantVQVAE(ConditionalVQVAE):
+    """A conditional VQ-VAE with other codes.
+
+    Args:
+        depth: codebooks.
+        side: pixels a code along each axis, 4 or 2.
+        **config: see `ConditionalVQVAE`.
+    """
+
+    def __init__(self, depth: int, side: int, **config):
+        super().__init__(**config)
+        self.side, quarter = side, self.widths[-1]
+        names = ("num_embeddings", "embedding_dim", "commitment_cost", "decay", "seed")
+        options = {name: config[name] for name in names}
+        self.quantizer = ResidualQuantizer(depth, options, name="quantizer")
+        if side < COMPRESSION:
+            self.encoder[1] = keras.layers.Conv2D(
+                quarter, 3, padding="same", activation="silu", name="encoder_1"
+            )
+
+    def surroundings(self, known):
+        """See `ConditionalVQVAE`; the last are at the resolution of the codes."""
+        *finer, quarter = super().surroundings(known)
+        return *finer, quarter if self.side == COMPRESSION else self.upsample(quarter)
+
+    def _decoded(self, quantized, surroundings):
+        if self.side == COMPRESSION:
+            return super()._decoded(quantized, surroundings)
+        # As there, but that the codes are at 2 x 2 pixels already.
+        known, half, quarter = surroundings
+        x = self.merge(ops.concatenate([quantized, quarter], axis=-1))
+        for block in self.coarse:
+            x = block(x)
+        x = self.grow[0](x) + half
+        for block in self.middle:
+            x = block(x)
+        x = self.upsample(self.grow[1](x)) + self.seen(known)
+        for block in self.fine:
+            x = block(x)
+        return rescaled(self.out(keras.activations.silu(x)), self.predictor.spread(known))
+
+
+class FirstStage(ConditionalTask):
+    """See `ConditionalTask`; of a `VariantVQVAE`."""
+
+    def __init__(
+        self,
+        scans: TrainingScans,
+        recipe: ConditionalRecipe,
+        start: Bundle,
+        seed: int,
+        depth: int,
+        side: int,
+    ):
+        super().__init__(scans, recipe, start, seed)
+        self.net = VariantVQVAE(depth, side, **self.net.config, name="vqvae")
+        self.net.build()
+        take_prediction(self.net, start.nets["pixelminer"])
+
+    def prepare(self) -> None:
+        """See `ConditionalTask.prepare`; each codebook on what those before it leave over."""
+
+        def left_over(book: int, number: int) -> Tensor:
+            inputs = self.batch(2**32 + number)
+            surroundings = self.net.surroundings(self.net.condition(inputs))
+            rest = self.net.latents(inputs["target"], surroundings)
+            for before in self.net.quantizer.books[:book]:
+                rest = rest - before.decode(before.encode(rest))
+            return rest
+
+        for i, book in enumerate(self.net.quantizer.books):
+            start_codebook(book, partial(left_over, i), self.seed)
+
+
+class Shown:
+    """What the priors of a first stage are shown.
+
+    Args:
+        vqvae: trained.
+        beside: whether the codes of the acquired slices on either side are part of it.
+    """
+
+    def __init__(self, vqvae: VariantVQVAE, beside: bool):
+        self.vqvae, self.beside = vqvae, beside
+        self.books = vqvae.quantizer.books
+        self._read = compiled(self._codes_and_maps, vqvae)
+
+    def __call__(self, windows: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Codes `(b, h, w, depth)` and maps of what surrounds them `(b, h, w, c)`."""
+        return keras.tree.map_structure(ops.convert_to_numpy, self._read(windows))
+
+    def inputs(self, book: int, windows: Inputs, codes: Tensor, maps: Tensor) -> Inputs:
+        """Of the prior of a codebook, which is shown the codes of those before it, too."""
+        if book:
+            maps = ops.concatenate([maps, self.vqvae.quantizer.decode(codes[..., :book])], axis=-1)
+        place = {key: windows[key] for key in ("position", "gap_mm")}
+        return {"codes": codes[..., book], "surroundings": maps, **place}
+
+    def channels(self, book: int) -> int:
+        """Of the maps in `inputs`."""
+        dim = self.books[0].embedding_dim
+        return self.vqvae.config["filters"] + 2 * dim * self.beside + dim * (book > 0)
+
+    def _codes_and_maps(self, windows):
+        surroundings = self.vqvae.surroundings(self.vqvae.condition(windows))
+        codes = self.vqvae.encode(windows["target"], surroundings)
+        maps = surroundings[-1]
+        if self.beside:
+            maps = ops.concatenate([maps, *map(self._left_out(windows), (0, 1))], axis=-1)
+        return codes, maps
+
+    def _left_out(self, windows):
+        """From 0 for the acquired slice before, 1 for that behind, to its quantised map.
+
+        Its codes are those of leaving it out between its neighbours; zeros where these are unknown.
+        """
+        slices = windows["context"].shape[-1]
+
+        def quantized(behind: int) -> Tensor:
+            k = slices // 2 - 1 + behind
+            around, inside = acquired_around(k - 1, 2, slices // 2, 0, slices)
+            present = ops.take(windows["present"], around, axis=1) * inside
+            inputs = {
+                "context": ops.take(windows["context"], around, axis=-1),
+                "present": present,
+                "position": ops.full_like(windows["position"], 0.5),
+                "gap_mm": 2 * windows["gap_mm"],
+            }
+            surroundings = self.vqvae.surroundings(self.vqvae.condition(inputs))
+            codes = self.vqvae.encode(windows["context"][..., k], surroundings)
+            known = ops.all(present[:, slices // 2 - 1 : slices // 2 + 1] > 0, axis=1)
+            found = self.vqvae.quantizer.decode(codes)
+            return found * ops.cast(known, found.dtype)[:, None, None, None]
+
+        return quantized
+
+
+class PriorTask:
+    """A `session.Task`: the codes of one codebook given those before it and what is `Shown`."""
+
+    averages_weights = True
+
+    def __init__(
+        self,
+        shown: Shown,
+        book: int,
+        windows: Windows,
+        recipe: ConditionalPriorRecipe,
+        seed: int,
+    ):
+        keras.utils.set_random_seed(seed)
+        self.shown, self.book, self.windows, self.recipe = shown, book, windows, recipe
+        self.entries = shown.books[book]
+        self.net = ConditionalPrior(
+            channels=shown.channels(book),
+            num_embeddings=self.entries.num_embeddings,
+            embedding_dim=self.entries.embedding_dim,
+            filters=recipe.filters,
+            blocks=recipe.blocks,
+            conditioner_filters=recipe.conditioner_filters,
+            conditioner_blocks=recipe.conditioner_blocks,
+            seed=seed,
+        )
+        self.net.build()
+        self.identity: dict[str, object] = {}
+        self._held_out = [self._inputs(window) for window in windows.held_out]
+
+    def batch(self, step: int) -> Inputs:
+        """Inputs of the net."""
+        return self._inputs(self.windows.training(step))
+
+    def prepare(self) -> None:
+        """Start the embedding at the codebook."""
+        codebook = ops.convert_to_numpy(self.entries.codebook)
+        self.net.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
+
+    def measure(self) -> Row:
+        """See `measure_codes`."""
+        return measure_codes(self.net, self._held_out)
+
+    def _inputs(self, windows: Inputs) -> Inputs:
+        inputs = self.shown.inputs(self.book, windows, *self.shown(windows))
+        return keras.tree.map_structure(ops.convert_to_numpy, inputs)
+
+
+class Model:
+    """Both stages of an arm.
+
+    Args:
+        shown: to its priors.
+        priors: a codebook each.
+    """
+
+    def __init__(self, shown: Shown, priors: Sequence[ConditionalPrior]):
+        self.shown, self.priors = shown, priors
+        self._samplers = [
+            CachedSampler(prior, categorical_draw(), jit_compile=True) for prior in priors
+        ]
+
+    def bits_a_code(self, batches: Sequence[Inputs]) -> float:
+        """Mean over codebooks and windows."""
+        bits = []
+        for book, prior in enumerate(self.priors):
+            inputs = [self.shown.inputs(book, each, *self.shown(each)) for each in batches]
+            bits.append(measure_codes(prior, inputs)["bits_per_code"])
+        return float(np.mean(bits))
+
+    def draw(self, windows: Inputs, numbers: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Codes `(b, h, w, depth)`, for each of `numbers` of the same shape."""
+        _, maps = self.shown(windows)
+        times = len(numbers)
+        windows = {key: np.concatenate([values] * times) for key, values in windows.items()}
+        maps, uniforms = np.concatenate([maps] * times), np.concatenate(numbers)
+        codes = np.zeros(uniforms.shape, np.int32)
+        for i, (prior, sampler) in enumerate(zip(self.priors, self._samplers, strict=True)):
+            conditioning = prior.condition(self.shown.inputs(i, windows, codes, maps))
+            codes[..., i] = sampler(conditioning, uniforms[..., i : i + 1])
+        return np.split(codes, times)
