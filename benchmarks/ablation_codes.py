@@ -34,7 +34,7 @@ class ResidualQuantizer(keras.layers.Layer):
 
     Args:
         depth: codebooks.
-        **options: of each, see `VectorQuantizer`.
+        options: of each, see `VectorQuantizer`.
     """
 
     def __init__(self, depth: int, options: Mapping[str, object], **kwargs):
@@ -102,7 +102,7 @@ class VariantVQVAE(ConditionalVQVAE):
     def _decoded(self, quantized, surroundings):
         if self.side == COMPRESSION:
             return super()._decoded(quantized, surroundings)
-        # As there, but that the codes are at 2 x 2 pixels already.
+        # As there, where the acquired slices are shown, but that codes are at 2 x 2 pixels already.
         known, half, quarter = surroundings
         x = self.merge(ops.concatenate([quantized, quarter], axis=-1))
         for block in self.coarse:
@@ -182,33 +182,32 @@ class Shown:
         codes = self.vqvae.encode(windows["target"], surroundings)
         maps = surroundings[-1]
         if self.beside:
-            maps = ops.concatenate([maps, *map(self._left_out(windows), (0, 1))], axis=-1)
+            after = windows["context"].shape[-1] // 2
+            maps = ops.concatenate(
+                [maps, self._left_out(windows, after - 1), self._left_out(windows, after)], axis=-1
+            )
         return codes, maps
 
-    def _left_out(self, windows):
-        """From 0 for the acquired slice before, 1 for that behind, to its quantised map.
+    def _left_out(self, windows, k):
+        """Quantized maps `(b, h, w, embedding_dim)` of acquired slice `k`.
 
         Its codes are those of leaving it out between its neighbours; zeros where these are unknown.
         """
         slices = windows["context"].shape[-1]
-
-        def quantized(behind: int) -> Tensor:
-            k = slices // 2 - 1 + behind
-            around, inside = acquired_around(k - 1, 2, slices // 2, 0, slices)
-            present = ops.take(windows["present"], around, axis=1) * inside
-            inputs = {
-                "context": ops.take(windows["context"], around, axis=-1),
-                "present": present,
-                "position": ops.full_like(windows["position"], 0.5),
-                "gap_mm": 2 * windows["gap_mm"],
-            }
-            surroundings = self.vqvae.surroundings(self.vqvae.condition(inputs))
-            codes = self.vqvae.encode(windows["context"][..., k], surroundings)
-            known = ops.all(present[:, slices // 2 - 1 : slices // 2 + 1] > 0, axis=1)
-            found = self.vqvae.quantizer.decode(codes)
-            return found * ops.cast(known, found.dtype)[:, None, None, None]
-
-        return quantized
+        context = slices // 2
+        around, inside = acquired_around(k - 1, 2, context, 0, slices)
+        present = ops.take(windows["present"], around, axis=1) * inside
+        inputs = {
+            "context": ops.take(windows["context"], around, axis=-1),
+            "present": present,
+            "position": ops.full_like(windows["position"], 0.5),
+            "gap_mm": 2 * windows["gap_mm"],
+        }
+        surroundings = self.vqvae.surroundings(self.vqvae.condition(inputs))
+        codes = self.vqvae.encode(windows["context"][..., k], surroundings)
+        known = ops.all(present[:, context - 1 : context + 1] > 0, axis=1)
+        found = self.vqvae.quantizer.decode(codes)
+        return found * ops.cast(known, found.dtype)[:, None, None, None]
 
 
 class PriorTask:
