@@ -87,7 +87,7 @@ class VariantVQVAE(ConditionalVQVAE):
         super().__init__(**config)
         self.side, quarter = side, self.widths[-1]
         names = ("num_embeddings", "embedding_dim", "commitment_cost", "decay", "seed")
-        options = {name: config[name] for name in names}
+        options = {name: self.config[name] for name in names}
         self.quantizer = ResidualQuantizer(depth, options, name="quantizer")
         if side < COMPRESSION:
             self.encoder[1] = keras.layers.Conv2D(
