@@ -11,8 +11,9 @@ the validation scan the table tells
 - `power`, `texture`: of sampled windows, high-frequency power over the truth's (1 is right) and the
   median over texture features of the error over their range (0 is right);
 - `auto ...`: the same with `--temperature auto`: half way to the prediction, then `match_texture`;
-- bits a pixel: of the codes, of pixels given these, and their sum, the evidence lower bound; bits a
-  code; and the share of the codebook in use.
+- `a code`, `pixels`, `bits`: bits that a code takes, that a pixel takes given the codes, and with
+  its share of these, the evidence lower bound;
+- `usage`: share of the codebook in use.
 
 Above them stand what needs no codes: linear interpolation, the prediction, and pixels drawn from
 it one by one or with noise that is correlated as that of the neighbours. The last line is one JSON
@@ -78,15 +79,15 @@ ARMS = (
     Arm("shown to both (the default)"),
     Arm("  pixels drawn, each alone", pixels="alone"),
     Arm("  pixels drawn, correlated", pixels="correlated"),
-    Arm("  prior sees neighbours' codes", beside=True),
+    Arm("  prior sees codes beside", beside=True),
     Arm("  64 codes", {"num_embeddings": 64}),
     Arm("  5 codes of 2 x 2 pixels", {"num_embeddings": 5}, side=2),
-    Arm("  2 codebooks of 23", {"num_embeddings": 23}, depth=2),
-    Arm("  2 codebooks of 512", depth=2),
+    Arm("  2 codebooks of 23 codes", {"num_embeddings": 23}, depth=2),
+    Arm("  2 codebooks of 512 codes", depth=2),
 )
 COLUMNS = ("true", "drawn", "mean", "power", "texture")
 COLUMNS += ("auto drawn", "auto power", "auto texture")
-COLUMNS += ("codes", "pixels", "bits", "a code", "usage")
+COLUMNS += ("a code", "pixels", "bits", "usage")
 SEED = 0
 
 
@@ -145,10 +146,9 @@ class Table:
         codes, pixels = arm.depth * bits_a_code / arm.side**2, decoded["residual_bits_per_dim"]
         return {
             **self._of_images(true, drawn),
-            "codes": codes,
+            "a code": bits_a_code,
             "pixels": pixels,
             "bits": codes + pixels,
-            "a code": bits_a_code,
             "usage": usage,
         }
 
@@ -241,7 +241,7 @@ def _joined(parts: Iterable[tuple[object, ...]]) -> tuple[np.ndarray, ...]:
 def line(name: str, row: dict[str, float]) -> str:
     """Of the table; a dash where there is nothing to tell."""
     cells = (f"{row[column]:8.2f}" if column in row else f"{'–':>8}" for column in COLUMNS)
-    return f"{name:31}{''.join(cells)}"
+    return f"{name:28}{''.join(cells)}"
 
 
 def main() -> None:
@@ -265,8 +265,8 @@ def main() -> None:
         args.data, args.validation, rule=start.rule, image_size=None, guard_mm=9.0, seed=SEED
     )
     table, rows = Table(scans, start, args), {}
-    print(" " * 31 + "".join(f"{column.split()[0]:>8}" for column in COLUMNS))
-    print(" " * 31 + "".join(f"{' '.join(column.split()[1:]):>8}" for column in COLUMNS))
+    print(" " * 28 + "".join(f"{column.split()[0]:>8}" for column in COLUMNS))
+    print(" " * 28 + "".join(f"{' '.join(column.split()[1:]):>8}" for column in COLUMNS))
     chosen = [ARMS[i] for i in args.arm] if args.arm else ARMS
     for name, row in chain(table.without_codes(), ((a.name, table.row(a)) for a in chosen)):
         rows[name] = row
