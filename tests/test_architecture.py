@@ -153,7 +153,7 @@ MAY_IMPORT = {
         "profiles",
     },
     "bundles": {"storage", "recipes", "intensities"},
-    "sampling": {"backends", "layers", "likelihoods", "nets", "examples"},
+    "sampling": {"backends", "layers", "likelihoods", "nets", "examples", "recipes"},
     "interpolation": {"volumes", "intensities", "bundles"},
     "superresolution": {"interpolation", "volumes", "intensities", "bundles", "tiling"},
     "jobs": {
@@ -176,6 +176,7 @@ MAY_IMPORT = {
         "intensities",
         "interpolation",
         "profiles",
+        "sampling",
         "training",
         "volumes",
     },

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 
 from medgen.adaptation import judging
+from medgen.adaptation.calibration import as_wide
 from medgen.adaptation.judging import Judge, Standing, lines_left_out, slices_left_out
 from medgen.bundles.bundle import Bundle
 from medgen.examples.alone import ScanExamples, gap_in_rows
@@ -146,13 +147,15 @@ class Lessons:
             for share, one in tried.items()
         }
         best = max(guesses, key=lambda share: guesses[share])
-        adapted = _standing(judge, replace(interpolator, bundle=tried[best]))
+        taught = as_wide(tried[best], bundle, stack)
+        adapted = _standing(judge, replace(interpolator, bundle=taught))
         loss = adapted.loses_to(released, lesson.ahead_db)
         facts |= {
             "share": 0.0 if loss else best,
             "released": released.facts,
             "adapted": adapted.facts,
             "linear": judge.guess(CLASSICAL["linear"]).facts,
+            "interval_held": taught.recipes["pixelminer"].held,
         }
         if loss:
             sentence = (
@@ -164,7 +167,7 @@ class Lessons:
             f"{bundle.name} adapted to this scan in {facts['steps']} steps: where "
             f"{lesson.left_out}, {adapted.psnr_db:.2f} dB instead of {released.psnr_db:.2f} dB."
         )
-        return Verdict(f"{bundle.name}+adapt", sentence, facts, tried[best], lesson.held_out)
+        return Verdict(f"{bundle.name}+adapt", sentence, facts, taught, lesson.held_out)
 
     def _teach(self, stack: Volume) -> Verdict:
         bundle = untaught(IntensityRule(stack.modality), ALONE, self.learning.seed)

@@ -12,6 +12,7 @@ from medgen.backends import Tensor, accelerators, compiled_by_jax
 from medgen.errors import MedgenError
 from medgen.examples.bands import UNKNOWN
 from medgen.nets.pixelminer_lean import PixelMinerLean
+from medgen.recipes import HELD
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import keep_known, logistic_mixture_draw
 from medgen.sampling.fixed_point import FixedPointSampler
@@ -58,6 +59,7 @@ class SliceSampler:
             The same levels (but for float32 rounding).
         jit_compile: whether XLA compiles the loop over positions: seconds once for each shape, then
             several times as fast.
+        held: see `UncertaintyMeasure`.
 
     Raises:
         MedgenError: a negative temperature; `decode` or `method` unknown.
@@ -70,6 +72,7 @@ class SliceSampler:
         decode: str = "sample",
         method: str = "cached",
         jit_compile: bool = True,
+        held: float = HELD,
     ):
         for what, value, known in (("decode", decode, DECODE), ("sampler", method, METHODS)):
             if value not in known:
@@ -77,7 +80,7 @@ class SliceSampler:
         self.net, self.decode, self.method = net, decode, method
         center = net.center if net.autoregressive else lambda linear: linear[..., 0]
         self._draw = keep_known(logistic_mixture_draw(net.levels, center, temperature))
-        self._measure = UncertaintyMeasure(net.levels, jit_compile)
+        self._measure = UncertaintyMeasure(net.levels, jit_compile, held)
         self._read_one = compiled_by_jax(self._parts, net)
         if net.autoregressive:
             self._fixed_point = FixedPointSampler(net, self._draw)

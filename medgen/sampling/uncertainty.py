@@ -9,13 +9,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from keras import ops
 
-from medgen.backends import compiled, scan
+from medgen.backends import Tensor, compiled, scan
 from medgen.likelihoods import logistic_mixture
-
-# What the prediction gives to levels outside the interval, half of it on either side. A net is too
-# sure of scanners that it has not learnt from: of the two scans that the released nets for CT and
-# MR never saw, 90 % of the pixels lie within what they hold for 94 %.
-OUTSIDE = 0.06
+from medgen.recipes import HELD
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,8 @@ class Uncertainty:
     the chain rule, and tell how much of it is a matter of chance. The interval is of the
     *prediction*, the mixture given the acquired slices alone. That one is meant to hold the true
     value in 90 % of the pixels of a scan unlike those learnt from; of scans like them it holds
-    more, see `OUTSIDE`. The mixture along the path could not: given its neighbours as they happened
-    to be drawn it is narrower, and lies where they are and not where the truth is.
+    more, see `recipes.HELD`. The mixture along the path could not: given its neighbours as they
+    happened to be drawn it is narrower, and lies where they are and not where the truth is.
 
     The model's own distributions are measured, at temperature 1, whatever temperature is drawn at.
 
@@ -61,19 +57,17 @@ class UncertaintyMeasure:
     Args:
         levels: number of grey levels.
         jit_compile: whether XLA compiles it, which keeps the quadrature within a row in the cache.
+        held: share of the prediction's probability within the interval.
     """
 
-    def __init__(self, levels: int, jit_compile: bool = True):
+    def __init__(self, levels: int, jit_compile: bool = True, held: float = HELD):
         def deviation_and_entropy(params, center):
             over = {"levels": levels, "center": center}
             variance = logistic_mixture.variance(params, **over)
             return ops.sqrt(variance), logistic_mixture.entropy(params, **over) / math.log(2)
 
         def interval(params, center):
-            return tuple(
-                logistic_mixture.quantile(params, p, levels=levels, center=center)
-                for p in (OUTSIDE / 2, 1 - OUTSIDE / 2)
-            )
+            return interval_of(params, center, levels, held)
 
         self._deviation_and_entropy = _by_rows(deviation_and_entropy, "float32", jit_compile)
         self._interval = _by_rows(interval, "int32", jit_compile)
@@ -88,6 +82,13 @@ class UncertaintyMeasure:
         """
         maps = (*self._deviation_and_entropy(*drawn_from), *self._interval(*prediction))
         return Uncertainty(*(ops.convert_to_numpy(x).astype(np.float32) for x in maps))
+
+
+def interval_of(params: Tensor, center: Tensor, levels: int, held: float) -> tuple[Tensor, Tensor]:
+    """Both ends, int32 `(...)`, of the central `held` of `logistic_mixture`s."""
+    ends = ((1 - held) / 2, (1 + held) / 2)
+    low, high = (logistic_mixture.quantile(params, p, levels=levels, center=center) for p in ends)
+    return low, high
 
 
 def _by_rows(measures, dtype: str, jit_compile: bool):

@@ -8,6 +8,7 @@ import pytest
 from medgen.adaptation import adapting as adapting_module
 from medgen.adaptation import judging
 from medgen.adaptation.adapting import AdaptingInterpolator, Learning, Lessons, SelfTaught
+from medgen.adaptation.calibration import as_wide
 from medgen.bundles.bundle import Bundle
 from medgen.errors import IntensityError, TrainingError
 from medgen.families.pixelminer import adapt
@@ -17,6 +18,7 @@ from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import CLASSICAL, interpolate_volume
 from medgen.interpolation.insert import stack_slices
 from medgen.phantoms.phantom import phantom_volume
+from medgen.recipes import HELD
 
 TINY = PixelMinerRecipe(
     context=1,
@@ -111,6 +113,37 @@ def test_what_is_not_ahead_is_not_used(scan, bundle, never):
     )
     expected = interpolate_volume(scan, method.interpolator, factor=2)
     np.testing.assert_array_equal(finer.array, expected.array)
+
+
+def surer(bundle: Bundle, by: float) -> Bundle:
+    """The same model with the scales of its prediction times exp(-by)."""
+    net = adapt.blended(bundle, bundle.nets["pixelminer"], 0.0).nets["pixelminer"]
+    bias = np.array(net.prediction.bias)
+    bias[-TINY.prediction_mixtures :] -= by
+    net.prediction.bias.assign(bias)
+    return replace(bundle, nets={"pixelminer": net})
+
+
+def mean_width(bundle: Bundle, stack) -> float:
+    method = PixelMinerInterpolator(bundle, decode="mean")
+    gaps = np.arange(len(stack.array) - 1) + 0.5
+    fillings = method.fill(stack, gaps, lambda done, total: None, uncertainty=True)
+    return float(np.mean([one.uncertainty["high"] - one.uncertainty["low"] for one in fillings]))
+
+
+def test_intervals_of_what_is_too_sure_are_as_wide_as_before(stack, bundle):
+    sure = surer(bundle, 0.5)
+    taught = as_wide(sure, bundle, stack)
+    wanted = mean_width(bundle, stack)
+    assert mean_width(sure, stack) < 0.7 * wanted
+    assert mean_width(taught, stack) == pytest.approx(wanted, rel=0.05)
+    assert taught.nets is sure.nets
+    assert HELD == bundle.recipes["pixelminer"].held < taught.recipes["pixelminer"].held < 1
+
+
+def test_intervals_that_are_wider_stay(stack, bundle):
+    wide = surer(bundle, -0.5)
+    assert as_wide(wide, bundle, stack) is wide
 
 
 def test_minutes_are_repeated_by_their_steps(stack, bundle, always):

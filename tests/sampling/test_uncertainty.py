@@ -7,9 +7,10 @@ import tensorflow as tf
 from medgen.errors import MedgenError
 from medgen.likelihoods import logistic_mixture
 from medgen.nets.pixelminer_lean import PixelMinerLean
+from medgen.recipes import HELD
 from medgen.sampling.randomness import uniforms
 from medgen.sampling.slices import SliceSampler
-from medgen.sampling.uncertainty import OUTSIDE, UncertaintyMeasure
+from medgen.sampling.uncertainty import UncertaintyMeasure
 
 LEVELS = 200
 
@@ -65,13 +66,13 @@ def assert_deviation_and_entropy(uncertainty, prob):
     assert bits.max() > 1.5 * bits.min()
 
 
-def assert_interval(uncertainty, prob):
+def assert_interval(uncertainty, prob, held=HELD):
     level = np.arange(LEVELS)[:, None, None, None]
     low, high = uncertainty.low, uncertainty.high
     for inside in ((level >= low), (level <= high)):
-        assert ((prob * inside).sum(0) >= 1 - OUTSIDE / 2 - 1e-5).all()
+        assert ((prob * inside).sum(0) >= (1 + held) / 2 - 1e-5).all()
     for narrower in ((level > low), (level < high)):
-        assert ((prob * narrower).sum(0) <= 1 - OUTSIDE / 2 + 1e-5).all()
+        assert ((prob * narrower).sum(0) <= (1 + held) / 2 + 1e-5).all()
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -99,6 +100,12 @@ def test_of_the_prediction_alone(model, plain):
     prob = probabilities(params, linear)
     assert_deviation_and_entropy(uncertainty, prob)
     assert_interval(uncertainty, prob)
+
+
+def test_an_interval_holds_what_it_is_told_to(model):
+    sampler = SliceSampler(model, decode="mean", jit_compile=False, held=0.7)
+    uncertainty = sampler.fill(inputs(), [numbers()], uncertainty=True).uncertainty
+    assert_interval(uncertainty, probabilities(*model.read(inputs())[1:]), held=0.7)
 
 
 @pytest.mark.parametrize("method", ["cached", "fixed-point"])

@@ -13,16 +13,12 @@ from medgen.families.espcn.build import espcn_from
 from medgen.families.espcn.examples import Inputs, held_out_patches, patch_batch
 from medgen.families.espcn.recipe import ESPCNRecipe
 from medgen.layers.shuffle import CubicSubdivision
-from medgen.recipes import to_json
+from medgen.recipes import HELD, to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
 
 VALIDATION_PATCHES = 24
-# Share of the true values of validation patches that an interval is made to hold. It is meant to
-# hold 90 %, and a net is too sure of scans that it has not learnt from; see
-# `sampling.uncertainty.OUTSIDE`, which is as much.
-HELD = 0.94
 LEFT_OUT = ("seconds",)
 
 

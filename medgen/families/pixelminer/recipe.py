@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from medgen.errors import RecipeError
-from medgen.recipes import Recipe
+from medgen.recipes import HELD, Recipe
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class PixelMinerRecipe(Recipe):
     stack of its rows, and one of its columns, and windows are `crop` pixels of one. `subdivides`,
     of those: rows do not lie between others but are so many times as fine, and a given one is the
     mean over them; see `examples.rows`. Then only `noise` and `kernel` change the examples.
+
+    A 90 % interval is the central `held` of the prediction's probability; no training changes it.
     """
 
     levels: ClassVar[int] = 2048
@@ -53,6 +55,7 @@ class PixelMinerRecipe(Recipe):
     zoom: float = 0.3
     noise: float = 0.02
     kernel: float = 0.8
+    held: float = HELD
     crop: int = 64
     batch_size: int = 8
     steps: int = 8000
@@ -61,7 +64,7 @@ class PixelMinerRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_below_1("dropout", "edge", "other_axes", "zoom")
+        self.require_below_1("dropout", "edge", "other_axes", "zoom", "held")
         # The middle one of an odd number of parts lies where the coarse row does, at a distance of
         # 0, of which nets see the logarithm.
         if self.subdivides is not None and (self.subdivides % 2 or not self.in_plane):

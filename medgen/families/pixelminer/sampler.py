@@ -22,6 +22,6 @@ def sampler_of(
     """A sampler of slices, of single rows that lie between others, or of the published windows."""
     if isinstance(recipe, PixelMinerPublishedRecipe):
         return WindowSampler(net, side=recipe.crop, **options)
-    sampler = SliceSampler(net, **options)
     assert isinstance(recipe, PixelMinerRecipe)
+    sampler = SliceSampler(net, held=recipe.held, **options)
     return RowSampler(sampler) if recipe.in_plane and recipe.subdivides is None else sampler
