@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 FAST = $(filter-out tests/test_jax.py tests/test_machine_reader.py, $(wildcard tests/test_*.py)) tests/volumes tests/intensities tests/examples tests/likelihoods tests/layers \
 	tests/sampling/test_samplers.py tests/cli/test_help.py tests/cli/test_info.py tests/cli/test_quiet.py
 
-.PHONY: demo models test test-fast test-all test-lowest docs gallery lint sbom
+.PHONY: demo models test test-fast test-all test-lowest docs linkcheck gallery lint sbom
 
 # Where the scans lie that the released models were trained on; models/*/README.md says what they are.
 DATA ?= data
@@ -69,6 +69,10 @@ test-lowest: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
+
+# Whether links to other sites lead somewhere, for who has a network.
+linkcheck: $(VENV)/installed
+	$(BIN)/python -m sphinx -b linkcheck -q docs docs/_build/linkcheck
 
 # The README's picture; with DATA those of other scans, too, in the folder gallery.
 gallery: $(VENV)/installed

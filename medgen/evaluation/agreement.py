@@ -141,7 +141,7 @@ def published_normalized_errors(features_true: np.ndarray, features_test: np.nda
         [[0.0, 0.5], [0.25, 1.0]]
 
     References:
-        Rogers et al., PixelMiner, 2021; script `results texture.py` published with it.
+        Rogers et al., PixelMiner, 2023; script `results texture.py` published with it.
     """
     true, test = np.asarray(features_true, np.float64), np.asarray(features_test, np.float64)
     if test.shape[1:] != true.shape:

@@ -61,7 +61,7 @@ def edge_preservation_ratio(
 
     References:
         [1] Yu et al., 2014, edge preservation ratio.
-        [2] Rogers et al., PixelMiner, 2021; script `results EPR.py` published with it.
+        [2] Rogers et al., PixelMiner, 2023; script `results EPR.py` published with it.
     """
     true, test = as_pair(image_true, image_test, data_range)
     if published:

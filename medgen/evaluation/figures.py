@@ -88,7 +88,7 @@ def side_by_side(scan: ScanResult) -> Figure:
 
     Rows: the whole slices; the error of each (image less truth); the part with most detail
     enlarged; its error. All images share one grey scale, all errors another. Slices hang as
-    radiologists hang them. The shape of Figure 5 of Rogers et al., PixelMiner, 2021.
+    radiologists hang them. The shape of Figure 5 of Rogers et al., PixelMiner, 2023.
     """
     example = scan.example
     images = {

@@ -55,7 +55,7 @@ def win_matrix(scores: np.ndarray, *, higher_is_better: bool) -> np.ndarray:
         `(methods, methods)` in percent; NaN on the diagonal and for pairs without a case.
 
     References:
-        Rogers et al., PixelMiner, 2021, Tables 1 to 3.
+        Rogers et al., PixelMiner, 2023, Tables 1 to 3.
     """
     scores = _as_scores(scores)
     signed = scores if higher_is_better else -scores

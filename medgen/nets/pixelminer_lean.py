@@ -22,7 +22,7 @@ MIN_SPREAD = 0.5
 class PixelMinerLean(keras.Model):
     """Grey levels of a missing slice, pixel by pixel, given the acquired slices around it.
 
-    A relative of PixelMiner (Rogers et al. 2021) that parts what is known from what is drawn. The
+    A relative of PixelMiner (Rogers et al. 2023) that parts what is known from what is drawn. The
     acquired slices are known in full, so an ordinary U-shaped net reads them once for a slice; from
     its features comes a *prediction* of every pixel on its own, a mixture of logistics around the
     linear interpolation with a likelihood of its own. The causal trunk, paid for pixel by pixel, is
@@ -65,7 +65,7 @@ class PixelMinerLean(keras.Model):
 
     References:
         [1] Rogers et al., Towards texture accurate slice interpolation of medical images using
-            PixelMiner, 2021.
+            PixelMiner, 2023.
     """
 
     # Long: every argument once more in the configuration, then one layer after the other.

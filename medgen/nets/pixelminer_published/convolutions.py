@@ -11,7 +11,7 @@ References:
     [1] Salimans et al., PixelCNN++: Improving the PixelCNN with discretized logistic mixture
         likelihood and other modifications, ICLR 2017.
     [2] Rogers et al., Towards texture accurate slice interpolation of medical images using
-        PixelMiner, 2021.
+        PixelMiner, 2023.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class PixelMinerPublished(keras.Model):
 
     References:
         [1] Rogers et al., Towards texture accurate slice interpolation of medical images using
-            PixelMiner, 2021; code: github.com/wrrogers/PixelMiner.
+            PixelMiner, 2023; code: github.com/wrrogers/PixelMiner.
         [2] Salimans et al., PixelCNN++: Improving the PixelCNN with discretized logistic mixture
             likelihood and other modifications, ICLR 2017; code: github.com/openai/pixel-cnn.
     """
