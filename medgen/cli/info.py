@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from medgen.cli.options import reading_options
 from medgen.cli.output import answer, json_option
+from medgen.cli.progress import shown_progress
 from medgen.errors import printable
 
 UNTOLD = "the scan is too small, or its slices too near, to tell how thick they are"
@@ -44,7 +46,8 @@ def info(
     if profile:
         from medgen.profiles.estimate import estimate_profile
 
-        estimate = estimate_profile(scan)
+        with shown_progress() as progress:
+            estimate = estimate_profile(scan, progress=partial(progress, "Thicknesses"))
         facts["slice_profile"] = None if estimate is None else estimate.facts
         lines.append(("profile", UNTOLD if estimate is None else estimate.sentence))
     for name, text in lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from medgen.cli.device import device_option
 from medgen.cli.options import modality_option, seed_option
 from medgen.cli.output import answer, json_option
 from medgen.cli.places import check_folder, trained_model
+from medgen.cli.progress import shown_progress
 from medgen.errors import BundleError, WriteError
 
 if TYPE_CHECKING:
@@ -95,9 +97,17 @@ def sample(
 
     _, bundle = trained_model(model)
     real = [_slices_of(scan, bundle, size, modality) for scan in scans]
-    slices = sample_slices(
-        bundle, count, size, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p
-    )
+    with shown_progress() as progress:
+        slices = sample_slices(
+            bundle,
+            count,
+            size,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            progress=partial(progress, "Slices"),
+        )
     output.mkdir(parents=True, exist_ok=True)
     kind = bundle.rule.kind
     # Where values have no unit, 0 to 1.

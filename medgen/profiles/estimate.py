@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,11 @@ class Estimate:
         }
 
 
-def estimate_profile(scan: Volume, axis: int | None = None) -> Estimate | None:
+def estimate_profile(
+    scan: Volume,
+    axis: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Estimate | None:
     """Estimate the thickness of a scan's slices from the scan itself.
 
     The scan is taken for a sum of structures of many sizes that look the same from all sides, of
@@ -106,6 +110,7 @@ def estimate_profile(scan: Volume, axis: int | None = None) -> Estimate | None:
     Args:
         scan: no label map.
         axis: of the slices; by default the geometry's.
+        progress: called with what was tried, and how much there is to try.
 
     Returns:
         None of a scan with too few slices or too little content, or slices nearer than pixels, of a
@@ -121,16 +126,19 @@ def estimate_profile(scan: Volume, axis: int | None = None) -> Estimate | None:
     if scan.channels or scan.kind.is_categorical:
         return None
     measured = variograms(np.moveaxis(scan.to_physical(), axis, 0), (distance, *spacing))
-    return None if measured is None else _estimated(measured)
+    return None if measured is None else _estimated(measured, progress)
 
 
-def _estimated(measured: Variograms) -> Estimate:
+def _estimated(measured: Variograms, progress: Callable[[int, int], None]) -> Estimate:
     distance, values = measured.distance_mm, measured.values
     mean = np.nanmean(values, axis=0)
     # The simplest first: isotropic structures without noise.
     worlds = [(stretch, grains) for stretch in STRETCHES for grains in GRAINS]
-    fits = {world: _Fits(measured, "box", *world) for world in worlds}
-    curves = {world: fit.errors(mean) for world, fit in fits.items()}
+    fits, curves = {}, {}
+    for done, world in enumerate(worlds, 1):
+        fits[world] = _Fits(measured, "box", *world)
+        curves[world] = fits[world].errors(mean)
+        progress(done, len(worlds))
     lowest = min(errors.min() for errors in curves.values())
     likely = [world for world in worlds if curves[world].min() <= TOLERANCE * lowest]
     chosen = fits[likely[0]]

@@ -167,12 +167,19 @@ def test_devices_that_are_not_there(scan, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "at", "completions"),
-    [("medgen interp", 1, ["interpolate"]), ("medgen info --mod", 2, ["--modality"])],
+    ("shell", "words", "at", "printed"),
+    [
+        ("bash", "medgen interp", "1", "plain,interpolate\n"),
+        ("bash", "medgen info --mod", "2", "plain,--modality\n"),
+        ("zsh", "medgen cit", "1", "plain\ncite\nPrint what a paper says of a finer scan, with"),
+        ("fish", "medgen cit", "cit", "plain,cite\tPrint what a paper says of a finer scan, with"),
+    ],
 )
-def test_shells_complete(words, at, completions):
-    """As the script that `_MEDGEN_COMPLETE=bash_source medgen` prints asks for it."""
-    environment = {"_MEDGEN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+def test_shells_complete(shell, words, at, printed):
+    """As the script that `_MEDGEN_COMPLETE=SHELL_source medgen` prints asks for it."""
+    environment = {
+        "_MEDGEN_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": at
+    }  # fmt: skip
     code = "from medgen.cli import main; main(prog_name='medgen')"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -181,8 +188,18 @@ def test_shells_complete(words, at, completions):
         text=True,
         check=True,
     )
-    assert [line.split(",")[1] for line in done.stdout.splitlines()] == completions
+    assert done.stdout.startswith(printed)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_what_shells_are_to_read_is_printed(shell):
+    """Not that of bash, which click asks for its version first."""
+    result = CliRunner().invoke(
+        main, [], prog_name="medgen", env={"_MEDGEN_COMPLETE": f"{shell}_source"}
+    )
+    assert result.exit_code == 0
+    assert f"_MEDGEN_COMPLETE={shell}_complete" in result.output
 
 
 # === The BIDS App ===

@@ -47,7 +47,12 @@ def sliced(values, profile=None, noise=0.0):
 )
 def test_a_known_profile_is_found_within_15_percent(texture, shape, share, noise):
     true = share * DISTANCE
-    estimate = estimate_profile(sliced(texture, SliceProfile(shape, true), noise))
+    shown = []
+    estimate = estimate_profile(
+        sliced(texture, SliceProfile(shape, true), noise),
+        progress=lambda *call: shown.append(call),
+    )
+    assert shown == [(n, len(shown)) for n in range(1, len(shown) + 1)]
     assert estimate.is_told
     assert estimate.thickness_mm[shape] == pytest.approx(true, rel=0.15)
     if shape == "box":

@@ -8,9 +8,13 @@ from keras import ops
 from medgen.bundles.bundle import Bundle
 from medgen.errors import BundleError, MedgenError
 from medgen.families.vqvae.codes import codes_of
+from medgen.interpolation.contract import Progress
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.randomness import uniforms
+
+# Slices that are drawn in one call.
+AT_ONCE = 16
 
 
 def sample_slices(
@@ -22,6 +26,7 @@ def sample_slices(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> np.ndarray:
     """Draw code maps from the prior with both neighbours unknown, and decode them.
 
@@ -36,6 +41,7 @@ def sample_slices(
         temperature: see `categorical_draw`.
         top_k: see `categorical_draw`.
         top_p: see `categorical_draw`.
+        progress: called with slices done and slices in all.
 
     Returns:
         `(count, rows, cols)` float32 in the unit range, −0.5…0.5.
@@ -61,6 +67,12 @@ def sample_slices(
         }
     )
     sampler = CachedSampler(bundle.nets["prior"], categorical_draw(temperature, top_k, top_p))
-    numbers = uniforms(seed, range(count), (*shape, 1))
-    codes = ops.convert_to_numpy(sampler(ops.repeat(conditioning, count, axis=0), numbers))
-    return np.stack([np.clip(model.decode_slice(code, size), -0.5, 0.5) for code in codes])
+    together = min(count, AT_ONCE)  # of one compiled call; what it draws beyond `count` is dropped
+    conditioning = ops.repeat(conditioning, together, axis=0)
+    slices: list[np.ndarray] = []
+    for first in range(0, count, together):
+        numbers = uniforms(seed, range(first, first + together), (*shape, 1))
+        codes = ops.convert_to_numpy(sampler(conditioning, numbers))[: count - first]
+        slices += [np.clip(model.decode_slice(code, size), -0.5, 0.5) for code in codes]
+        progress(len(slices), count)
+    return np.stack(slices)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from medgen.errors import BundleError, MedgenError
+from medgen.families.two_stage import sample
 from medgen.families.two_stage.sample import sample_slices
 from medgen.families.vqvae.codes import codes_of
 from medgen.sampling.draw import categorical_draw
@@ -34,8 +35,14 @@ def test_slices_are_decoded_draws_with_unknown_neighbours(exact_two_stage):
     np.testing.assert_allclose(slices, np.clip(expected, -0.5, 0.5), atol=1e-6)
 
 
-def test_a_slice_belongs_to_seed_and_number(exact_two_stage):
-    few, many = (sample_slices(exact_two_stage, n, (16, 20), seed=1) for n in (2, 5))
+def test_a_slice_belongs_to_seed_and_number(exact_two_stage, monkeypatch):
+    monkeypatch.setattr(sample, "AT_ONCE", 2)
+    shown: list[tuple[int, int]] = []
+    few = sample_slices(exact_two_stage, 2, (16, 20), seed=1)
+    many = sample_slices(
+        exact_two_stage, 5, (16, 20), seed=1, progress=lambda *call: shown.append(call)
+    )
+    assert shown == [(2, 5), (4, 5), (5, 5)]
     np.testing.assert_array_equal(few, many[:2])
     assert len({image.tobytes() for image in many}) == 5
     assert (sample_slices(exact_two_stage, 2, (16, 20), seed=2) != few).any(axis=(1, 2)).all()
