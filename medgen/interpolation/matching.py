@@ -29,10 +29,8 @@ REFERENCE_SIGMA = 8.0
 ROUNDS = 3
 
 
-def match_texture(
-    image: np.ndarray, neighbours: np.ndarray, reference: np.ndarray | None = None
-) -> np.ndarray:
-    """Give a slice the texture of the acquired slices beside it, tissue by tissue.
+class Texture:
+    """The texture of acquired slices, tissue by tissue, to be given to those between them.
 
     A model's noise is that of the scanners it learnt from, give or take what it learnt badly. The
     acquired neighbours show what noise and fine structure there are in this scan. So the slice is
@@ -43,14 +41,7 @@ def match_texture(
     range that both neighbours have nearby are brought to its ends.
 
     Args:
-        image: `(rows, cols)`, the slice.
-        neighbours: `(n, rows, cols)`, acquired slices, in the same units.
-        reference: `(rows, cols)`, what the slice would be but for chance. Its means over some
-            pixels stand in for the slice's, which wander when pixels are drawn one by one. None to
-            keep the slice's own.
-
-    Returns:
-        `(rows, cols)` float64. Constant where the neighbours are, in any square of 9 x 9 pixels.
+        neighbours: `(n, rows, cols)`, acquired slices.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -62,23 +53,48 @@ def match_texture(
     References:
         [1] Heeger and Bergen, Pyramid-based texture analysis/synthesis, SIGGRAPH 1995.
     """
-    image, neighbours = (np.asarray(values, np.float64) for values in (image, neighbours))
-    low = np.min([minimum_filter(one, REACH) for one in neighbours], axis=0)
-    high = np.max([maximum_filter(one, REACH) for one in neighbours], axis=0)
-    varies = low < high
-    if not varies.any():
-        return low
-    shown = np.concatenate([_bands(one)[:, varies] for one in neighbours], axis=1)
-    tissues = _Tissues(*shown[:2])
-    pixels = tissues.pixels(*shown[:2])
-    wanted = [[np.sort(band[of]) for of in pixels] for band in shown[2:]]
-    for _ in range(ROUNDS):
-        image = _centred(np.clip(image, low, high), reference)
-        mean, gradient, *bands = _bands(image)[:, varies]
-        pixels = tissues.pixels(mean, gradient)
-        for band, distributions in zip(bands, wanted, strict=True):
-            image[varies] += _mapped(band, pixels, distributions) - band
-    return np.clip(_centred(image, reference), low, high)
+
+    def __init__(self, neighbours: np.ndarray):
+        neighbours = np.asarray(neighbours)
+        neighbours = neighbours.astype(np.result_type(neighbours, np.float32), copy=False)
+        self._low = np.min([minimum_filter(one, REACH) for one in neighbours], axis=0)
+        self._high = np.max([maximum_filter(one, REACH) for one in neighbours], axis=0)
+        self._varies = np.flatnonzero(self._low < self._high)
+        if self._varies.size:
+            shown = [_bands(one, self._varies) for one in neighbours]
+            mean, gradient, *bands = map(np.concatenate, zip(*shown, strict=True))
+            self._tissues = _Tissues(mean, gradient)
+            pixels, self._sizes = self._tissues.pixels(mean, gradient)
+            self._distributions = [_each_sorted(band[pixels], self._sizes) for band in bands]
+
+    def given_to(self, image: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+        """`image` with this texture.
+
+        Args:
+            image: `(rows, cols)`, a slice, in the same units.
+            reference: `(rows, cols)`, what the slice would be but for chance. Its means over some
+                pixels stand in for the slice's, which wander when pixels are drawn one by one. None
+                to keep the slice's own.
+
+        Returns:
+            `(rows, cols)` in the neighbours' dtype if that is a floating one. Constant where the
+            neighbours are, in any square of 9 x 9 pixels.
+        """
+        if not self._varies.size:
+            return self._low.copy()
+        image = np.asarray(image, self._low.dtype)
+        if reference is not None:
+            reference = np.asarray(reference, image.dtype)
+        for _ in range(ROUNDS):
+            image = _centred(np.clip(image, self._low, self._high), reference)
+            mean, gradient, *bands = _bands(image, self._varies)
+            pixels, sizes = self._tissues.pixels(mean, gradient)
+            places = _Places(sizes, self._sizes)
+            pixels = pixels[places.known]
+            for band, distribution in zip(bands, self._distributions, strict=True):
+                ranked = _ranked(band, pixels, places.sizes)
+                image.reshape(-1)[self._varies[ranked]] += places.of(distribution) - band[ranked]
+        return np.clip(_centred(image, reference), self._low, self._high)
 
 
 class _Tissues:
@@ -101,25 +117,63 @@ class _Tissues:
             ]
         )
 
-    def pixels(self, mean: np.ndarray, gradient: np.ndarray) -> list[np.ndarray]:
-        """Indices of the pixels of each class, one class after the other."""
+    def pixels(self, mean: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the pixels, class by class, and how many each class has."""
         of = np.searchsorted(self.means, mean)
-        of = of * GRADIENTS + (gradient[:, None] > self.gradients[of]).sum(axis=1)
+        of = of * GRADIENTS + sum(gradient > limits[of] for limits in self.gradients.T)
         sizes = np.bincount(of, minlength=self.gradients.shape[0] * GRADIENTS)
-        return np.split(np.argsort(of.astype(np.int16), kind="stable"), np.cumsum(sizes)[:-1])
+        return np.argsort(of.astype(np.int16), kind="stable"), sizes
 
 
-def _mapped(
-    values: np.ndarray, pixels: list[np.ndarray], distributions: list[np.ndarray]
-) -> np.ndarray:
-    """`values` with those of each class mapped, in their order, to its sorted distribution."""
-    mapped = values.copy()
-    for of, distribution in zip(pixels, distributions, strict=True):
-        if of.size and distribution.size:
-            places = (np.arange(of.size) + 0.5) * (distribution.size / of.size) - 0.5
-            order = np.argsort(values[of], kind="stable")
-            mapped[of[order]] = np.interp(places, np.arange(distribution.size), distribution)
-    return mapped
+class _Places:
+    """Where the ranks of pixels of each class lie in another distribution of that class.
+
+    Args:
+        sizes: pixels of each class.
+        others: likewise, of those that the distributions are made of.
+    """
+
+    def __init__(self, sizes: np.ndarray, others: np.ndarray):
+        self.known = np.repeat(others > 0, sizes)
+        self.sizes = np.where(others > 0, sizes, 0)
+        first, firsts, last = (
+            np.repeat(x, self.sizes)
+            for x in (_starts(self.sizes), _starts(others), np.cumsum(others) - 1)
+        )
+        rank = np.arange(len(first)) - first
+        share = np.repeat(others / np.maximum(self.sizes, 1), self.sizes)
+        places = np.clip((rank + 0.5) * share - 0.5 + firsts, firsts, last)
+        self._below = places.astype(np.intp)
+        self._above = np.minimum(self._below + 1, last)
+        self._weight = places - self._below
+
+    def of(self, distribution: np.ndarray) -> np.ndarray:
+        """Values of `distribution`, each class in order, at these places."""
+        below = distribution[self._below]
+        return below + self._weight * (distribution[self._above] - below)
+
+
+def _ranked(values: np.ndarray, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """`pixels`, class by class, in order of their values; of equal ones the first comes first.
+
+    One sort of whole numbers, which are far faster to sort than places by their values: the value's
+    bits in front, so that the numbers are in the order of the values, and the pixel behind.
+    """
+    bits = (values.astype(np.float32) + 0).view(np.int32)  # + 0: no negative zeros
+    bits ^= (bits >> 31) & 0x7FFFFFFF  # of negative numbers, larger bits are further from 0
+    return _each_sorted(bits[pixels].astype(np.int64) << 32 | pixels, sizes) & 0xFFFFFFFF
+
+
+def _each_sorted(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """`values` with so many after each other in order."""
+    for part in np.split(values, _starts(sizes)[1:]):
+        part.sort()
+    return values
+
+
+def _starts(sizes: np.ndarray) -> np.ndarray:
+    """Where each class begins."""
+    return np.cumsum(sizes) - sizes
 
 
 def _between(values: np.ndarray, count: int) -> np.ndarray:
@@ -127,14 +181,13 @@ def _between(values: np.ndarray, count: int) -> np.ndarray:
     return np.quantile(values, np.arange(1, count) / count)
 
 
-def _bands(image: np.ndarray) -> np.ndarray:
-    """Mean, gradient and bands, the finest first, `(2 + bands, rows, cols)`."""
+def _bands(image: np.ndarray, pixels: np.ndarray) -> list[np.ndarray]:
+    """Mean, gradient and bands, the finest first, at `pixels` of the flat `image`."""
     means = [gaussian_filter(image, sigma) for sigma in BAND_SIGMAS]
-    tissue = means[BAND_SIGMAS.index(TISSUE_SIGMA)]
     gradient = gaussian_gradient_magnitude(image, TISSUE_SIGMA)
-    return np.stack(
-        [tissue, gradient, *(fine - coarse for fine, coarse in pairwise([image, *means]))]
-    )
+    image, gradient, *means = (x.reshape(-1)[pixels] for x in (image, gradient, *means))
+    bands = [fine - coarse for fine, coarse in pairwise([image, *means])]
+    return [means[BAND_SIGMAS.index(TISSUE_SIGMA)], gradient, *bands]
 
 
 def _centred(image: np.ndarray, reference: np.ndarray | None) -> np.ndarray:

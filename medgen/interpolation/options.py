@@ -16,7 +16,7 @@ class SamplingOptions:
 
     Args:
         temperature: 1 draws from what the model learnt, less is smoother; `auto` gives slices the
-            texture of the scan's own, see `match_texture`, also to a mean.
+            texture of the scan's own, see `matching.Texture`, also to a mean.
         top_k: draw among the k most likely codes, see `sampling.draw.categorical_draw`.
         top_p: among the most likely codes that have this probability together, likewise.
         decode: `sample`, or `mean` for every pixel's mean.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from medgen.interpolation.contract import (
     Temperature,
 )
 from medgen.interpolation.excess import restore_excess
-from medgen.interpolation.matching import match_texture
+from medgen.interpolation.matching import Texture
 from medgen.processes import in_order
 from medgen.sampling.randomness import PLACES, uniforms
 from medgen.sampling.slices import ALIKE, DECODE, Drawn, SliceSampler
@@ -68,7 +69,7 @@ class LevelInterpolator(Interpolator):
         seed: the same seed gives the same slice at the same position, whatever else is sampled.
         temperature: of the draw; `auto` to draw at 1, bring what is drawn half way to the
             prediction (with `decode` mean: all the way), and give it the texture of the acquired
-            slices beside it, see `match_texture`.
+            slices beside it, see `Texture`.
         decode: `sample`, or `mean` for the prediction, which is smooth and does not vary.
 
     Raises:
@@ -137,9 +138,15 @@ class LevelInterpolator(Interpolator):
         at_once = max(at_once - at_once % ALIKE, min(at_once, ALIKE))
         batches = np.split(positions, range(at_once, len(positions), at_once))
 
+        @lru_cache(WORKERS)
+        def texture(before: int) -> Texture:
+            return Texture(stack.array[(slice(before, before + 2), *box)])
+
         def fillings(batch: np.ndarray) -> list[Filling]:
             drawn = self.levels_at(levels, batch, stack.spacing[0], box, samples, uncertainty)
-            return [self._filling(drawn, i, stack, p, scale, box) for i, p in enumerate(batch)]
+            return [
+                self._filling(drawn, i, stack, p, scale, box, texture) for i, p in enumerate(batch)
+            ]
 
         done = 0
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -191,19 +198,19 @@ class LevelInterpolator(Interpolator):
         position: float,
         scale: Scale,
         box: tuple[slice, slice],
+        texture: Callable[[int], Texture],
     ) -> Filling:
         """Slice `i` of what was drawn, whole and in physical units."""
         images = [_in_slice(levels[i], stack, position, scale, box) for levels in drawn.levels]
         if self.temperature == AUTO and images[0][box].size:
-            neighbours = stack.array[(slice(int(position), int(position) + 2), *box)]
-            reference = None
+            shown, reference = texture(int(position)), None
             if drawn.prediction is not None:
                 reference = _in_slice(drawn.prediction[i], stack, position, scale, box)[box]
             for image in images:
                 piece = image[box]
                 if reference is not None:
                     piece = reference + SHARE_OF_CHANCE * (piece - reference)
-                image[box] = match_texture(piece, neighbours, reference)
+                image[box] = shown.given_to(piece, reference)
         maps = None
         if drawn.uncertainty is not None:
             maps = _maps(drawn.uncertainty, i, stack, position, scale, box)

@@ -13,7 +13,7 @@ from medgen.errors import BundleError, GeometryError
 from medgen.families.vqvae.codes import codes_of
 from medgen.interpolation.contract import AUTO, Filling, Interpolator, Progress, Temperature
 from medgen.interpolation.excess import restore_excess
-from medgen.interpolation.matching import match_texture
+from medgen.interpolation.matching import Texture
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.randomness import PLACES, uniforms
@@ -34,7 +34,7 @@ class TwoStage(Interpolator):
         seed: the same seed gives the same slice at the same position, whatever else is sampled (but
             for codes whose uniform number lies within float32 rounding of the next code's).
         temperature: divides the logits of the prior; `auto` to draw at 1 and give what is decoded
-            the texture of the acquired slices beside it, see `match_texture`.
+            the texture of the acquired slices beside it, see `Texture`.
         top_k: see `categorical_draw`.
         top_p: see `categorical_draw`.
 
@@ -114,7 +114,8 @@ class TwoStage(Interpolator):
                     before = int(position)
                     neighbours = stack.array[before : before + 2]
                     linear = neighbours[0] + (position - before) * (neighbours[1] - neighbours[0])
-                    images = [match_texture(image, neighbours, linear) for image in images]
+                    texture = Texture(neighbours)
+                    images = [texture.given_to(image, linear) for image in images]
                 yield Filling(np.stack(images).astype(dtype))
 
     def sample_codes(

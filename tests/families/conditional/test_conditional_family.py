@@ -18,7 +18,7 @@ from medgen.families.conditional.sampler import CodeSampler
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.interpolation.matching import match_texture
+from medgen.interpolation.matching import Texture
 from medgen.phantoms.phantom import phantom_volume
 from medgen.sampling.draw import categorical_draw
 from medgen.sampling.raster import RasterSampler
@@ -225,7 +225,7 @@ def test_auto_matches_the_texture_half_way_to_the_prediction(bundle):
     for image in (drawn, mean, matched):
         assert (image[outside] == AIR).all()
     half = (drawn[BOX] + mean[BOX]) / 2
-    expected = match_texture(half, hu()[(slice(1, 3), *BOX)], mean[BOX])
+    expected = Texture(hu()[(slice(1, 3), *BOX)]).given_to(half, mean[BOX])
     np.testing.assert_allclose(matched[BOX], expected, atol=1e-2)
 
 

@@ -14,7 +14,7 @@ from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.interpolation.matching import match_texture
+from medgen.interpolation.matching import Texture
 from medgen.sampling.slices import SliceSampler
 from medgen.volumes import Geometry, Volume
 
@@ -178,7 +178,7 @@ def test_auto_matches_the_texture_of_what_is_near_the_prediction(bundle, decode,
     box = (slice(2, 9), slice(3, 11))  # nothing is computed, or matched, outside it
     piece = mean[box] + share * (drawn[box] - mean[box])
     expected = np.full_like(mean, AIR)
-    expected[box] = match_texture(piece, stack[1:3, 2:9, 3:11], mean[box])
+    expected[box] = Texture(stack[1:3, 2:9, 3:11]).given_to(piece, mean[box])
     matched = run(decode=decode, temperature="auto")
     np.testing.assert_allclose(matched, expected, atol=1e-3)
     assert (matched != run(decode=decode)).any()

@@ -11,7 +11,7 @@ from medgen.families.two_stage.fill import TwoStage
 from medgen.families.vqvae.codes import codes_of
 from medgen.intensities.rule import IntensityRule
 from medgen.interpolation import interpolate_volume, interpolator_named
-from medgen.interpolation.matching import match_texture
+from medgen.interpolation.matching import Texture
 from medgen.volumes import Geometry, Volume
 
 
@@ -185,7 +185,7 @@ def test_auto_matches_the_texture(exact_two_stage):
         fill(TwoStage(exact_two_stage, temperature=t), stack, [1.25]) for t in (1.0, "auto")
     )
     linear = stack[1] + 0.25 * (stack[2] - stack[1])
-    np.testing.assert_allclose(matched, match_texture(drawn, stack[1:3], linear), rtol=1e-6)
+    np.testing.assert_allclose(matched, Texture(stack[1:3]).given_to(drawn, linear), rtol=1e-6)
     assert (matched != drawn).any()
 
 
