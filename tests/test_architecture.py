@@ -21,6 +21,7 @@ HEAVY = TENSORFLOW | {"keras", "jax"}
 KNOW_A_BACKEND = {
     "medgen.backends",
     "medgen.families.conditional.serve",
+    "medgen.families.espcn.serve",
     "medgen.families.pixelminer.serve",
     "medgen.families.two_stage.serve",
     "medgen.families.vqvae.serve",

@@ -27,20 +27,19 @@ class Signature:
         inputs: what it takes, by name.
         defaults: values of inputs that may be left out, by name.
         outputs: what it gives, by name.
+        by_slice: whether every slice of the answer comes from the same slice of the inputs alone.
     """
 
     function: tf.types.experimental.ConcreteFunction
     inputs: Mapping[str, tf.TensorSpec]
     defaults: Mapping[str, np.ndarray]
     outputs: Mapping[str, tf.TensorSpec]
-
-    @property
-    def by_slice(self) -> bool:
-        """Whether every slice of the answer comes from the same slice of the inputs alone."""
-        return all(spec.shape.rank in (3, None) for spec in self.inputs.values())
+    by_slice: bool = True
 
     @staticmethod
-    def of(function: tf.types.experimental.PolymorphicFunction) -> Signature:
+    def of(
+        function: tf.types.experimental.PolymorphicFunction, *, by_slice: bool = True
+    ) -> Signature:
         """The signature of a function with an input signature; traces it."""
         concrete = function.get_concrete_function()
         parameters = inspect.signature(function.python_function).parameters
@@ -51,7 +50,8 @@ class Signature:
         }
         specs, _ = concrete.structured_input_signature
         inputs = {spec.name: spec for spec in specs if isinstance(spec, tf.TensorSpec)}
-        return Signature(concrete, inputs, defaults, dict(concrete.structured_outputs))
+        outputs = dict(concrete.structured_outputs)
+        return Signature(concrete, inputs, defaults, outputs, by_slice)
 
 
 @dataclass(frozen=True, eq=False)

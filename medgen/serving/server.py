@@ -57,7 +57,8 @@ class ModelServer:
     def __init__(self, model: ServedModel, name: str, max_bytes: int, bounds: Bounds):
         self.model, self.name, self.max_bytes, self.bounds = model, name, max_bytes, bounds
         self.signatures = {
-            key: Signature.of(function) for key, function in model.signatures().items()
+            key: Signature.of(function, by_slice=key not in model.of_whole_scans)
+            for key, function in model.signatures().items()
         }
         self.trial_side = model.image_size or TRIAL_SIDE
         self.inside = self.bytes_inside = 0
@@ -82,9 +83,10 @@ class ModelServer:
         return Starlette(routes=routes, exception_handlers=handlers)
 
     def try_out(self) -> None:
-        """Ask for one small slice, so that the first request finds everything in place."""
+        """Ask for a small slice, so that the first request finds everything in place."""
         signature = self.signatures[DEFAULT_SIGNATURE]
-        slices = np.zeros((1, self.trial_side, self.trial_side), np.float32)
+        shape = (self.model.fewest_slices, self.trial_side, self.trial_side)
+        slices = np.zeros(shape, np.float32)
         arrays = {name: slices for name in signature.inputs} | dict(signature.defaults)
         answers([Request(DEFAULT_SIGNATURE, signature, arrays, rows=False)])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -97,10 +98,14 @@ class ServedModel:
     Attributes:
         variables: all that the functions use.
         image_size: side of the slices in pixels, or None if any will do.
+        fewest_slices: of a request.
+        of_whole_scans: signatures whose answers depend on all slices of a request.
         preparation: what a slice is drawn from, as nested `tf.TensorSpec` of one slice.
     """
 
     image_size: int | None = None
+    fewest_slices = 1
+    of_whole_scans: ClassVar[Collection[str]] = ("fill",)
     preparation: object
 
     def __init__(self, bundle: Bundle):

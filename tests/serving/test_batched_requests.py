@@ -71,7 +71,7 @@ def test_what_fits_together():
     """The same signature and sides; numbers that go with the slices."""
     whole = Request(
         "fill",
-        Signature.of(of_a_scan),
+        Signature.of(of_a_scan, by_slice=False),
         {"scan": np.zeros((1, 2, 3), "float32"), "positions": np.zeros(1, "float32")},
         rows=False,
     )

@@ -14,6 +14,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from medgen.bundles.bundle import Bundle
 from medgen.families.conditional.sampler import CodeSampler
+from medgen.families.espcn.build import espcn_from
+from medgen.families.espcn.recipe import ESPCN_RECIPES
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.vqvae.codes import codes_of
@@ -23,6 +25,7 @@ from medgen.likelihoods.tfp import DiscretizedLogisticMixture
 from medgen.sampling.slices import SliceSampler
 from medgen.serving import graph
 from medgen.serving.export import export_bundle
+from medgen.superresolution import superresolve_volume
 from medgen.volumes import Geometry, Volume
 
 RECIPE = PixelMinerRecipe(
@@ -66,6 +69,14 @@ def pixelminer() -> Bundle:
         {"pixelminer": net},
         name="direct",
     )
+
+
+@pytest.fixture(scope="module")
+def espcn() -> Bundle:
+    recipe = replace(ESPCN_RECIPES["small"], filters=4)
+    net = espcn_from(recipe, seed=1)
+    net.strength.assign(0.7)
+    return Bundle("espcn", IntensityRule("ct"), {"espcn": recipe}, {"espcn": net}, name="finer")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +149,7 @@ def ask(model, signature: str, inputs: dict) -> dict[str, np.ndarray]:
 
 
 def test_equals_interpolate_in_a_process_with_tensorflow_alone(
-    bundles, folders, tmp_path, monkeypatch
+    bundles, espcn, folders, tmp_path, monkeypatch
 ):
     """Other sizes than the graph was made with, several pairs at once, every kind of model."""
     not_compiled = partial(SliceSampler, jit_compile=False)
@@ -168,6 +179,12 @@ def test_equals_interpolate_in_a_process_with_tensorflow_alone(
             key = f"{folder}|{signature}|"
             expected[f"{key}/slice"] = np.stack(answer)
             requests |= {f"{key}/{k}": v for k, v in inputs.items()}
+    key, scan = f"{export_bundle(espcn, tmp_path / 'finer')}|serving_default|", slices(6)
+    requests[f"{key}/scan"] = scan
+    volume = Volume(scan, Geometry.from_spacing(scan.shape, (GAP_MM, 0.8, 0.9)), modality="ct")
+    refined = superresolve_volume(volume, espcn.family.superresolver(espcn), 2, uncertainty=True)
+    expected[f"{key}/scan"] = refined.volume.array
+    expected |= {f"{key}/{k}": made.array for k, made in refined.uncertainty.items()}
     np.savez(tmp_path / "requests.npz", **requests)
     command = [sys.executable, "-c", CLIENT, tmp_path / "requests.npz", tmp_path / "answers.npz"]
     subprocess.run(command, check=True, timeout=600)

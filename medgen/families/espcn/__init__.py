@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from medgen.bundles.bundle import Bundle
     from medgen.doctor.findings import Finding
+    from medgen.serving.signatures import ServedModel
     from medgen.superresolution import SuperResolver
 
 
@@ -55,6 +56,12 @@ class ESPCNFamily(Family):
         from medgen.families.espcn.refine import ESPCNResolver
 
         return ESPCNResolver(bundle)
+
+    def served(self, bundle: Bundle) -> ServedModel:
+        """See `Family.served`."""
+        from medgen.families.espcn.serve import ServedESPCN
+
+        return ServedESPCN(bundle)
 
 
 FAMILY = ESPCNFamily()
