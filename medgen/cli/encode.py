@@ -30,27 +30,30 @@ def encode(
     um_per_pixel: float | None,
     overwrite: bool,
 ) -> None:
-    """Encode IMAGES, files (PNG, JPEG, TIFF) and folders, and write to DIR what they become.
+    """Encode IMAGES (PNG, JPEG, TIFF, slides) and folders of them; write to DIR what they become.
 
     Of each image NAME: NAME_encoding.npy, one number for 4 x 4 pixels; the same as pictures,
     NAME_plain.png (values as they are), NAME_stretched.png (linear contrast) and NAME_equalised.png
     (histogram equalised); and NAME_reconstruction.png, the image that the encoding stands for.
-    likeness.csv and the lines printed compare it with the image.
+    likeness.csv and the lines printed compare it with the image. Of a slide (SVS, NDPI, MRXS, ...)
+    the tissue is encoded, tile by tile of 512 x 512 pixels; NAME_xX_yY tells where each begins.
     """
     paths = images_to_read(images, output, LIKENESS, overwrite)
 
     from medgen.families.autoencoder.encode import autoencoder_of, decoded
-    from medgen.images.image import read_image
+    from medgen.images.slide import read_parts
 
     _, bundle = trained_model(model)
     net = autoencoder_of(bundle)
     scale_um = bundle.recipes["autoencoder"].scale_um or None
 
     def make(path: Path, folder: Path) -> list[Row]:
-        image = read_image(path, um_per_pixel=um_per_pixel, scale_um=scale_um)
-        result = decoded(net, image.array)
-        _write(result, image, folder, path.stem)
-        return [_row(path.name, result, image)]
+        rows = []
+        for part, image in read_parts(path, um_per_pixel=um_per_pixel, scale_um=scale_um):
+            result = decoded(net, image.array)
+            _write(result, image, folder, path.stem + part)
+            rows.append(_row(path.name + part, result, image))
+        return rows
 
     rows = write_outputs(paths, make, output, LIKENESS, overwrite)
     _tell(rows)

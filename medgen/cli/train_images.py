@@ -33,10 +33,11 @@ def _gather(options: dict[str, Any], crop: int, scale_um: float) -> TrainingImag
 @click.command("train-autoencoder", short_help="Train an autoencoder of microscopy images (H&E).")
 @training_options(AUTOENCODER_RECIPES, (um_per_pixel_option,))
 def train_autoencoder(**options: Any) -> None:
-    """Train an autoencoder on DATA, image files (PNG, JPEG, TIFF) and folders of them.
+    """Train an autoencoder on DATA, images (PNG, JPEG, TIFF), slides and folders.
 
     An image becomes one number for 4 x 4 pixels, and an image again. --validation is needed: only
-    you know which images are of other patients or another laboratory.
+    you know which images are of other patients or another laboratory. Of a slide (SVS, NDPI, MRXS,
+    ...) up to 64 tiles of 512 x 512 pixels are read, spread over its tissue.
     """
     output = options["output"]
     require_no_model(output)
@@ -65,7 +66,7 @@ FEATURE_WEIGHT = 20.0
 )
 @training_options(IMAGE_ESPCN_RECIPES, (um_per_pixel_option,))
 def train_image_espcn(**options: Any) -> None:
-    """Train a super-resolution net on DATA, image files (PNG, JPEG, TIFF) and folders of them.
+    """Train a super-resolution net on DATA, images (PNG, JPEG, TIFF), slides and folders.
 
     Images are made coarse, each pixel the mean of 4 x 4 (or as many as a recipe's factor says), and
     the net learns to undo it: to be alike pixel by pixel, and with --feature-loss in the encodings

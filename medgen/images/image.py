@@ -17,7 +17,9 @@ from medgen.images.resolution import SQUARE, told_um
 from medgen.volumes.walk import walk
 
 FORMATS = ("PNG", "JPEG", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs")
+# Of slides: Aperio, Hamamatsu, 3DHISTECH, Leica, Ventana and Sakura.
+SLIDES = (".svs", ".ndpi", ".vms", ".vmu", ".mrxs", ".scn", ".bif", ".svslide")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *SLIDES)
 OPAQUE = 255
 
 # TIFF 6.0, by number.
@@ -89,7 +91,7 @@ def read_image(
         raise ReadError(
             f"{path} is damaged or cut short ({error or type(error).__name__}); copy it again."
         ) from error
-    return image if scale_um is None else _scaled(image, scale_um)
+    return image if scale_um is None else scaled(image, scale_um)
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
@@ -153,8 +155,8 @@ def _choose_level(picture: Pillow.Image, path: Path, um: float | None, scale_um:
     return sides[frame]
 
 
-def _scaled(image: Image, scale_um: float) -> Image:
-    """The image at `scale_um`, which is not finer than its own."""
+def scaled(image: Image, scale_um: float) -> Image:
+    """The image at `scale_um`, which is not finer than its own, as told."""
     assert image.um_per_pixel is not None  # as its level was chosen by it
     share = image.um_per_pixel / scale_um
     if abs(share - 1) <= SQUARE:

@@ -12,12 +12,15 @@ import numpy as np
 
 from medgen.errors import TrainingError
 from medgen.examples.tiles import tile_batch
-from medgen.images.image import Image, find_images, read_image
+from medgen.images.image import Image, find_images
+from medgen.images.slide import read_parts
 from medgen.intensities.rule import IntensityRule
 
 # Of the images that validate, the middle of so many counts, with sides of at most so many pixels.
 VALIDATION_IMAGES = 24
 VALIDATION_SIDE = 256
+# Of a slide so many tiles count, spread over its tissue.
+TILES = 64
 
 
 class CropRecipe(Protocol):
@@ -102,7 +105,7 @@ def gather_images(
     um_per_pixel: float | None = None,
     scale_um: float | None = None,
 ) -> TrainingImages:
-    """Read all images, and set those that validate aside.
+    """Read all images, and up to `TILES` tiles of every slide; set those that validate aside.
 
     Args:
         data: files and folders, searched recursively.
@@ -131,13 +134,15 @@ def gather_images(
         names = _names(of)
         found = {}
         for path in of:
-            image = read_image(path, um_per_pixel=um_per_pixel, scale_um=scale_um)
-            if min(image.shape) < crop:
-                raise TrainingError(
-                    f"{path} has {image.shape[0]} x {image.shape[1]} pixels and crops of {crop} x "
-                    f"{crop} are trained on; leave it out, or lower crop in a recipe."
-                )
-            found[names[path]] = image
+            for part, image in read_parts(
+                path, um_per_pixel=um_per_pixel, scale_um=scale_um, most=TILES
+            ):
+                if min(image.shape) < crop:
+                    raise TrainingError(
+                        f"{path} has {image.shape[0]} x {image.shape[1]} pixels and crops of {crop}"
+                        f" x {crop} are trained on; leave it out, or lower crop in a recipe."
+                    )
+                found[names[path] + part] = image
         return found
 
     told = {} if um_per_pixel is None else {"--um-per-pixel": um_per_pixel}

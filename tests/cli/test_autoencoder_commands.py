@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from commands import refuse, succeed
 from PIL import Image as Pillow
 from skimage.data import immunohistochemistry
@@ -166,3 +167,24 @@ def test_a_model_of_a_scale_asks_how_large_pixels_are(work, trained, tmp_path):
     refuse("say it with --um-per-pixel", *words)
     succeed(*words, "--um-per-pixel", 0.5)
     assert np.load(tmp_path / "other" / "tile0_encoding.npy").shape == (7, 8)
+
+
+def test_a_slide_is_trained_on_and_encoded_tile_by_tile(work, trained, tmp_path, monkeypatch):
+    pytest.importorskip("openslide")
+    monkeypatch.setattr("medgen.images.slide.TILE", 64)
+    tissue = np.full((256, 256, 3), 240, np.uint8)
+    tissue[64:192, 64:192] = immunohistochemistry()[:128, :128]
+    tifffile.imwrite(
+        tmp_path / "a.svs", tissue, tile=(64, 64), photometric="rgb", metadata=None,
+        description="Aperio Image Library v1\n256x256|MPP = 0.25",
+    )  # fmt: skip
+    succeed("encode", tmp_path / "a.svs", "-o", tmp_path / "made", "--model", work / "model")
+    with open(tmp_path / "made" / "likeness.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    places = [f"x{x}_y{y}" for y in (64, 128) for x in (64, 128)]
+    assert [row["image"] for row in rows] == [f"a.svs_{place}" for place in places]
+    assert {row["um_per_pixel"] for row in rows} == {"0.25"}
+    assert np.load(tmp_path / "made" / "a_x64_y128_encoding.npy").shape == (16, 16)
+    held_out = ("--validation", work / "data" / "tile2.png", "--recipe", work / "recipe.json")
+    succeed("train-autoencoder", tmp_path / "a.svs", "-o", tmp_path / "model", *held_out)
+    assert "a.svs_x64_y128" in (tmp_path / "model" / "README.md").read_text()
