@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +32,16 @@ def first_slices(scan: Path) -> Volume:
     return volume.with_array(array, geometry)
 
 
-def measured(*words: object) -> tuple[float, float]:
-    """Seconds and peak memory in GiB of a `medgen` command."""
+class Usage(NamedTuple):
+    """What a command took: seconds by the clock and of all cores, and its peak memory in GiB."""
+
+    seconds: float
+    cpu_seconds: float
+    memory: float
+
+
+def measured(*words: object) -> Usage:
+    """What a `medgen` command takes."""
     code = "from medgen.cli import main; main()"
     start = time.perf_counter()
     process = os.posix_spawn(
@@ -44,7 +53,8 @@ def measured(*words: object) -> tuple[float, float]:
     _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit(f"medgen {' '.join(map(str, words))} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+    seconds = time.perf_counter() - start
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
 
 
 def main() -> None:
@@ -63,8 +73,8 @@ def main() -> None:
         write_volume(volume, scan)
         for name in ("linear", options.model):
             command = ("interpolate", scan, "-o", Path(work) / "out.nii", "--overwrite")
-            seconds, memory = measured(*command, "--model", name)
-            print(f"{name:24s} {seconds:8.1f} s {memory:6.2f} GiB", flush=True)
+            usage = measured(*command, "--model", name)
+            print(f"{name:24s} {usage.seconds:8.1f} s {usage.memory:6.2f} GiB", flush=True)
 
 
 if __name__ == "__main__":
