@@ -73,8 +73,8 @@ def tissue_tiles(
     """Read the tissue of a slide in tiles beside each other, each once, row by row.
 
     Tissue is what is more saturated than Otsu's threshold at low power: in the thumbnail of the
-    file, or its coarsest level. Tiles come from the coarsest level that is fine enough, and no part
-    of that is decoded twice. Where nothing was scanned stands white.
+    file, or its coarsest level. Tiles come from the coarsest level that is fine enough, of which
+    they decode no part twice. Where nothing was scanned stands white.
 
     Args:
         path: the file.
@@ -99,7 +99,12 @@ def tissue_tiles(
                 f"{path} has pixels of {own:g} µm and images of {scale:g} µm per pixel are asked "
                 "for; give it at a higher magnification."
             )
-        yield from _tiles(slide, own, scale, _chosen(slide, path, scale / own, most))
+        level = slide.get_best_level_for_downsample(scale / own * (1 + SQUARE))
+        shrunk = slide.level_downsamples[level]
+        if abs(own * shrunk / scale - 1) <= SQUARE:
+            scale = own * shrunk  # as the level is taken as it is
+        places = _chosen(slide, path, scale / own, most)
+        yield from _tiles(slide, level, own * shrunk, scale, places)
     except ReadError:
         raise
     except Exception as error:  # OpenSlide raises its own kind for damaged parts
@@ -124,7 +129,8 @@ def _opened(path: Path) -> OpenSlide:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
         raise ReadError(
-            f"{path} is no slide that OpenSlide reads, or damaged ({error})."
+            f"{path} is damaged, or no slide that OpenSlide reads ({error}); copy it again, or "
+            "export it as TIFF."
         ) from error
 
 
@@ -135,7 +141,7 @@ def _um(slide: OpenSlide, path: Path) -> float | None:
         return None
     if abs(across / down - 1) > SQUARE:
         raise ReadError(
-            f"{path} has pixels of {across:g} x {down:g} µm; only square ones are read."
+            f"{path} has pixels of {across:g} x {down:g} µm; resample it to square ones."
         )
     return across
 
@@ -191,16 +197,14 @@ def _tissue(slide: OpenSlide) -> np.ndarray:
 
 
 def _tiles(
-    slide: OpenSlide, own: float, scale: float, places: list[tuple[int, int]]
+    slide: OpenSlide, level: int, um: float, scale: float, places: list[tuple[int, int]]
 ) -> Iterator[SlideTile]:
-    times = scale / own
-    level = slide.get_best_level_for_downsample(times * (1 + SQUARE))
-    shrunk = slide.level_downsamples[level]
-    um = own * shrunk
-    side = round(TILE * times / shrunk)
+    """Tiles at `scale` from a level whose pixels have a side of `um`."""
+    side = round(TILE * scale / um)
+    step = TILE * scale / um * slide.level_downsamples[level]
     _remember(slide, level, side)
     for x, y in places:
-        place = round(x * TILE * times), round(y * TILE * times)
+        place = round(x * step), round(y * step)
         array = _on_white(slide.read_region(place, level, (side, side)))
         yield SlideTile(place, scaled(Image(array, um), scale))
 
