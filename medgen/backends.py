@@ -20,8 +20,7 @@ Function = Callable[..., Any]
 
 def compiled(
     function: Function,
-    net: keras.Model | None = None,
-    *,
+    *nets: keras.Model,
     jit_compile: bool = False,
     takes: Sequence[tuple[tuple[int | None, ...], str]] | None = None,
 ) -> Function:
@@ -29,7 +28,7 @@ def compiled(
 
     Args:
         function: of tensors alone.
-        net: whose weights it reads, as they are at each call: JAX would keep those of the first.
+        *nets: whose weights it reads, as they are at each call: JAX would keep those of the first.
         jit_compile: whether XLA compiles it under TensorFlow. JAX knows no other way.
         takes: shape and dtype of each argument, None where any will do, for one that takes long to
             trace: TensorFlow then does so once, and otherwise for the first size and the second.
@@ -47,7 +46,7 @@ def compiled(
                 reduce_retracing=True,
             )
         case "jax":
-            return _jitted(function, [] if net is None else net.variables)
+            return _jitted(function, [variable for net in nets for variable in net.variables])
         case _:
             return function
 

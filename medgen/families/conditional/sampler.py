@@ -47,7 +47,9 @@ class CodeSampler:
         self.vqvae, self.prior, self.decode = vqvae, prior, decode
         draw = categorical_draw(temperature, top_k, top_p)
         self._codes = CachedSampler(prior, draw, jit_compile=jit_compile)
-        self._read, self._decode = (compiled(f, vqvae) for f in (self._seen, self._decoded))
+        self._read = compiled(self._seen, vqvae)
+        self._look_around = compiled(self._around, vqvae, prior)
+        self._decode = compiled(self._decoded, vqvae)
         self._measure = UncertaintyMeasure(vqvae.levels, jit_compile)
 
     def fill(
@@ -84,24 +86,19 @@ class CodeSampler:
         uniforms: Iterable[np.ndarray],
     ) -> list[np.ndarray]:
         """Levels `(b, h, w)` of the slices, each time they are drawn."""
-        conditioning = ops.concatenate(
-            [
-                self.prior.condition(
-                    {
-                        "surroundings": self.vqvae.surroundings(one)[-1],
-                        "position": place["position"],
-                        "gap_mm": place["gap_mm"],
-                    }
-                )
-                for one, place in zip(known, singly(inputs), strict=True)
-            ]
-        )
+        around = [
+            self._look_around(one, place["position"], place["gap_mm"])
+            for one, place in zip(known, singly(inputs), strict=True)
+        ]
+        surroundings, conditioning = zip(*around, strict=True)
+        conditioning = filled_up(ops.concatenate(conditioning))
+        rows, columns = inputs["context"].shape[1:3]
         drawn = []
         for numbers in uniforms:
             first = ops.convert_to_tensor(numbers[:, ::COMPRESSION, ::COMPRESSION, :1])
-            codes = self._codes(filled_up(conditioning), filled_up(first))[: len(known)]
-            slices = [self._decode(codes[i : i + 1], one) for i, one in enumerate(known)]
-            drawn.append(np.concatenate([_array(one) for one in slices]))
+            codes = self._codes(conditioning, filled_up(first))[: len(known)]
+            slices = [self._decode(codes[i : i + 1], one) for i, one in enumerate(surroundings)]
+            drawn.append(np.concatenate([_array(one)[:, :rows, :columns] for one in slices]))
         return drawn
 
     def _seen(self, inputs):
@@ -110,11 +107,15 @@ class CodeSampler:
         known = self.vqvae.predictor.conditioning(features, params, linear)
         return known, self.vqvae.predictor.center(known), params, linear
 
-    def _decoded(self, codes, known):
-        """Levels `(1, h, w)` of one slice: the means of its pixels."""
-        rows, columns = ops.shape(known)[1:3]
-        mixture = self.vqvae.decode(codes, self.vqvae.surroundings(known))
-        return self.vqvae.mean(mixture[:, :rows, :columns], known)
+    def _around(self, known, position, gap_mm):
+        """What decoder and prior are shown of one slice's surroundings: maps, and conditioning."""
+        surroundings = self.vqvae.surroundings(known)
+        place = {"position": position, "gap_mm": gap_mm}
+        return surroundings, self.prior.condition({"surroundings": surroundings[-1], **place})
+
+    def _decoded(self, codes, surroundings):
+        """Levels of one slice, whole codes: the means of its pixels."""
+        return self.vqvae.mean(self.vqvae.decode(codes, surroundings), surroundings[0])
 
 
 def _array(values: object) -> np.ndarray:
