@@ -47,7 +47,7 @@ class Texture:
         >>> rng = np.random.default_rng(0)
         >>> neighbours = rng.normal(size=(2, 64, 64))  # of noise 1
         >>> smooth = 0.1 * rng.normal(size=(64, 64))
-        >>> bool(match_texture(smooth, neighbours).std() > 5 * smooth.std())
+        >>> bool(Texture(neighbours).given_to(smooth).std() > 5 * smooth.std())
         True
 
     References:
@@ -82,7 +82,7 @@ class Texture:
         """
         if not self._varies.size:
             return self._low.copy()
-        image = np.asarray(image, self._low.dtype)
+        image = np.asarray(image, self._low.dtype, order="C")
         if reference is not None:
             reference = np.asarray(reference, image.dtype)
         for _ in range(ROUNDS):

@@ -172,6 +172,8 @@ def test_a_texture_is_given_again_as_the_first_time():
     first = texture.given_to(two_tissues(3, 15, 15))
     texture.given_to(two_tissues(5, 5, 50))
     np.testing.assert_array_equal(texture.given_to(two_tissues(3, 15, 15)), first)
+    columns_first = np.asfortranarray(two_tissues(3, 15, 15))
+    np.testing.assert_array_equal(texture.given_to(columns_first), first)
 
 
 @given(
