@@ -10,7 +10,7 @@ the validation scan the table tells
   ones, and of the mean of `--samples` of these;
 - `power`, `texture`: of sampled windows, high-frequency power over the truth's (1 is right) and the
   median over texture features of the error over their range (0 is right);
-- `auto ...`: the same with `--temperature auto`: half way to the prediction, then `match_texture`;
+- `auto ...`: the same with `--temperature auto`: half way to the prediction, then `Texture`;
 - `a code`, `pixels`, `bits`: bits that a code takes, that a pixel takes given the codes, and with
   its share of these, the evidence lower bound;
 - `usage`: share of the codebook in use.

@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 from medgen.evaluation.agreement import nrmse
 from medgen.evaluation.texture import texture_features
 from medgen.families.pixelminer.fill import SHARE_OF_CHANCE
-from medgen.interpolation.matching import BAND_SIGMAS, match_texture
+from medgen.interpolation.matching import BAND_SIGMAS, Texture
 
 
 def psnr_db(images: np.ndarray, true: np.ndarray, levels: int) -> float:
@@ -42,7 +42,7 @@ def matched(images: np.ndarray, prediction: np.ndarray, neighbours: np.ndarray) 
     half_way = prediction + SHARE_OF_CHANCE * (images - prediction)
     return np.stack(
         [
-            match_texture(image, np.moveaxis(beside, -1, 0), reference)
+            Texture(np.moveaxis(beside, -1, 0)).given_to(image, reference)
             for image, beside, reference in zip(half_way, neighbours, prediction, strict=True)
         ]
     )
@@ -51,7 +51,7 @@ def matched(images: np.ndarray, prediction: np.ndarray, neighbours: np.ndarray) 
 def correlated(uniforms: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     """Uniform numbers `(n, h, w)` correlated as the fine structure of the neighbours is.
 
-    White normal numbers get the spectrum that the bands of `match_texture` have in both neighbours
+    White normal numbers get the spectrum that the bands of `Texture` have in both neighbours
     `(n, h, w, 2)` of their window (Galerne et al., Random phase textures, 2011).
     """
     fine = _fine(np.moveaxis(neighbours, -1, 0).astype(np.float64), BAND_SIGMAS[-1])
