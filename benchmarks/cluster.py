@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="mr-pixelminer")
     parser.add_argument("--modality", default="mr", choices=list(SPACING_MM))
-    parser.add_argument("--shape", type=numbers, default=(96, 80, 12))
+    parser.add_argument("--shape", type=numbers, default=(64, 56, 8))
     parser.add_argument("--scans", type=int, default=4)
     parser.add_argument("--workers", type=numbers, default=(1, 2))
     options = parser.parse_args()
