@@ -16,8 +16,9 @@ the validation scan the table tells
 - `usage`: share of the codebook in use.
 
 Above them stand what needs no codes: linear interpolation, the prediction, and pixels drawn from
-it one by one or with noise that is correlated as that of the neighbours. The last line is one JSON
-object. An arm takes minutes on one core.
+it one by one or with noise that is correlated as that of the neighbours. `--start ct-two-stage`, or
+another two-stage model, is measured as it is in place of the arms, with each kind of pixels. The
+last line is one JSON object. An arm takes minutes on one core.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from ablation_codes import FirstStage, Model, PriorTask, Shown
+from ablation_codes import FirstStage, Model, PriorTask, Shown, model_of
 from ablation_measures import correlated, matched, power, psnr_db, texture_error
 
 from medgen.bundles.bundle import Bundle, load_bundle
@@ -102,13 +103,14 @@ class Table:
 
     def __init__(self, scans: TrainingScans, start: Bundle, args: argparse.Namespace):
         self.scans, self.start, self.args = scans, start, args
+        vqvae = start.nets.get("vqvae")
+        net = start.nets["pixelminer"] if vqvae is None else vqvae.predictor
         self.levels, self.level_width = scans.rule.levels, scans.rule.level_width
         self.size = {"batch_size": args.batch_size, "filters": args.filters}
         large = ConditionalRecipe(**self.size, crop=args.window)
         self.windows = Windows(scans, large, args.batch_size, SEED).held_out
         self.true = np.concatenate([each["target"] for each in self.windows]).astype(np.float32)
         self.neighbours = np.concatenate([beside(each) for each in self.windows])
-        net = start.nets["pixelminer"]
         self.params, self.linear, self.prediction = _joined(
             (params, linear, net.center(net.conditioning(features, params, linear)))
             for features, params, linear in map(net.read, self.windows)
@@ -130,7 +132,7 @@ class Table:
             yield f"  drawn from it, {pixels}", row | {"bits": bits}
 
     def row(self, arm: Arm) -> dict[str, float]:
-        """Of an arm."""
+        """Of an arm, which is trained."""
         first = ConditionalRecipe(
             **self.size,
             **arm.fields,
@@ -139,18 +141,14 @@ class Table:
             validate_every=self.args.steps,
         )
         model, usage = self.model(first, arm.depth, arm.side, arm.beside)
-        pairs = [self._decoded(arm, model, i) for i in range(len(self.windows))]
-        true, drawn = (np.concatenate(images, axis=-3) for images in zip(*pairs, strict=True))
-        bits_a_code = model.bits_a_code(self.windows)
-        decoded = measure_decoding(model.shown.vqvae, self.windows, self.level_width)
-        codes, pixels = arm.depth * bits_a_code / arm.side**2, decoded["residual_bits_per_dim"]
-        return {
-            **self._of_images(true, drawn),
-            "a code": bits_a_code,
-            "pixels": pixels,
-            "bits": codes + pixels,
-            "usage": usage,
-        }
+        return self._of_model(model, arm.pixels) | {"usage": usage}
+
+    def as_it_is(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Rows of the two-stage model that was given, with each kind of pixels."""
+        model, usage = model_of(self.start), self.start.metrics["vqvae"]["codebook_usage"]
+        for pixels in get_args(Pixels):
+            row = self._of_model(model, pixels) | {"usage": usage}
+            yield f"{self.start.name}, {pixels}", row
 
     def _first_stage(self, recipe: ConditionalRecipe, depth: int, side: int):
         """Net, the windows of its training, and the share of its codebook in use."""
@@ -169,7 +167,21 @@ class Table:
             trained(task, recipe)
         return Model(shown, [task.net for task in tasks]), usage
 
-    def _decoded(self, arm: Arm, model: Model, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def _of_model(self, model: Model, pixels: Pixels) -> dict[str, float]:
+        vqvae = model.shown.vqvae
+        pairs = [self._decoded(pixels, model, i) for i in range(len(self.windows))]
+        true, drawn = (np.concatenate(images, axis=-3) for images in zip(*pairs, strict=True))
+        bits_a_code = model.bits_a_code(self.windows)
+        decoded = measure_decoding(vqvae, self.windows, self.level_width)
+        share, given = len(model.priors) / vqvae.side**2, decoded["residual_bits_per_dim"]
+        return {
+            **self._of_images(true, drawn),
+            "a code": bits_a_code,
+            "pixels": given,
+            "bits": share * bits_a_code + given,
+        }
+
+    def _decoded(self, how: Pixels, model: Model, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Windows `(b, h, w)` from true codes, and `(samples, b, h, w)` from drawn ones."""
         windows, vqvae = self.windows[i], model.shown.vqvae
         size, rows, columns = windows["target"].shape
@@ -182,11 +194,11 @@ class Table:
         numbers = self._numbers(places, (rows, columns, 2))
         for codes, pixels in zip([true, *drawn], [numbers[0], *numbers], strict=True):
             mixture = vqvae.decode(codes, surroundings)[:, :rows, :columns]
-            if arm.pixels == "mean":
+            if how == "mean":
                 image = vqvae.mean(mixture, known)
             else:
                 center = vqvae.center(known)
-                image = self._pixels(arm.pixels, mixture, center, beside(windows), pixels)
+                image = self._pixels(how, mixture, center, beside(windows), pixels)
             images.append(np.asarray(image, np.float32))
         return images[0], np.stack(images[1:])
 
@@ -249,7 +261,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--validation", action="append", type=Path, required=True)
-    parser.add_argument("--start", default="ct-pixelminer", help="whose prediction is built on")
+    parser.add_argument(
+        "--start",
+        default="ct-pixelminer",
+        help="whose prediction is built on; a two-stage model is measured as it is",
+    )
     parser.add_argument("--arm", action="append", type=int, help="a row, from 0; default: all")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--prior-steps", type=int, default=200)
@@ -268,7 +284,10 @@ def main() -> None:
     print(" " * 28 + "".join(f"{column.split()[0]:>8}" for column in COLUMNS))
     print(" " * 28 + "".join(f"{' '.join(column.split()[1:]):>8}" for column in COLUMNS))
     chosen = [ARMS[i] for i in args.arm] if args.arm else ARMS
-    for name, row in chain(table.without_codes(), ((a.name, table.row(a)) for a in chosen)):
+    drawn = ((arm.name, table.row(arm)) for arm in chosen)
+    if "prior" in start.nets:
+        drawn = table.as_it_is()
+    for name, row in chain(table.without_codes(), drawn):
         rows[name] = row
         print(line(name, row), flush=True)
     print(json.dumps(rows))

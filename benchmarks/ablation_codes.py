@@ -291,3 +291,16 @@ class Model:
             conditioning = prior.condition(self.shown.inputs(i, windows, codes, maps))
             codes[..., i] = sampler(conditioning, uniforms[..., i : i + 1])
         return np.split(codes, times)
+
+
+def model_of(bundle: Bundle) -> Model:
+    """A trained conditional two-stage model, as an arm is."""
+    given = bundle.nets["vqvae"]
+    vqvae = VariantVQVAE(1, COMPRESSION, **given.config)
+    vqvae.build()
+    layers = {layer.name: layer for layer in vqvae.layers}
+    for layer in given.layers:
+        if layer is not given.quantizer:
+            layers[layer.name].set_weights(layer.get_weights())
+    vqvae.quantizer.books[0].set_weights(given.quantizer.get_weights())
+    return Model(Shown(vqvae, beside=False), [bundle.nets["prior"]])
