@@ -13,12 +13,14 @@ the validation scan the table tells
 - `auto ...`: the same with `--temperature auto`: half way to the prediction, then `Texture`;
 - `a code`, `pixels`, `bits`: bits that a code takes, that a pixel takes given the codes, and with
   its share of these, the evidence lower bound;
-- `usage`: share of the codebook in use.
+- `beside`: share of the quantised vectors' variance that those of the acquired slices on either
+  side explain by a linear fit; `usage`: share of the codebook in use.
 
 Above them stand what needs no codes: linear interpolation, the prediction, and pixels drawn from
 it one by one or with noise that is correlated as that of the neighbours. `--start ct-two-stage`, or
-another two-stage model, is measured as it is in place of the arms, with each kind of pixels. The
-last line is one JSON object. An arm takes minutes on one core.
+another two-stage model, is measured as it is in place of the arms, with each kind of pixels; below
+it stands what its decoder makes of vectors that are not quantised. The last line is one JSON
+object. An arm takes minutes on one core.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from ablation_codes import FirstStage, Model, PriorTask, Shown, model_of
+from ablation_codes import FirstStage, Model, PriorTask, Shown, explained_by_beside, model_of
 from ablation_measures import correlated, matched, power, psnr_db, texture_error
 
 from medgen.bundles.bundle import Bundle, load_bundle
@@ -88,7 +90,7 @@ ARMS = (
 )
 COLUMNS = ("true", "drawn", "mean", "power", "texture")
 COLUMNS += ("auto drawn", "auto power", "auto texture")
-COLUMNS += ("a code", "pixels", "bits", "usage")
+COLUMNS += ("a code", "pixels", "bits", "beside", "usage")
 SEED = 0
 
 
@@ -149,6 +151,22 @@ class Table:
         for pixels in get_args(Pixels):
             row = self._of_model(model, pixels) | {"usage": usage}
             yield f"{self.start.name}, {pixels}", row
+        yield "  vectors not quantised", self._not_quantised()
+
+    def _not_quantised(self) -> dict[str, float]:
+        """What further codebooks for the same vectors could at best come to."""
+        vqvae, images, bits = self.start.nets["vqvae"], [], []
+        for windows in self.windows:
+            known = vqvae.condition(windows)
+            surroundings = vqvae.surroundings(known)
+            mixture = vqvae._decoded(vqvae.latents(windows["target"], surroundings), surroundings)
+            images.append(vqvae.mean(mixture, known))
+            over = self._around(vqvae.center(known))
+            bits.append(bits_per_dim(logistic_mixture.log_prob(mixture, windows["target"], **over)))
+        return {
+            "true": psnr_db(np.concatenate(images), self.true, self.levels),
+            "pixels": float(np.mean(bits)),
+        }
 
     def _first_stage(self, recipe: ConditionalRecipe, depth: int, side: int):
         """Net, the windows of its training, and the share of its codebook in use."""
@@ -179,6 +197,7 @@ class Table:
             "a code": bits_a_code,
             "pixels": given,
             "bits": share * bits_a_code + given,
+            "beside": explained_by_beside(vqvae, self.windows),
         }
 
     def _decoded(self, how: Pixels, model: Model, i: int) -> tuple[np.ndarray, np.ndarray]:
