@@ -29,16 +29,19 @@ demo: $(VENV)/installed
 
 # The pixel-level models, in some hours on two cores: the prediction; the causal trunk with much noise
 # on what it sees, which teaches it to heed the acquired slices; for CT then with little, for the texture;
-# and all of it on more scans.
-MR_NET = "conditioner_filters": 32
+# and all of it on more scans. By Adam, as they were; the recipes as they are now take Muon.
+ADAM = "optimizer": "adam"
+MR_NET = $(ADAM), "conditioner_filters": 32
 MR_TRUNK = $(MR_NET), "filters": 24
 models: $(VENV)/installed
 	mkdir -p trained
-	echo '{"steps": 1200, "learning_rate": 7e-4, "input_noise": 0.1}' > trained/ct.json
-	echo '{"learning_rate": 5e-4, "input_noise": 0.15, "noise": 0.03, "validate_every": 800}' > trained/ct-all.json
-	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe no-autoregression
+	echo '{$(ADAM), "from": "no-autoregression"}' > trained/ct-prediction.json
+	echo '{$(ADAM), "steps": 2000, "learning_rate": 7e-4}' > trained/ct-noisy.json
+	echo '{$(ADAM), "steps": 1200, "learning_rate": 7e-4, "input_noise": 0.1}' > trained/ct.json
+	echo '{$(ADAM), "learning_rate": 5e-4, "input_noise": 0.15, "noise": 0.03, "validate_every": 800}' > trained/ct-all.json
+	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-prediction --recipe trained/ct-prediction.json
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-noisy --start trained/ct-prediction \
-		--steps 2000 --learning-rate 7e-4
+		--recipe trained/ct-noisy.json
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-first --start trained/ct-noisy --recipe trained/ct.json
 	$(BIN)/medgen train-pixelminer $(CT) $(MORE_CT) -o trained/ct-pixelminer --start trained/ct-first \
 		--recipe trained/ct-all.json --steps 3900

@@ -33,6 +33,7 @@ import keras
 import numpy as np
 from medgen.families.pixelminer.build import pixelminer_from
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
+from medgen.training.step import Step
 
 keras.config.set_dtype_policy(os.environ.get("POLICY", "float32"))
 recipe, steps = PIXELMINER_RECIPES[sys.argv[1]], int(sys.argv[2])
@@ -47,14 +48,12 @@ inputs = {
     "gap_mm": np.full(shape[0], 4.0, np.float32),
 }
 net = pixelminer_from(recipe, recipe.levels)
-net.compile(optimizer=keras.optimizers.Adam(1e-3, clipnorm=1.0), jit_compile=False)
-if keras.backend.backend() == "jax":
-    net.compile(optimizer=keras.optimizers.Adam(1e-3, clipnorm=1.0))
-for _ in range(2):
-    float(net.train_on_batch(inputs, return_dict=True)["loss"])
+take = Step(net, average=True, optimizer=recipe.optimizer)
+for number in (1, 2):
+    take(inputs, number, 1e-3)
 start = time.perf_counter()
-for _ in range(steps):
-    float(net.train_on_batch(inputs, return_dict=True)["loss"])
+for number in range(3, steps + 3):
+    take(inputs, number, 1e-3)
 print((time.perf_counter() - start) / steps)
 """
 

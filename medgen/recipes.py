@@ -18,6 +18,8 @@ One = TypeVar("One", bound="Recipe")
 # for CT and MR never saw, 90 % of the pixels lie within what they hold for 94 %.
 HELD = 0.94
 
+OPTIMIZERS = ("adam", "muon")
+
 
 class Recipe:
     """Architecture of a net and how it is trained: the base of each family's frozen dataclass.
@@ -29,6 +31,8 @@ class Recipe:
         batch_size: examples a step.
         learning_rate: its peak.
         validate_every: steps.
+        optimizer: one of `OPTIMIZERS`: Adam, or Muon for kernels between hidden layers, see
+            `training.muon.Muon`.
         falls_linearly: whether the learning rate falls in a line to 0 instead, see `Plan`.
     """
 
@@ -38,6 +42,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     validate_every: int
+    optimizer: str = "adam"
     falls_linearly: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -58,6 +63,10 @@ class Recipe:
                 valid = type(value) is int and value >= 1
             if not valid:
                 raise RecipeError(f"Field {field.name} must be {kind}, got {value!r}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise RecipeError(
+                f"Field optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}."
+            )
         if self.learning_rate == 0:
             raise RecipeError("Field learning_rate must be above 0.")
 

@@ -105,6 +105,18 @@ def test_shares_of_a_prior_are_below_1(field):
         PriorRecipe(**{field: 1})
 
 
+def test_kernels_move_by_muon_unless_a_recipe_says_adam(tmp_path):
+    assert named_recipe(PIXELMINER_RECIPES, "default").optimizer == "muon"
+    assert named_recipe(PIXELMINER_RECIPES, "pixelminer-paper").optimizer == "adam"
+    assert named_recipe(VQVAE_RECIPES, "default").optimizer == "adam"
+    path = tmp_path / "mine.json"
+    path.write_text('{"optimizer": "adam"}')
+    assert named_recipe(PIXELMINER_RECIPES, str(path)).optimizer == "adam"
+    path.write_text('{"optimizer": "sgd"}')
+    with pytest.raises(RecipeError, match="optimizer must be one of adam, muon, got 'sgd'"):
+        named_recipe(PIXELMINER_RECIPES, str(path))
+
+
 def test_what_is_true_or_false():
     assert not PixelMinerRecipe(autoregressive=False).autoregressive
     with pytest.raises(RecipeError, match="autoregressive must be true or false, got 0"):

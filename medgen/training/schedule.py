@@ -32,6 +32,7 @@ class Plan:
         linear: from the peak in a line to 0 instead.
         steady: the rate depends on nothing but the step: `STEADY_WARMUP` steps lead to the peak,
             where it stays, so that a run by the clock is repeated by the steps that it took.
+        optimizer: see `Recipe`.
 
     Raises:
         TrainingError: not exactly one of `steps` and `minutes`.
@@ -43,6 +44,7 @@ class Plan:
     minutes: float | None = None
     linear: bool = False
     steady: bool = False
+    optimizer: str = "adam"
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -55,7 +57,12 @@ class Plan:
         """The plan of a recipe; `minutes` take the place of its steps."""
         steps = recipe.steps if minutes is None else None
         return cls(
-            steps, recipe.validate_every, recipe.learning_rate, minutes, recipe.falls_linearly
+            steps,
+            recipe.validate_every,
+            recipe.learning_rate,
+            minutes,
+            recipe.falls_linearly,
+            optimizer=recipe.optimizer,
         )
 
     def share_done(self, step: int, seconds: float) -> float:

@@ -169,7 +169,7 @@ def train(
     net = task.net
     shared = {"workers": workers.count} if workers.count > 1 else {}
     saved = store.open({**task.identity, **shared}, resume=resume, write=workers.is_chief)
-    take_step, taking = _steps_of(task, workers)
+    take_step, taking = _steps_of(task, plan.optimizer, workers)
     if saved is None:
         task.prepare()
         saved = Checkpoint((), 0, 0.0)
@@ -216,7 +216,7 @@ def train(
 
 
 def _steps_of(
-    task: Task, workers: Workers
+    task: Task, optimizer: str, workers: Workers
 ) -> tuple[Step, Callable[[int], AbstractContextManager[Take]]]:
     """What changes the net, and from the steps taken so far to a context that takes more."""
     net, average = task.net, task.averages_weights
@@ -228,11 +228,11 @@ def _steps_of(
     ):
         from medgen.training.steps_jax import StepsOnDevice
 
-        steps = StepsOnDevice(net, examples, average=average)
+        steps = StepsOnDevice(net, examples, average=average, optimizer=optimizer)
         return steps, lambda first: nullcontext(
             lambda step, rates: (steps.take(step, rates), examples.size)
         )
-    take_step = Step(net, average=average, workers=workers)
+    take_step = Step(net, average=average, optimizer=optimizer, workers=workers)
     return take_step, partial(_with_batches, task, take_step, workers)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from medgen.backends import Tensor, compiled
+from medgen.training.muon import Muon
 from medgen.training.workers import ALONE, Workers
 
 # The average covers about the last 1 in so many steps.
@@ -25,14 +26,23 @@ class Step:
     Args:
         net: built, with `compute_loss`.
         average: whether a moving average of the weights is kept.
+        optimizer: one of `recipes.OPTIMIZERS`.
         workers: who takes the step together.
     """
 
-    def __init__(self, net: keras.Model, *, average: bool, workers: Workers = ALONE):
+    def __init__(
+        self,
+        net: keras.Model,
+        *,
+        average: bool,
+        optimizer: str = "adam",
+        workers: Workers = ALONE,
+    ):
         self.net = net
+        made = Muon if optimizer == "muon" else keras.optimizers.Adam
         # Convolutions on CPUs are slower when XLA compiles them; JAX knows no other way.
         net.compile(
-            optimizer=keras.optimizers.Adam(1e-3, clipnorm=1.0),
+            optimizer=made(1e-3, clipnorm=1.0),
             jit_compile=keras.backend.backend() == "jax",
         )
         net.optimizer.build(net.trainable_variables)

@@ -28,10 +28,18 @@ class StepsOnDevice(Step):
         net: built, with `compute_loss`.
         examples: of the batches.
         average: whether a moving average of the weights is kept.
+        optimizer: see `Step`.
     """
 
-    def __init__(self, net: keras.Model, examples: DeviceExamples, *, average: bool):
-        super().__init__(net, average=average)
+    def __init__(
+        self,
+        net: keras.Model,
+        examples: DeviceExamples,
+        *,
+        average: bool,
+        optimizer: str = "adam",
+    ):
+        super().__init__(net, average=average, optimizer=optimizer)
         self.examples = examples
         self._metrics = [metric.name for metric in net.metrics]
         self._unmeasured = [variable.value for variable in net.metrics_variables]

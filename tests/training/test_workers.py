@@ -24,7 +24,7 @@ LEVELS = 64
 
 def net() -> PixelMinerLean:
     keras.utils.set_random_seed(5)
-    model = PixelMinerLean(LEVELS, 1, 4, 1, 2, 4, 1, 2)
+    model = PixelMinerLean(LEVELS, 1, 16, 1, 2, 16, 1, 2)
     model.build()
     return model
 
@@ -62,7 +62,8 @@ class PixelTask:
 
 def train(folder: Path, batches, workers=ALONE) -> PixelMinerLean:
     task = PixelTask(batches)
-    session.train(task, Plan(STEPS, STEPS, 1e-2), FolderStore(folder), workers=workers)
+    plan = Plan(STEPS, STEPS, 1e-2, optimizer="muon")
+    session.train(task, plan, FolderStore(folder), workers=workers)
     return task.net
 
 

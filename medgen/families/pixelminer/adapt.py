@@ -41,7 +41,9 @@ def untaught(rule: IntensityRule, recipe: PixelMinerRecipe, seed: int = 0) -> Bu
 def gently(bundle: Bundle) -> PixelMinerRecipe:
     """How a released model goes on to learn: its own recipe at a small learning rate."""
     recipe: PixelMinerRecipe = bundle.recipes["pixelminer"]
-    return replace(recipe, learning_rate=GENTLE_RATE, validate_every=VALIDATE_EVERY)
+    return replace(
+        recipe, learning_rate=GENTLE_RATE, validate_every=VALIDATE_EVERY, optimizer="adam"
+    )
 
 
 class AdaptationTask:

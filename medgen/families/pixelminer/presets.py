@@ -6,8 +6,10 @@ from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
 
 PIXELMINER_RECIPES: dict[str, PixelMinerRecipe | PixelMinerPublishedRecipe] = {
-    "default": PixelMinerRecipe(),
-    "no-autoregression": PixelMinerRecipe(autoregressive=False, steps=4200, validate_every=300),
+    "default": PixelMinerRecipe(optimizer="muon"),
+    "no-autoregression": PixelMinerRecipe(
+        autoregressive=False, steps=4200, validate_every=300, optimizer="muon"
+    ),
     "small": PixelMinerRecipe(
         context=2,
         filters=12,

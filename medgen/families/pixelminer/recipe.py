@@ -60,6 +60,7 @@ class PixelMinerRecipe(Recipe):
     batch_size: int = 8
     steps: int = 8000
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     validate_every: int = 200
 
     def __post_init__(self) -> None:
