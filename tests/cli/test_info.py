@@ -192,7 +192,9 @@ def test_profile_of_a_scan_that_tells(ct, monkeypatch):
     from medgen.profiles.estimate import Estimate
 
     estimate = Estimate(5.0, {"box": 4.0, "gaussian": 2.8}, 3.5, 4.75, 0.01)
-    monkeypatch.setattr("medgen.profiles.estimate.estimate_profile", lambda scan: estimate)
+    monkeypatch.setattr(
+        "medgen.profiles.estimate.estimate_profile", lambda scan, progress: estimate
+    )
     shown = info(ct, "--profile").output.splitlines()[-1]
     assert shown == "profile       about 4 mm thick (3.5 to 4.75 mm) as a box, 2.8 mm as a Gaussian"
     told = json.loads(info(ct, "--profile", "--json").output)["slice_profile"]
