@@ -41,14 +41,19 @@ class Net(keras.Model):
         super().__init__()
         keras.utils.set_random_seed(1)
         self.noise = keras.layers.GaussianNoise(0.3, seed=2)
+        self.hidden = [keras.layers.Conv2D(16, 3, padding="same") for _ in range(2)]
         self.conv = keras.layers.Conv2D(1, 3, padding="same")
         self.error = keras.metrics.Mean(name="error")
-        self.conv.build((None, None, None, 2))
+        for layer, channels in zip([*self.hidden, self.conv], (2, 16, 16), strict=True):
+            layer.build((None, None, None, channels))
         self.built = True
 
     def call(self, inputs, training=False):
         around = keras.ops.cast(inputs["context"], "float32") / 1024 - 1
-        return self.conv(self.noise(around, training=training))[..., 0]
+        features = self.noise(around, training=training)
+        for layer in self.hidden:
+            features = keras.ops.silu(layer(features))
+        return self.conv(features)[..., 0]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         error = y_pred - keras.ops.cast(x["target"], "float32") / 1024 + 1
@@ -127,7 +132,9 @@ def check(cache: str) -> None:
             progress(step, share, one)
             logs.append(one)
 
-        rows = session.train(task, Plan(10, 4, 0.01), store or Store(), progress=told, **options)
+        rows = session.train(
+            task, Plan(10, 4, 0.01, optimizer="muon"), store or Store(), progress=told, **options
+        )
         return logs, rows, [np.asarray(v.value) for v in task.net.variables]
 
     expected, rows, weights = trained(OnHost())
