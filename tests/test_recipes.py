@@ -105,7 +105,7 @@ def test_shares_of_a_prior_are_below_1(field):
         PriorRecipe(**{field: 1})
 
 
-def test_kernels_move_by_muon_unless_a_recipe_says_adam(tmp_path):
+def test_pixelminers_learn_by_muon_unless_a_recipe_says_adam(tmp_path):
     assert named_recipe(PIXELMINER_RECIPES, "default").optimizer == "muon"
     assert named_recipe(PIXELMINER_RECIPES, "pixelminer-paper").optimizer == "adam"
     assert named_recipe(VQVAE_RECIPES, "default").optimizer == "adam"

@@ -84,7 +84,8 @@ class Temperature(click.ParamType):
     type=click.IntRange(1),
     metavar="K",
     help="Fillings to draw, with seeds from --seed on; several go to OUT_1, OUT_2, ... before "
-    "OUT's suffix. At --temperature 1 they differ as much as the truth may; by default less.",
+    "OUT's suffix. At --temperature 1 they differ nearly as much as the truth may; by default "
+    "less.",
 )
 @click.option(
     "--uncertainty",
