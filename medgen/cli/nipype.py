@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,10 +42,9 @@ def trait_of(told: Mapping[str, Any], position: int | None) -> Any:
         about["position"] = position
     if kind == "Flag":
         return traits.Bool(argstr=flag, **about)
-    if kind == "Number":
-        number = traits.Int if told.get("integer") else traits.Float
-        return number(argstr=f"{flag} {'%d' if told.get('integer') else '%g'}", **about)
     about["argstr"] = f"{flag} %s".strip()
+    if kind == "Number":
+        return (traits.Int if told.get("integer") else traits.Float)(**about)
     if "value-choices" in told:
         return traits.Enum(*told["value-choices"], **about)
     if kind == "File":
@@ -79,9 +79,16 @@ class Interpolate(CommandLine):
     are there (`check`, `no_check`).
     """
 
-    _cmd = f"{sys.executable} -m medgen interpolate"
+    _cmd = f"{shlex.quote(sys.executable)} -m medgen interpolate"
     input_spec = _input_spec()
     output_spec = InterpolateOutputSpec
+
+    def _format_arg(self, name: str, trait_spec: Any, value: Any) -> str | None:
+        """Words of the line, which a shell reads: nipype quotes traits of paths alone."""
+        if isinstance(value, bool):
+            return trait_spec.argstr if value else None
+        word: str = trait_spec.argstr % shlex.quote(str(value))
+        return word
 
     def _list_outputs(self) -> dict[str, Any]:
         from medgen.jobs.job import Job

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shlex
 
 import click
 import numpy as np
@@ -42,12 +44,24 @@ def test_the_command_line_is_what_click_takes(place):
         scan="ct.nii.gz", output="out.nii.gz", spacing=2.5, slice_axis="1", decode="mean",
         no_check=True, samples=3, overwrite=True,
     )  # fmt: skip
-    words = node.cmdline.split()[3:]
+    words = shlex.split(node.cmdline)[3:]
     assert words[0] == "interpolate"
     assert words[1].endswith("ct.nii.gz")
     options = interpolate.make_context("interpolate", words[1:]).params
     assert (options["spacing"], options["slice_axis"], options["decode"]) == (2.5, 1, "mean")
     assert (options["check"], options["samples"], options["overwrite"]) == (False, 3, True)
+
+
+def test_a_shell_reads_what_was_given(place):
+    os.rename("ct.nii.gz", "the scan; 1.nii.gz")
+    node = Interpolate(
+        scan="the scan; 1.nii.gz", output="$out 2.nii.gz", model="my model", spacing=0.9765625
+    )
+    words = shlex.split(node.cmdline)[4:]
+    options = interpolate.make_context("interpolate", words).params
+    assert options["scan"].name == "the scan; 1.nii.gz"
+    assert (str(options["output"]), options["model"]) == ("$out 2.nii.gz", "my model")
+    assert options["spacing"] == 0.9765625
 
 
 def test_a_node_runs(place):
