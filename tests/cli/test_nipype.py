@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shlex
 
 import click
 import numpy as np
