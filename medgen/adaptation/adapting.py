@@ -155,7 +155,7 @@ class Lessons:
             "released": released.facts,
             "adapted": adapted.facts,
             "linear": judge.guess(CLASSICAL["linear"]).facts,
-            "interval_held": taught.recipes["pixelminer"].held,
+            "interval_held": (bundle if loss else taught).recipes["pixelminer"].held,
         }
         if loss:
             sentence = (

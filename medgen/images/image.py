@@ -19,6 +19,8 @@ from medgen.volumes.walk import walk
 FORMATS = ("PNG", "JPEG", "TIFF")
 # Of slides: Aperio, Hamamatsu, 3DHISTECH, Leica, Ventana and Sakura.
 SLIDES = (".svs", ".ndpi", ".vms", ".vmu", ".mrxs", ".scn", ".bif", ".svslide")
+# Those of Aperio are read whole where they are small; of others Pillow would take a thumbnail.
+TIFF_SLIDE = ".svs"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *SLIDES)
 OPAQUE = 255
 
@@ -61,10 +63,14 @@ def read_image(
 
     Raises:
         ReadError: no such file, another format, damaged, of another kind of pixels, of several
-            images, too large, or not to be brought to the scale.
+            images, a slide, too large, or not to be brought to the scale.
     """
     if not path.is_file():
         raise ReadError(f"{path} does not exist or is no file; check the path.")
+    if (suffix := path.suffix.lower()) in SLIDES and suffix != TIFF_SLIDE:
+        raise ReadError(
+            f"{path} is a slide, and whole images are read here; export the parts you need as TIFF."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)

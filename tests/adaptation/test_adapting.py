@@ -87,6 +87,7 @@ def test_what_is_ahead_is_used_and_told(scan, bundle, always):
         "tiny adapted to this scan in 2 steps: where 6 rows and columns of pixels were left out, "
     )
     assert learnt.facts["share"] in (0.5, 1.0)
+    assert learnt.facts["interval_held"] == learnt.bundle.recipes["pixelminer"].held
     assert learnt.facts["steps"] == 2
     assert learnt.facts["held_out"] == "rows 9-14"
     assert learnt.facts["taught_gap_mm"] == 12.0
@@ -102,12 +103,18 @@ def test_what_is_ahead_is_used_and_told(scan, bundle, always):
         np.testing.assert_array_equal(own, now)
 
 
-def test_what_is_not_ahead_is_not_used(scan, bundle, never):
+def test_what_is_not_ahead_is_not_used(scan, bundle, never, monkeypatch):
+    def wider(adapted, released, stack):
+        recipe = replace(released.recipes["pixelminer"], held=0.99)
+        return replace(adapted, recipes={"pixelminer": recipe})
+
+    monkeypatch.setattr(adapting_module, "as_wide", wider)
     method = adapting(bundle)
     finer = interpolate_volume(scan, method, factor=2)
     assert method.learnt.bundle is bundle
     assert method.learnt.method == "tiny"
     assert method.learnt.facts["share"] == 0
+    assert method.learnt.facts["interval_held"] == HELD
     assert "tiny is used as it is: adapted to this scan in 2 steps it is not ahead where 6" in (
         method.learnt.sentence
     )

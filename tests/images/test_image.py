@@ -199,6 +199,12 @@ def test_images_are_found_below_folders(tmp_path):
         find_images([tmp_path / "missing"])
 
 
+def test_the_thumbnail_of_a_slide_is_no_image(tmp_path):
+    Pillow.fromarray(FEW).save(tmp_path / "slide.mrxs", "JPEG")
+    with pytest.raises(ReadError, match=r"slide\.mrxs is a slide, and whole images"):
+        read_image(tmp_path / "slide.mrxs")
+
+
 def test_a_slide_of_another_maker(shared_data):
     path = shared_data / "histology" / "wsi" / "cmu_1_small_region.svs"
     if not path.exists():
