@@ -148,6 +148,13 @@ def test_examples_with_models_clusters_and_servers_run(page, place, slurm):
         assert len(list(Path("derivative").rglob("*_res-2x_T1w.nii.gz"))) == 2
 
 
+def test_pages_compute_with_values_in_their_units():
+    """And not with what files store: a CT's is often HU + 1024."""
+    for page in PAGES:
+        text = "".join(text for language, text in examples(page) if language == "python")
+        assert not re.search(r"\b(scan|series|volume)\.array\b", text), page
+
+
 def test_the_table_of_variables_names_those_that_are_read():
     """And each variable that medgen's own code names stands in it."""
     page = PAGES["conventions.md"].read_text()
