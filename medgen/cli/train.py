@@ -165,6 +165,7 @@ def train_pixelminer(**options: Any) -> None:
     type=click.Choice([str(factor) for factor in FACTORS]),
     help="Voxels made of one along each axis, instead of the recipe's.",
 )
+@click.option("--start", metavar="NAME|BUNDLE", help="ESPCN to begin with instead of from nothing.")
 @training_options(ESPCN_RECIPES)
 def train_espcn(**options: Any) -> None:
     """Train a 3D-ESPCN on DATA, files and folders of scans of one modality.
@@ -184,6 +185,7 @@ def train_espcn(**options: Any) -> None:
 
     from medgen.families.espcn.fit import ESPCNTask
 
-    scans = _gathered(options)
-    bundle = fit_shown(ESPCNTask(scans, recipe, options["seed"]), options, workers)
+    start = None if options["start"] is None else trained_model(options["start"])[1]
+    scans = _gathered(options, rule=None if start is None else start.rule)
+    bundle = fit_shown(ESPCNTask(scans, recipe, options["seed"], start), options, workers)
     keep(bundle, scans, "train-espcn", options, workers)

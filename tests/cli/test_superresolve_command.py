@@ -38,6 +38,15 @@ def test_a_model_is_trained_examined_and_makes_voxels_finer(scan, recipe, tmp_pa
     metrics = json.loads((model / "metrics.json").read_text())["espcn"]
     assert metrics["interval_width"] > 0
 
+    further = tmp_path / "further"
+    options = ["--recipe", recipe, "--steps", 1, "-o", further, "--start", model]
+    refused = run("train-espcn", scan, *options)
+    assert refused.exit_code == 1
+    assert "model has weights espcn/out/kernel" in refused.output
+    trained = run("train-espcn", scan, *options, "--factor", 3)
+    assert trained.exit_code == 0, trained.output
+    assert f"--start {model}" in (further / "README.md").read_text()
+
     examined = run("doctor", model)
     assert examined.exit_code == 0, examined.output
     assert "tiles overlap by 4" in examined.output

@@ -8,6 +8,7 @@ from keras import ops
 
 from medgen.backends import compiled
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import take_over
 from medgen.evaluation.similarity import psnr
 from medgen.families.espcn.build import espcn_from
 from medgen.families.espcn.examples import Inputs, held_out_patches, patch_batch
@@ -29,18 +30,32 @@ class ESPCNTask:
         scans: what to train and validate on.
         recipe: architecture and training.
         seed: of everything random; the same seed and machine give the same weights.
+        start: an ESPCN whose weights the net begins with.
 
     Raises:
-        TrainingError: scans of several channels.
+        TrainingError: scans of several channels, or a `start` that does not fit.
     """
 
-    def __init__(self, scans: TrainingScans, recipe: ESPCNRecipe, seed: int = 0):
+    def __init__(
+        self,
+        scans: TrainingScans,
+        recipe: ESPCNRecipe,
+        seed: int = 0,
+        start: Bundle | None = None,
+    ):
         scans.require_one_channel("An ESPCN")
         keras.utils.set_random_seed(seed)
         self.scans, self.recipe, self.seed = scans, recipe, seed
         self.averages_weights = not recipe.published
         self.net = espcn_from(recipe, seed)
-        self.identity = {"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()}
+        if start is not None:
+            take_over(self.net, start, "espcn")
+        self.identity = {
+            "recipe": to_json(recipe),
+            "seed": seed,
+            "scans": scans.identity(),
+            "start": None if start is None else start.name,
+        }
         self._gain = 0.0 if scans.rule.kind.absolute else recipe.gain
         self._held_out = held_out_patches(scans.validation, recipe, VALIDATION_PATCHES)
         self._run = compiled(lambda coarse: self.net({"coarse": coarse}), self.net)

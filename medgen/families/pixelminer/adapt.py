@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import take_over
 from medgen.examples.alone import ScanExamples
 from medgen.families.pixelminer import FAMILY
-from medgen.families.pixelminer.fit import take_over
 from medgen.families.pixelminer.measure import measure_likelihood
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.rule import IntensityRule
@@ -68,7 +68,7 @@ class AdaptationTask:
         self.recipe, self.examples, self.seed = recipe, examples, seed
         self.levels = bundle.rule.levels
         self.net = FAMILY.build({"pixelminer": recipe}, self.levels, seed)["pixelminer"]
-        take_over(self.net, bundle)
+        take_over(self.net, bundle, "pixelminer")
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,

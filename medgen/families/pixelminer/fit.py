@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
-from medgen.errors import TrainingError
+from medgen.bundles.start import take_over
 from medgen.examples.augmentation import Augmentation
 from medgen.examples.bands import around_bands
 from medgen.examples.contexts import context_batch
@@ -21,7 +21,6 @@ from medgen.families.pixelminer import measure
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.families.pixelminer.sampler import sampler_of
 from medgen.families.pixelminer_published.recipe import PixelMinerPublishedRecipe
-from medgen.nets.pixelminer_lean import PixelMinerLean
 from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
@@ -76,7 +75,7 @@ class PixelMinerTask:
         nets = self.family.build({"pixelminer": recipe}, scans.rule.levels, seed)
         self.net = nets["pixelminer"]
         if start is not None:
-            take_over(self.net, start)
+            take_over(self.net, start, "pixelminer")
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,
@@ -193,25 +192,3 @@ class PixelMinerTask:
             "max_gap_mm": self.recipe.max_gap_mm,
             "seed": self.seed,
         }
-
-
-def take_over(model: PixelMinerLean, start: Bundle) -> None:
-    """Give `model` the weights that `start` has.
-
-    Raises:
-        TrainingError: `start` is of another kind, or has a weight that `model` lacks or has in
-            another shape.
-    """
-    if "pixelminer" not in start.nets:
-        raise TrainingError(
-            f"{start.name} is a {start.kind} model; start from one that train-pixelminer wrote."
-        )
-    own = {variable.path: variable for variable in model.weights}
-    for variable in start.nets["pixelminer"].weights:
-        path = variable.path
-        if path not in own or own[path].shape != variable.shape:
-            raise TrainingError(
-                f"{start.name} has weights {path} {tuple(variable.shape)} that the recipe does not "
-                "have; train with its recipe, or one that only adds to it."
-            )
-        own[path].assign(variable)

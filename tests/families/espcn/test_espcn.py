@@ -9,8 +9,9 @@ import pytest
 
 from medgen.bundles.bundle import Bundle, load_bundle, save_bundle
 from medgen.bundles.card import model_card
+from medgen.bundles.start import take_over
 from medgen.degradation import coarsened
-from medgen.errors import BundleError, IntensityError, RecipeError
+from medgen.errors import BundleError, IntensityError, RecipeError, TrainingError
 from medgen.examples.stacks import Slab, Stack
 from medgen.families.espcn import FAMILY
 from medgen.families.espcn.build import espcn_from
@@ -112,6 +113,18 @@ def test_a_bundle_comes_back(recipe, tmp_path):
     assert "estimates by a model" in card
     assert "degradation mean" in card
     assert "Synthetic slices" not in card
+
+
+def test_a_net_begins_with_the_weights_of_another():
+    net = espcn_from(SMALL, seed=5)
+    take_over(net, bundle(), "espcn")
+    for ours, theirs in zip(net.weights, bundle().nets["espcn"].weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for other in (replace(SMALL, factor=3), replace(SMALL, filters=6), PAPER):
+        with pytest.raises(TrainingError, match="tiny has weights espcn/"):
+            take_over(espcn_from(other), bundle(), "espcn")
+    with pytest.raises(TrainingError, match="start from one that train-pixelminer wrote"):
+        take_over(net, bundle(), "pixelminer")
 
 
 def slab(shape=(20, 40, 36), spacing=(3.0, 1.0, 1.0)):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import take_over
 from medgen.errors import TrainingError
 from medgen.families.pixelminer.build import pixelminer_from
-from medgen.families.pixelminer.fit import PixelMinerTask, take_over
+from medgen.families.pixelminer.fit import PixelMinerTask
 from medgen.families.pixelminer.measure import linear_bits_per_dim, measure_samples
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.pixelminer.sampler import sampler_of
@@ -90,7 +91,7 @@ def test_a_run_starts_from_a_net_without_its_trunk(scans):
     )
     model = pixelminer_from(RECIPE, 2048, seed=2)
     trunk = [weight.numpy() for weight in model.stack.weights]
-    take_over(model, bundle)
+    take_over(model, bundle, "pixelminer")
     for own, given in (
         (model.conditioner, alone.conditioner),
         (model.prediction, alone.prediction),
@@ -104,7 +105,7 @@ def test_a_run_starts_from_a_net_without_its_trunk(scans):
 
     wider = pixelminer_from(replace(RECIPE, conditioner_filters=8), 2048)
     with pytest.raises(TrainingError, match="alone has weights pixelminer/"):
-        take_over(wider, bundle)
+        take_over(wider, bundle, "pixelminer")
 
 
 @pytest.mark.slow
