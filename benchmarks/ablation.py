@@ -36,7 +36,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from ablation_codes import FirstStage, Model, PriorTask, Shown, explained_by_beside, model_of
+from ablation_codes import (
+    FirstStage,
+    Model,
+    PriorTask,
+    Shown,
+    Variant,
+    explained_by_beside,
+    model_of,
+)
 from ablation_measures import correlated, matched, power, psnr_db, texture_error
 
 from medgen.bundles.bundle import Bundle, load_bundle
@@ -61,8 +69,7 @@ class Arm:
     Args:
         name: of the row.
         fields: of the first stage's recipe, where they differ from its default.
-        depth: codebooks.
-        side: pixels a code along each axis, 4 or 2.
+        variant: what its codes are.
         beside: whether the prior sees the codes of the acquired slices.
         pixels: whether those around decoded codes are their means, drawn each alone, or with noise
             correlated as that of the neighbours.
@@ -70,8 +77,7 @@ class Arm:
 
     name: str
     fields: Mapping[str, object] = field(default_factory=dict)
-    depth: int = 1
-    side: int = 4
+    variant: Variant = field(default_factory=Variant)
     beside: bool = False
     pixels: Pixels = "mean"
 
@@ -84,9 +90,11 @@ ARMS = (
     Arm("  pixels drawn, correlated", pixels="correlated"),
     Arm("  prior sees codes beside", beside=True),
     Arm("  64 codes", {"num_embeddings": 64}),
-    Arm("  5 codes of 2 x 2 pixels", {"num_embeddings": 5}, side=2),
-    Arm("  2 codebooks of 23 codes", {"num_embeddings": 23}, depth=2),
-    Arm("  2 codebooks of 512 codes", depth=2),
+    Arm("  5 codes of 2 x 2 pixels", {"num_embeddings": 5}, Variant(side=2)),
+    Arm("  2 codebooks of 23 codes", {"num_embeddings": 23}, Variant(depth=2)),
+    Arm("  2 codebooks of 512 codes", variant=Variant(depth=2)),
+    Arm("  2 levels, 512 on 347", {"num_embeddings": 347, "embedding_dim": 32}, Variant(tops=512)),
+    Arm("  8 x 8 x 8 levels", {"embedding_dim": 3}, Variant(finite=True)),
 )
 COLUMNS = ("true", "drawn", "mean", "power", "texture")
 COLUMNS += ("auto drawn", "auto power", "auto texture")
@@ -142,7 +150,7 @@ class Table:
             steps=self.args.steps,
             validate_every=self.args.steps,
         )
-        model, usage = self.model(first, arm.depth, arm.side, arm.beside)
+        model, usage = self.model(first, arm.variant, arm.beside)
         return self._of_model(model, arm.pixels) | {"usage": usage}
 
     def as_it_is(self) -> Iterator[tuple[str, dict[str, float]]]:
@@ -168,19 +176,19 @@ class Table:
             "pixels": float(np.mean(bits)),
         }
 
-    def _first_stage(self, recipe: ConditionalRecipe, depth: int, side: int):
+    def _first_stage(self, recipe: ConditionalRecipe, variant: Variant):
         """Net, the windows of its training, and the share of its codebook in use."""
-        task = FirstStage(self.scans, recipe, self.start, SEED, depth, side)
+        task = FirstStage(self.scans, recipe, self.start, SEED, variant)
         return task.net, task.windows, trained(task, recipe)["codebook_usage"]
 
-    def _model(self, first: ConditionalRecipe, depth: int, side: int, sees: bool):
-        vqvae, windows, usage = self.first_stage(first, depth, side)
+    def _model(self, first: ConditionalRecipe, variant: Variant, sees: bool):
+        vqvae, windows, usage = self.first_stage(first, variant)
         shown = Shown(vqvae, sees)
         steps = self.args.prior_steps
         recipe = ConditionalPriorRecipe(
             batch_size=self.args.batch_size, steps=steps, validate_every=steps
         )
-        tasks = [PriorTask(shown, book, windows, recipe, SEED) for book in range(depth)]
+        tasks = [PriorTask(shown, book, windows, recipe, SEED) for book in range(len(shown.books))]
         for task in tasks:
             trained(task, recipe)
         return Model(shown, [task.net for task in tasks]), usage
@@ -189,14 +197,14 @@ class Table:
         vqvae = model.shown.vqvae
         pairs = [self._decoded(pixels, model, i) for i in range(len(self.windows))]
         true, drawn = (np.concatenate(images, axis=-3) for images in zip(*pairs, strict=True))
-        bits_a_code = model.bits_a_code(self.windows)
+        bits_a_code, bits_of_codes = model.bits(self.windows)
         decoded = measure_decoding(vqvae, self.windows, self.level_width)
-        share, given = len(model.priors) / vqvae.side**2, decoded["residual_bits_per_dim"]
+        given = decoded["residual_bits_per_dim"]
         return {
             **self._of_images(true, drawn),
             "a code": bits_a_code,
             "pixels": given,
-            "bits": share * bits_a_code + given,
+            "bits": bits_of_codes + given,
             "beside": explained_by_beside(vqvae, self.windows),
         }
 
@@ -206,7 +214,7 @@ class Table:
         size, rows, columns = windows["target"].shape
         places = range(i * size, (i + 1) * size)
         true, _ = model.shown(windows)
-        drawn = model.draw(windows, self._numbers(places, true.shape[1:]))
+        drawn = model.draw(windows, self.args.samples, places.start)
         known = vqvae.condition(windows)
         surroundings = vqvae.surroundings(known)
         images = []

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
+from ablation_quantizers import (
+    FiniteQuantizer,
+    Quantizer,
+    ResidualQuantizer,
+    TwoLevelQuantizer,
+)
 from keras import ops
 
 from medgen.backends import Tensor, compiled
@@ -17,79 +25,63 @@ from medgen.families.conditional.fit import ConditionalTask, take_prediction
 from medgen.families.conditional.measure import measure_codes
 from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
 from medgen.families.vqvae.fit import start_codebook
-from medgen.layers.quantizer import VectorQuantizer
 from medgen.nets.conditional_prior import ConditionalPrior
 from medgen.nets.conditional_vqvae import COMPRESSION, ConditionalVQVAE
 from medgen.nets.pixelminer_lean import rescaled
 from medgen.sampling.cached import CachedSampler
 from medgen.sampling.draw import categorical_draw
+from medgen.sampling.randomness import uniforms
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 
+# Maps `(b, h, w)`, one a codebook.
+Codes = tuple[np.ndarray, ...]
 
-class ResidualQuantizer(keras.layers.Layer):
-    """Codebooks one after the other, each for what those before it left over (Lee et al. 2022).
 
-    Codes have a last axis for the codebooks.
+@dataclass(frozen=True)
+class Variant:
+    """What codes are.
 
     Args:
-        depth: codebooks.
-        options: of each, see `VectorQuantizer`.
+        depth: codebooks, each for what those before it left over.
+        side: pixels a code along each axis, 4 or 2.
+        tops: top codes of a second level, if there is one.
+        finite: whether vectors are rounded instead of replaced by a codebook's.
     """
 
-    def __init__(self, depth: int, options: Mapping[str, object], **kwargs):
-        super().__init__(**kwargs)
-        self.books = [VectorQuantizer(**options, name=f"book_{i}") for i in range(depth)]
+    depth: int = 1
+    side: int = COMPRESSION
+    tops: int | None = None
+    finite: bool = False
 
-    def build(self, input_shape):
-        """See `keras.layers.Layer`."""
-        for book in self.books:
-            book.build(input_shape)
-
-    def encode(self, inputs):
-        """Codes `(..., depth)`."""
-        codes = []
-        for book in self.books:
-            codes.append(book.encode(inputs))
-            inputs = inputs - book.decode(codes[-1])
-        return ops.stack(codes, axis=-1)
-
-    def decode(self, codes):
-        """Of the first codebooks, if there are fewer codes."""
-        return sum(
-            book.decode(codes[..., i]) for i, book in enumerate(self.books[: codes.shape[-1]])
-        )
-
-    def call(self, inputs, training=False):
-        """Quantized vectors and codes."""
-        rest, found = inputs, []
-        for book in self.books:
-            quantized, codes = book(rest, training=training)
-            rest = rest - ops.stop_gradient(quantized)
-            found.append(codes)
-        return inputs - ops.stop_gradient(rest), ops.stack(found, axis=-1)
-
-    def take_usage(self) -> np.ndarray:
-        """See `VectorQuantizer`, one codebook behind the other."""
-        return np.concatenate([book.take_usage() for book in self.books])
+    def quantizer(self, config: Mapping[str, Any], filters: int) -> Quantizer:
+        """For a `ConditionalVQVAE` of `config` with `filters` channels where codes are."""
+        codes, dim = config["num_embeddings"], config["embedding_dim"]
+        if self.finite:
+            return FiniteQuantizer(round(codes ** (1 / dim)), dim, name="quantizer")
+        names = ("num_embeddings", "embedding_dim", "commitment_cost", "decay", "seed")
+        options = {name: config[name] for name in names}
+        if self.tops is not None:
+            options["embedding_dim"] = dim // 2  # the decoder sees vectors of both levels
+            return TwoLevelQuantizer(filters, self.tops, options, name="quantizer")
+        return ResidualQuantizer(self.depth, options, name="quantizer")
 
 
 class VariantVQVAE(ConditionalVQVAE):
     """A conditional VQ-VAE with other codes.
 
     Args:
-        depth: codebooks.
-        side: pixels a code along each axis, 4 or 2.
+        variant: which.
         **config: see `ConditionalVQVAE`.
     """
 
-    def __init__(self, depth: int, side: int, **config):
+    def __init__(self, variant: Variant, **config):
         super().__init__(**config)
-        self.side, quarter = side, self.widths[-1]
-        names = ("num_embeddings", "embedding_dim", "commitment_cost", "decay", "seed")
-        options = {name: self.config[name] for name in names}
-        self.quantizer = ResidualQuantizer(depth, options, name="quantizer")
-        if side < COMPRESSION:
+        self.side, quarter = variant.side, self.widths[-1]
+        self.quantizer = variant.quantizer(self.config, quarter)
+        if variant.tops is not None:
+            self.encoder = self.encoder[:-1]  # the quantiser makes both levels of its features
+        if self.side < COMPRESSION:
             self.encoder[1] = keras.layers.Conv2D(
                 quarter, 3, padding="same", activation="silu", name="encoder_1"
             )
@@ -125,27 +117,25 @@ class FirstStage(ConditionalTask):
         recipe: ConditionalRecipe,
         start: Bundle,
         seed: int,
-        depth: int,
-        side: int,
+        variant: Variant,
     ):
         super().__init__(scans, recipe, start, seed)
-        self.net = VariantVQVAE(depth, side, **self.net.config, name="vqvae")
+        self.net = VariantVQVAE(variant, **self.net.config, name="vqvae")
         self.net.build()
         take_prediction(self.net, start.nets["pixelminer"])
 
     def prepare(self) -> None:
-        """See `ConditionalTask.prepare`; each codebook on what those before it leave over."""
+        """See `ConditionalTask.prepare`; each codebook on what those before it leave."""
+        quantizer = self.net.quantizer
 
-        def left_over(book: int, number: int) -> Tensor:
+        def vectors(book: int, number: int) -> Tensor:
             inputs = self.batch(2**32 + number)
             surroundings = self.net.surroundings(self.net.condition(inputs))
-            rest = self.net.latents(inputs["target"], surroundings)
-            for before in self.net.quantizer.books[:book]:
-                rest = rest - before.decode(before.encode(rest))
-            return rest
+            latents = self.net.latents(inputs["target"], surroundings)
+            return quantizer.remaining(latents, quantizer.encode(latents)[:book])
 
-        for i, book in enumerate(self.net.quantizer.books):
-            start_codebook(book, partial(left_over, i), self.seed)
+        for i, book in enumerate(quantizer.books):
+            start_codebook(book, partial(vectors, i), self.seed)
 
 
 class Shown:
@@ -161,16 +151,18 @@ class Shown:
         self.books = vqvae.quantizer.books
         self._read = compiled(self._codes_and_maps, vqvae)
 
-    def __call__(self, windows: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """Codes `(b, h, w, depth)` and maps of what surrounds them `(b, h, w, c)`."""
+    def __call__(self, windows: Inputs) -> tuple[Codes, np.ndarray]:
+        """Codes, and maps of what surrounds them `(b, h, w, c)`."""
         return keras.tree.map_structure(ops.convert_to_numpy, self._read(windows))
 
-    def inputs(self, book: int, windows: Inputs, codes: Tensor, maps: Tensor) -> Inputs:
+    def inputs(self, book: int, windows: Inputs, codes: Codes, maps: Tensor) -> Inputs:
         """Of the prior of a codebook, which is shown the codes of those before it, too."""
+        quantizer = self.vqvae.quantizer
         if book:
-            maps = ops.concatenate([maps, self.vqvae.quantizer.decode(codes[..., :book])], axis=-1)
+            maps = ops.concatenate([maps, quantizer.decode(codes[:book])], axis=-1)
+        maps = ops.average_pool(maps, quantizer.coarser[book], padding="same")
         place = {key: windows[key] for key in ("position", "gap_mm")}
-        return {"codes": codes[..., book], "surroundings": maps, **place}
+        return {"codes": codes[book], "surroundings": maps, **place}
 
     def channels(self, book: int) -> int:
         """Of the maps in `inputs`."""
@@ -272,31 +264,40 @@ class Model:
             CachedSampler(prior, categorical_draw(), jit_compile=True) for prior in priors
         ]
 
-    def bits_a_code(self, batches: Sequence[Inputs]) -> float:
-        """Mean over codebooks and windows."""
+    def bits(self, batches: Sequence[Inputs]) -> tuple[float, float]:
+        """Of a code, mean over codebooks and windows, and of the codes of a pixel."""
         bits = []
         for book, prior in enumerate(self.priors):
             inputs = [self.shown.inputs(book, each, *self.shown(each)) for each in batches]
             bits.append(measure_codes(prior, inputs)["bits_per_code"])
-        return float(np.mean(bits))
+        side, coarser = self.shown.vqvae.side, np.array(self.shown.vqvae.quantizer.coarser)
+        codes_a_pixel = 1 / (side * coarser) ** 2
+        of_pixel = float(np.dot(codes_a_pixel, bits))
+        return of_pixel / codes_a_pixel.sum(), of_pixel
 
-    def draw(self, windows: Inputs, numbers: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Codes `(b, h, w, depth)`, for each of `numbers` of the same shape."""
-        _, maps = self.shown(windows)
-        times = len(numbers)
-        windows = {key: np.concatenate([values] * times) for key, values in windows.items()}
-        maps, uniforms = np.concatenate([maps] * times), np.concatenate(numbers)
-        codes = np.zeros(uniforms.shape, np.int32)
+    def draw(self, windows: Inputs, count: int, first: int) -> list[Codes]:
+        """Codes of windows, `count` times; the windows are `first` and those that follow it."""
+        true, maps = self.shown(windows)
+        size, *shape = true[-1].shape
+        places = range(first, first + size)
+        numbers = np.concatenate([uniforms(k, places, (*shape, len(true))) for k in range(count)])
+        windows = {key: np.concatenate([values] * count) for key, values in windows.items()}
+        maps = np.concatenate([maps] * count)
+        codes: Codes = tuple(np.concatenate([each] * count) for each in true)
         for i, (prior, sampler) in enumerate(zip(self.priors, self._samplers, strict=True)):
             conditioning = prior.condition(self.shown.inputs(i, windows, codes, maps))
-            codes[..., i] = sampler(conditioning, uniforms[..., i : i + 1])
-        return np.split(codes, times)
+            step = self.shown.vqvae.quantizer.coarser[i]
+            drawn = ops.convert_to_numpy(
+                sampler(conditioning, numbers[:, ::step, ::step, i : i + 1])
+            )
+            codes = (*codes[:i], drawn, *codes[i + 1 :])
+        return list(zip(*(np.split(each, count) for each in codes), strict=True))
 
 
 def model_of(bundle: Bundle) -> Model:
     """A trained conditional two-stage model, as an arm is."""
     given = bundle.nets["vqvae"]
-    vqvae = VariantVQVAE(1, COMPRESSION, **given.config)
+    vqvae = VariantVQVAE(Variant(), **given.config)
     vqvae.build()
     layers = {layer.name: layer for layer in vqvae.layers}
     for layer in given.layers:

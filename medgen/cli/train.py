@@ -26,6 +26,7 @@ from medgen.recipes import Recipe
 
 FIRST_STAGE_RECIPES = VQVAE_RECIPES | CONDITIONAL_RECIPES
 if TYPE_CHECKING:
+    from medgen.bundles.bundle import Bundle
     from medgen.training.gather import TrainingScans
     from medgen.training.session import Fitting
 
@@ -47,11 +48,21 @@ def _gathered(options: Mapping[str, Any], **wanted: Any) -> TrainingScans:
     )
 
 
+def _model(name: str | None) -> Bundle | None:
+    """A trained model, if one is named."""
+    return None if name is None else trained_model(name)[1]
+
+
 @click.command("train-vqvae", short_help="Train the first stage: slices to codes and back.")
 @click.option(
     "--start",
     metavar="NAME|BUNDLE",
     help="PixelMiner whose prediction a conditional recipe builds on.",
+)
+@click.option(
+    "--vqvae",
+    metavar="NAME|BUNDLE",
+    help="Trained first stage to begin with instead of from nothing.",
 )
 @training_options(FIRST_STAGE_RECIPES)
 def train_vqvae(**options: Any) -> None:
@@ -74,17 +85,18 @@ def train_vqvae(**options: Any) -> None:
     from medgen.families.conditional.fit import ConditionalTask
     from medgen.families.vqvae.fit import LOW_USAGE, VQVAETask
 
-    start = trained_model(options["start"])[1] if conditional else None
+    start, first = (_model(options[name]) for name in ("start", "vqvae"))
+    given = start or first
     scans = _gathered(
         options,
-        rule=None if start is None else start.rule,
+        rule=None if given is None else given.rule,
         image_size=None if isinstance(recipe, ConditionalRecipe) else recipe.image_size,
     )
     task: Fitting
     if isinstance(recipe, VQVAERecipe):
-        task = VQVAETask(scans, recipe, options["seed"])
+        task = VQVAETask(scans, recipe, options["seed"], first)
     elif start is not None:
-        task = ConditionalTask(scans, recipe, start, options["seed"])
+        task = ConditionalTask(scans, recipe, start, options["seed"], first)
     bundle = fit_shown(task, options)
     usage = bundle.metrics["vqvae"]["codebook_usage"]
     if usage < LOW_USAGE:
@@ -100,6 +112,11 @@ def train_vqvae(**options: Any) -> None:
     "train-prior", short_help="Train the second stage: codes of a slice from neighbours."
 )
 @click.option("--vqvae", required=True, metavar="NAME|BUNDLE", help="Trained first stage.")
+@click.option(
+    "--start",
+    metavar="NAME|BUNDLE",
+    help="Two-stage model whose prior to begin with instead of from nothing.",
+)
 @training_options(PRIOR_RECIPES)
 def train_prior(**options: Any) -> None:
     """Train a conditional PixelCNN on the codes of DATA and write a two-stage model."""
@@ -123,11 +140,12 @@ def train_prior(**options: Any) -> None:
         rule=first_stage.rule,
         image_size=None if conditional else codes_of(first_stage).recipe.image_size,
     )
+    start = _model(options["start"])
     task: Fitting
     if isinstance(recipe, ConditionalPriorRecipe):
-        task = ConditionalPriorTask(scans, first_stage, recipe, options["seed"])
+        task = ConditionalPriorTask(scans, first_stage, recipe, options["seed"], start)
     elif isinstance(recipe, PriorRecipe):
-        task = PriorTask(scans, first_stage, recipe, options["seed"])
+        task = PriorTask(scans, first_stage, recipe, options["seed"], start)
     bundle = fit_shown(task, options, workers)
     keep(bundle, scans, "train-prior", options, workers)
 
@@ -153,7 +171,7 @@ def train_pixelminer(**options: Any) -> None:
 
     from medgen.families.pixelminer.fit import PixelMinerTask
 
-    start = None if options["start"] is None else trained_model(options["start"])[1]
+    start = _model(options["start"])
     scans = _gathered(options, rule=None if start is None else start.rule, levels=recipe.levels)
     bundle = fit_shown(PixelMinerTask(scans, recipe, options["seed"], start), options, workers)
     keep(bundle, scans, "train-pixelminer", options, workers)

@@ -5,6 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+from medgen.families.conditional.build import conditional_vqvae_from
+from medgen.families.conditional.recipe import ConditionalRecipe
+from medgen.families.two_stage.build import pixelcnn_from
+from medgen.families.two_stage.recipe import PriorRecipe
+from medgen.families.vqvae.build import vqvae_from
+from medgen.families.vqvae.recipe import VQVAERecipe
 from medgen.training.muon import STEP, Muon, moves_by_muon, orthogonal
 
 
@@ -37,6 +43,19 @@ def moved(net: keras.Model, optimizer: keras.optimizers.Optimizer, steps: int = 
 def test_kernels_between_hidden_layers_are_muons():
     chosen = [v.path.split("/")[-2] for v in a_net().trainable_variables if moves_by_muon(v)]
     assert chosen == ["hidden", "hidden_dense"]
+
+
+def test_codebooks_and_embeddings_are_not():
+    """An entry that nobody uses would move as far as any other; none has an optimizer here."""
+    conditional = conditional_vqvae_from(ConditionalRecipe(), levels=64)
+    plain, prior = vqvae_from(VQVAERecipe()), pixelcnn_from(PriorRecipe(), VQVAERecipe())
+    for vqvae in (conditional, plain):
+        moved = [variable.path for variable in vqvae.trainable_variables]
+        assert not [path for path in moved if "quantizer" in path]
+    chosen = [v.path for net in (conditional, plain, prior) for v in net.trainable_variables
+              if moves_by_muon(v)]  # fmt: skip
+    assert len(chosen) > 40
+    assert all(path.endswith("/kernel") for path in chosen)
 
 
 @pytest.mark.parametrize("shape", [(144, 24), (24, 144), (32, 32)])

@@ -23,6 +23,7 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
+from medgen.training.start import begin_with
 from medgen.training.windows_on_device import WindowsOnDevice
 
 # Of a PixelMiner and its recipe, what makes the prediction.
@@ -42,25 +43,36 @@ class ConditionalTask:
         recipe: architecture and training.
         start: a PixelMiner, whose prediction is taken over and stays as it is.
         seed: of everything random.
+        first: a conditional VQ-VAE to begin with, on whatever prediction it was trained.
 
     Raises:
-        TrainingError: no slab with three slices, or a `start` that predicts no slices.
+        TrainingError: no slab with three slices, a `start` that predicts no slices, or a `first`
+            of another kind or size.
     """
 
     averages_weights = True
 
     def __init__(
-        self, scans: TrainingScans, recipe: ConditionalRecipe, start: Bundle, seed: int = 0
+        self,
+        scans: TrainingScans,
+        recipe: ConditionalRecipe,
+        start: Bundle,
+        seed: int = 0,
+        first: Bundle | None = None,
     ):
         keras.utils.set_random_seed(seed)
         self.recipe, self.rule, self.seed = with_prediction_of(recipe, start), scans.rule, seed
         self.net = conditional_vqvae_from(self.recipe, scans.rule.levels, seed)
+        self.first = first
+        if first is not None:
+            begin_with(self.net, first.nets.get("vqvae"), first.name)
         take_prediction(self.net, start.nets["pixelminer"])
         self.identity = {
             "recipe": to_json(self.recipe),
             "seed": seed,
             "scans": scans.identity(),
             "start": start.name,
+            "first": None if first is None else first.name,
         }
         self.windows = Windows(scans, self.recipe, self.recipe.batch_size, seed)
 
@@ -73,7 +85,10 @@ class ConditionalTask:
         return self.windows.on_device()
 
     def prepare(self) -> None:
-        """Put the codebook at the centres of what the encoder gives."""
+        """Put the codebook at the centres of what the encoder gives, unless it is trained."""
+        if self.first is not None:
+            self.net.quantizer.take_usage()
+            return
 
         def latents(number: int) -> object:
             inputs = self.batch(2**32 + number)

@@ -19,6 +19,7 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
+from medgen.training.start import begin_with
 
 
 class ConditionalPriorTask:
@@ -31,9 +32,10 @@ class ConditionalPriorTask:
         first_stage: bundle with a conditional VQ-VAE.
         recipe: architecture and training.
         seed: of everything random.
+        start: a two-stage model whose prior to begin with.
 
     Raises:
-        TrainingError: no slab with three slices.
+        TrainingError: no slab with three slices, or a `start` of another kind or size.
     """
 
     averages_weights = True
@@ -44,15 +46,19 @@ class ConditionalPriorTask:
         first_stage: Bundle,
         recipe: ConditionalPriorRecipe,
         seed: int = 0,
+        start: Bundle | None = None,
     ):
         keras.utils.set_random_seed(seed)
         self.first_stage, self.recipe = first_stage, recipe
         self.vqvae, first = first_stage.nets["vqvae"], first_stage.recipes["vqvae"]
-        self.net = conditional_prior_from(recipe, first, seed)
+        self.net, self.start = conditional_prior_from(recipe, first, seed), start
+        if start is not None:
+            begin_with(self.net, start.nets.get("prior"), start.name)
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,
             "scans": scans.identity(),
+            "start": None if start is None else start.name,
             "first_stage": digest(self.vqvae),
         }
         self._windows = Windows(scans, first, recipe.batch_size, seed)
@@ -71,7 +77,9 @@ class ConditionalPriorTask:
         return CodesOnDevice(self._codes_of, self._windows.on_device())
 
     def prepare(self) -> None:
-        """Start the embedding at the codebook."""
+        """Start the embedding at the codebook, unless the prior is trained."""
+        if self.start is not None:
+            return
         codebook = keras.ops.convert_to_numpy(self.vqvae.quantizer.codebook)
         self.net.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
 

@@ -40,6 +40,7 @@ class ConditionalRecipe(Recipe):
     batch_size: int = 8
     steps: int = 6000
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     validate_every: int = 400
 
     def __post_init__(self) -> None:
@@ -72,6 +73,7 @@ class ConditionalPriorRecipe(Recipe):
     batch_size: int = 8
     steps: int = 3000
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     validate_every: int = 400
 
     def __post_init__(self) -> None:

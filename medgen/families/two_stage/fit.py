@@ -20,6 +20,7 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
+from medgen.training.start import begin_with
 
 VALIDATION_BATCHES = 8
 KEPT = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
@@ -36,15 +37,21 @@ class PriorTask:
         first_stage: bundle with a VQ-VAE.
         recipe: architecture and training.
         seed: of everything random.
+        start: a two-stage model whose prior to begin with.
 
     Raises:
-        TrainingError: no slab with three slices.
+        TrainingError: no slab with three slices, or a `start` of another kind or size.
     """
 
     averages_weights = True
 
     def __init__(
-        self, scans: TrainingScans, first_stage: Bundle, recipe: PriorRecipe, seed: int = 0
+        self,
+        scans: TrainingScans,
+        first_stage: Bundle,
+        recipe: PriorRecipe,
+        seed: int = 0,
+        start: Bundle | None = None,
     ):
         keras.utils.set_random_seed(seed)
         scans.require_one_channel("A prior")
@@ -54,11 +61,14 @@ class PriorTask:
             [code_slab(self.codes, slab) for slab in slabs]
             for slabs in (scans.training, scans.validation)
         )
-        self.net = pixelcnn_from(recipe, self.codes.recipe, seed)
+        self.net, self.start = pixelcnn_from(recipe, self.codes.recipe, seed), start
+        if start is not None:
+            begin_with(self.net, start.nets.get("prior"), start.name)
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,
             "scans": scans.identity(),
+            "start": None if start is None else start.name,
             "first_stage": digest(self.codes.vqvae),
         }
         self._held_out = [
@@ -70,7 +80,9 @@ class PriorTask:
         return self._triplets(self._training, step, self.recipe.unconditional)
 
     def prepare(self) -> None:
-        """Start the embedding at the codebook."""
+        """Start the embedding at the codebook, unless the prior is trained."""
+        if self.start is not None:
+            return
         codebook = keras.ops.convert_to_numpy(self.codes.vqvae.quantizer.codebook)
         self.net.embedding.embeddings.assign(np.pad(codebook, ((0, 1), (0, 0))))
 

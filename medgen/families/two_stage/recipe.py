@@ -27,6 +27,7 @@ class PriorRecipe(Recipe):
     batch_size: int = 16
     steps: int = 3000
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     validate_every: int = 200
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
+from medgen.training.start import begin_with
 
 VALIDATION_SLICES = 24
 # Below this share of codes in use a warning is given.
@@ -41,16 +42,34 @@ class VQVAETask:
         scans: what to train and validate on.
         recipe: architecture and training.
         seed: of everything random; the same seed and machine give the same weights.
+        first: a VQ-VAE to begin with.
+
+    Raises:
+        TrainingError: a `first` of another kind or size.
     """
 
     averages_weights = False
 
-    def __init__(self, scans: TrainingScans, recipe: VQVAERecipe, seed: int = 0):
+    def __init__(
+        self,
+        scans: TrainingScans,
+        recipe: VQVAERecipe,
+        seed: int = 0,
+        first: Bundle | None = None,
+    ):
         keras.utils.set_random_seed(seed)
         recipe = replace(recipe, channels=len(scans.channels) or 1)
         self.scans, self.recipe, self.seed = scans, recipe, seed
         self.net = vqvae_from(recipe, seed)
-        self.identity = {"recipe": to_json(recipe), "seed": seed, "scans": scans.identity()}
+        self.first = first
+        if first is not None:
+            begin_with(self.net, first.nets.get("vqvae"), first.name)
+        self.identity = {
+            "recipe": to_json(recipe),
+            "seed": seed,
+            "scans": scans.identity(),
+            "first": None if first is None else first.name,
+        }
         self._images = validation_images(scans.validation)
 
     def batch(self, step: int) -> np.ndarray:
@@ -64,7 +83,10 @@ class VQVAETask:
         )
 
     def prepare(self) -> None:
-        """Put the codebook at the centres of what the encoder gives."""
+        """Put the codebook at the centres of what the encoder gives, unless it is trained."""
+        if self.first is not None:
+            self.net.quantizer.take_usage()
+            return
         start_codebook(
             self.net.quantizer, lambda step: self.net.latents(self.batch(-step)), self.seed
         )

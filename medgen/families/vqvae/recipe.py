@@ -31,6 +31,7 @@ class VQVAERecipe(Recipe):
     batch_size: int = 16
     steps: int = 6000
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     validate_every: int = 250
 
     def __post_init__(self) -> None:

@@ -11,7 +11,10 @@ from medgen.doctor import examine
 from medgen.errors import BundleError, TrainingError
 from medgen.families.conditional.build import conditional_prior_from, conditional_vqvae_from
 from medgen.families.conditional.fill import ConditionalInterpolator
-from medgen.families.conditional.fit import ConditionalTask
+from medgen.families.conditional.fit import (
+    ConditionalTask,
+    with_prediction_of,
+)
 from medgen.families.conditional.fit_prior import ConditionalPriorTask
 from medgen.families.conditional.recipe import ConditionalPriorRecipe, ConditionalRecipe
 from medgen.families.conditional.sampler import CodeSampler
@@ -160,6 +163,23 @@ def test_an_untrained_net_is_the_prediction_of_its_start(scans, start):
     np.testing.assert_allclose(outputs["center"], expected, atol=1e-2)
     mean = task.net.mean(outputs["mixture"], task.net.condition(inputs))
     np.testing.assert_allclose(mean, expected, atol=1e-2)
+
+
+def test_a_run_begins_with_what_is_trained_on_the_prediction_of_its_start(scans, start):
+    recipe = with_prediction_of(FIRST, start)
+    trained = conditional_vqvae_from(recipe, 2048, seed=4)
+    trained.out.kernel.assign(np.random.default_rng(0).normal(size=trained.out.kernel.shape))
+    first = replace(start, recipes={"vqvae": recipe}, nets={"vqvae": trained}, name="first")
+    task = ConditionalTask(scans, FIRST, start, seed=1, first=first)
+    task.prepare()
+    for a, b in zip(task.net.weights, trained.weights, strict=True):
+        if "/predictor/" not in a.path:
+            np.testing.assert_array_equal(a, b)
+    given = start.nets["pixelminer"]
+    ours, theirs = (net.prediction.weights for net in (task.net.predictor, given))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    with pytest.raises(TrainingError, match="has no net of this kind and size to begin with"):
+        ConditionalTask(scans, replace(FIRST, filters=24), start, first=first)
 
 
 def test_no_net_has_fewer_numbers_than_its_recipe_says():

@@ -9,6 +9,7 @@ import pytest
 
 from medgen.bundles.bundle import save_bundle
 from medgen.errors import TrainingError
+from medgen.families.two_stage.build import pixelcnn_from
 from medgen.families.two_stage.fit import PriorTask, measure_prior
 from medgen.families.two_stage.recipe import PRIOR_RECIPES
 from medgen.families.vqvae.build import vqvae_from
@@ -94,6 +95,29 @@ def test_prior_learns_and_continues_to_the_same_weights(scans, first_stage, tmp_
     for a, b in zip(weights(whole.nets["prior"]), weights(resumed.nets["prior"]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert whole.kind == "two-stage"
+
+
+def test_a_run_begins_with_what_is_trained(scans, first_stage):
+    """And leaves its codebook and embedding where they are."""
+    first = first_stage.nets["vqvae"]
+    task = VQVAETask(scans, VQVAE_RECIPE, seed=5, first=first_stage)
+    task.prepare()
+    for a, b in zip(weights(task.net), weights(first), strict=True):
+        if not np.array_equal(a, b):  # only what counts the codes in use since the last validation
+            assert a.shape == (16,)
+            assert not a.any()
+    prior = {"prior": pixelcnn_from(PRIOR_RECIPE, VQVAE_RECIPE, seed=7)}
+    start = replace(first_stage, nets=first_stage.nets | prior, name="trained")
+    task = PriorTask(scans, first_stage, PRIOR_RECIPE, seed=5, start=start)
+    task.prepare()
+    for a, b in zip(weights(task.net), weights(prior["prior"]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert task.identity["start"] == "trained"
+    refused = "has no net of this kind and size to begin with"
+    with pytest.raises(TrainingError, match=refused):
+        PriorTask(scans, first_stage, PRIOR_RECIPE, start=first_stage)
+    with pytest.raises(TrainingError, match=refused):
+        VQVAETask(scans, replace(VQVAE_RECIPE, filters=24), first=first_stage)
 
 
 def test_a_codebook_larger_than_eight_batches_of_vectors(scans, tmp_path):
