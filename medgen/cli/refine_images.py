@@ -13,7 +13,7 @@ import click
 from medgen.cli.image_outputs import Row, image_options, images_to_read, write_outputs
 from medgen.cli.output import answer, mean_of
 from medgen.cli.places import trained_model
-from medgen.errors import BundleError
+from medgen.errors import BundleError, EvaluationError
 
 if TYPE_CHECKING:
     from medgen.images.image import Image
@@ -100,11 +100,18 @@ def _refined(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: s
 
 def _restored(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: str) -> list[Row]:
     """Write what models and bicubic interpolation make of a coarse image, and compare it."""
+    from medgen.evaluation.similarity import SSIM_SIDE
     from medgen.families.image_espcn.refine import bicubic, comparison, degraded, refined
     from medgen.images.nuclei import compare_nuclei
     from medgen.images.views import write_png
 
     factor = next(iter(nets.values())).factor
+    needed = -(-SSIM_SIDE // factor) * factor
+    if min(image.shape) < needed:
+        raise EvaluationError(
+            f"{name} has {image.shape[0]} x {image.shape[1]} pixels and comparing takes {needed} "
+            f"x {needed}; leave it out, or do without --degrade."
+        )
     coarse, um = degraded(image.array, factor), image.um_per_pixel
     write_png(coarse, folder / f"{name}_coarse.png", None if um is None else um * factor)
     restored = {"bicubic": bicubic(coarse, factor)}

@@ -100,6 +100,9 @@ def test_what_is_refused(work, tmp_path):
     refuse(
         "encodes no images", *train, "--recipe", work / "recipe.json", "--feature-loss", "oasis-80"
     )
+    Pillow.new("RGB", (40, 11)).save(tmp_path / "strip.png")
+    strip = ("refine-images", tmp_path / "strip.png", "-o", tmp_path / "a", "--model", model)
+    refuse("strip has 11 x 40 pixels and comparing takes 12 x 12", *strip, "--degrade")
     assert not (tmp_path / "a").exists()
 
 
