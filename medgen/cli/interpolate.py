@@ -229,6 +229,11 @@ def interpolate(
         work_through_folder(job, jobs, scheduler)
         return
     require_one_scan(scan, jobs, scheduler)
+    if resume and job.learns:
+        raise click.UsageError(
+            "A run that learns from the scan keeps nothing to go on from; leave out --resume, or "
+            "have `medgen adapt` learn, which goes on with --resume."
+        )
     job.require_consistent()
     job.require_writable()
     source = job.source()

@@ -203,6 +203,11 @@ class Job(ScanJob):
             return self
         scan = source.volume
         by_shape = scan.kind.is_categorical
+        if by_shape and self.learns:
+            raise TrainingError(
+                f"{self.scan} is a label map, from which no model learns; leave out --adapt, and "
+                "it is filled in by shape, or say with --modality what else it is."
+            )
         default = ShapeBased if by_shape else default_model(scan.modality, scan.guess)
         return replace(self, model=default.name)
 
@@ -224,6 +229,9 @@ class Job(ScanJob):
             modality=LABELS.name,
             samples=1,
             sampling=LEFT_TO_THE_MODEL,
+            adapt_minutes=None,
+            adapt_steps=None,
+            slice_thickness_mm=None,
         )
 
     def in_folder(self) -> Job:

@@ -157,6 +157,9 @@ def test_an_interrupted_run_goes_on_to_the_same_model(place, tmp_path, monkeypat
         (["--model", "self", "--decode", "mean"], "samples nothing and takes no decode"),
         (["--slice-thickness", 5], "is for a model that learns from the scan"),
         (["--adapt", 1, "--adapt-steps", 2], "Give --adapt or --adapt-steps, not both"),
+        (["--adapt", 1, "--resume"], "keeps nothing to go on from; leave out --resume"),
+        (["--model", "self", "--resume"], "keeps nothing to go on from; leave out --resume"),
+        (["--adapt", 1, "--modality", "labels"], "is a label map, from which no model learns"),
     ],
 )
 def test_what_makes_no_sense_is_refused(place, tmp_path, words, message):

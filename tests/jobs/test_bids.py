@@ -256,6 +256,7 @@ def test_label_maps_are_interpolated_by_shape(raw, tmp_path):
     place = raw / "sub-02" / "anat" / "sub-02_desc-lesion_mask.nii.gz"
     write_volume(Volume(labels, Geometry.from_spacing((9, 8, 4), SPACING)), place)
     options = replace(OPTIONS, model="mr-pixelminer", sampling=SamplingOptions(0.5), samples=2)
+    options = replace(options, adapt_minutes=1, slice_thickness_mm=20)
     jobs = survey(raw, tmp_path / "out", options).jobs
     (job,) = [job for job in jobs if job.scan == place]
     assert job.output.name == "sub-02_res-2x_desc-lesion_mask.nii.gz"
