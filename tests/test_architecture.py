@@ -176,6 +176,7 @@ MAY_IMPORT = {
         "families",
         "intensities",
         "interpolation",
+        "memory",
         "profiles",
         "sampling",
         "training",

@@ -88,9 +88,15 @@ class Learning:
 
     def plan(self, recipe: PixelMinerRecipe) -> Plan:
         """How long and how fast."""
-        every, rate = recipe.validate_every, recipe.learning_rate
         minutes = MINUTES if self.steps is None and self.minutes is None else self.minutes
-        return Plan(self.steps, every, rate, minutes, steady=True)
+        return Plan(
+            self.steps,
+            recipe.validate_every,
+            recipe.learning_rate,
+            minutes,
+            steady=True,
+            optimizer=recipe.optimizer,
+        )
 
 
 @dataclass(frozen=True, eq=False)

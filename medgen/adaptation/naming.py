@@ -15,8 +15,10 @@ from medgen.adaptation.adapting import (
 )
 from medgen.errors import BundleError
 from medgen.interpolation import SELF, interpolator_named
+from medgen.interpolation.needs import ALWAYS
 from medgen.interpolation.options import SamplingOptions, parsed
 from medgen.interpolation.recreate import recreator, shortest
+from medgen.memory import require_memory
 from medgen.volumes.volume import Volume
 
 
@@ -87,6 +89,9 @@ def learn(name: str, stack: Volume, learning: Learning) -> Verdict:
         learning: how.
 
     Raises:
-        MedgenError: see there; too few slices.
+        MedgenError: see there; too few slices, or too little memory.
     """
-    return learning_interpolator(name, SamplingOptions(), Lessons(learning)).taught(stack)
+    interpolator = learning_interpolator(name, SamplingOptions(), Lessons(learning))
+    per_voxel = interpolator.bytes_per_voxel * stack.array.itemsize // 4
+    require_memory(stack.array.size * per_voxel + ALWAYS, "Learning from the scan")
+    return interpolator.taught(stack)

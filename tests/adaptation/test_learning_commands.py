@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from test_adapting import TINY, gentle  # noqa: F401
 
+from medgen import memory
 from medgen.adaptation import judging
 from medgen.adaptation.adapting import Learning
 from medgen.adaptation.naming import learning_recreators
@@ -122,6 +123,15 @@ def test_a_model_is_written(place, tmp_path):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert read_volume(tmp_path / "out.nii").shape == (24, 28, 33)
+
+
+def test_a_scan_that_memory_has_no_room_to_learn_from_is_refused(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2**28)
+    words = ["adapt", place / "scan.nii.gz", "-o", tmp_path / "own", "--model", place / "tiny"]
+    result = medgen(*words, "--steps", 2)
+    assert result.exit_code == 1
+    assert "Learning from the scan needs about 0.5 GiB of memory" in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_run_goes_on_to_the_same_model(place, tmp_path, monkeypatch):
