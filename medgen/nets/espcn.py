@@ -122,6 +122,8 @@ class ResidualESPCN(keras.Model):
         self.first.build((None, None, None, None, 1))
         for layer in (*self.blocks, self.out):
             layer.build((None, None, None, None, self.filters))
+        # It writes the parameters of a likelihood, of as many voxels as one is split into.
+        self.out.kernel.is_hidden = False
         self.strength = self.add_weight(name="strength", shape=(), initializer="zeros")
         self.width = self.add_weight(
             name="width",

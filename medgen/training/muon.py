@@ -54,10 +54,13 @@ class Muon(keras.optimizers.Adam):
 
 
 def moves_by_muon(variable: keras.Variable) -> bool:
-    """Whether a variable is a kernel between hidden layers."""
+    """Whether a variable is a kernel between hidden layers.
+
+    A net whose last layer is as wide as hidden ones says so: its kernel has `is_hidden` False.
+    """
     shape = variable.shape
     is_kernel = variable.path.endswith("kernel") and len(shape) >= 2
-    return is_kernel and min(shape[-2:]) >= NARROWEST
+    return is_kernel and min(shape[-2:]) >= NARROWEST and getattr(variable, "is_hidden", True)
 
 
 def orthogonal(matrix: Any) -> Any:

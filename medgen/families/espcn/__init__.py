@@ -32,7 +32,8 @@ class ESPCNFamily(Family):
         "deviations on either side of the mean hold 94 % of the true values, as a net is too sure "
         "of scans that it has not learnt from. The scans were made coarse by the recipe's "
         "`degradation`: `mean` over the voxels that a coarse one consists of, a `gaussian` point "
-        "spread as wide as a coarse voxel, sampled at its centre, or the middle of `kspace`."
+        "spread as wide as a coarse voxel, sampled at its centre, or the middle of `kspace`; of "
+        "several, each made as many patches."
     )
     references = ("shi2016", "tanno2017")
     stages: ClassVar = {"espcn": ESPCNRecipe}

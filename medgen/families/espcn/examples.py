@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from medgen.degradation import REACH, coarsened
+from medgen.examples.augmentation import add_noise, change_kernel, random_kernel, random_noise
 from medgen.examples.stacks import Slab
 from medgen.families.espcn.recipe import ESPCNRecipe
 
@@ -38,25 +40,26 @@ def patch_batch(
     """
     rng = np.random.default_rng([seed, step])
     sizes = np.array([slab.stack.unit[slab.start : slab.stop].size for slab in slabs], np.float64)
-    pairs = []
-    for drawn in rng.choice(len(slabs), recipe.batch_size, p=sizes / sizes.sum()):
-        slab = slabs[drawn]
+    pairs, kinds = [], recipe.degradations
+    for k, drawn in enumerate(rng.choice(len(slabs), recipe.batch_size, p=sizes / sizes.sum())):
+        slab, by = slabs[drawn], kinds[(step + k) % len(kinds)]
         thickness = int(rng.integers(2, THICKEST + 1)) if rng.random() < recipe.thick else 1
         values = _turned(slab, rng)
         if values.shape[0] < thickness * recipe.patch * recipe.factor:
             thickness = 1
-        pairs.append(_pair(values, recipe, thickness, gain, rng))
+        pairs.append(_pair(values, recipe, by, rng, thickness=thickness, gain=gain))
     coarse, fine = zip(*pairs, strict=True)
     return {"coarse": np.stack(coarse), "fine": np.stack(fine)}
 
 
 def held_out_patches(slabs: Sequence[Slab], recipe: ESPCNRecipe, count: int) -> Inputs:
     """Pairs of validation scans as they are, the same ones for every run; see `patch_batch`."""
-    pairs = []
+    pairs, kinds = [], recipe.degradations
+    plain = replace(recipe, noise=0.0, kernel=0.0)
     for k in range(count):
-        slab = slabs[k % len(slabs)]
+        slab, by = slabs[k % len(slabs)], kinds[k // len(slabs) % len(kinds)]
         values = slab.stack.unit[slab.start : slab.stop]
-        pairs.append(_pair(values, recipe, 1, 0.0, np.random.default_rng([0x5B12, k])))
+        pairs.append(_pair(values, plain, by, np.random.default_rng([0x5B12, k])))
     coarse, fine = zip(*pairs, strict=True)
     return {"coarse": np.stack(coarse), "fine": np.stack(fine)}
 
@@ -77,12 +80,14 @@ def _turned(slab: Slab, rng: np.random.Generator) -> np.ndarray:
 def _pair(
     values: np.ndarray,
     recipe: ESPCNRecipe,
-    thickness: int,
-    gain: float,
+    by: str,
     rng: np.random.Generator,
+    *,
+    thickness: int = 1,
+    gain: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A coarse patch and its fine one, of a stack `(n, rows, cols)`."""
-    margin = REACH[recipe.degradation]
+    margin = REACH[by]
     side = (recipe.patch + 2 * margin) * recipe.factor
     sides = (side * thickness, side, side)
     lacking = [max(0, wanted - there) for wanted, there in zip(sides, values.shape, strict=True)]
@@ -95,8 +100,11 @@ def _pair(
     fine = max(found, key=lambda patch: float(patch.std()))
     if thickness > 1:
         fine = coarsened(fine, thickness, "mean", axes=(0,))
+    fine = add_noise(fine, *random_noise(recipe.noise, fine.shape, rng))
+    fine = change_kernel(fine, *random_kernel(recipe.kernel, rng))
+    fine = np.clip(fine, -0.5, 0.5).astype(np.float32)
     fine = (fine + np.float32(0.5)) * np.float32(1 - rng.uniform(0, gain)) - np.float32(0.5)
-    coarse = coarsened(fine, recipe.factor, recipe.degradation)
+    coarse = coarsened(fine, recipe.factor, by)
     inner, outer = slice(margin, margin + recipe.patch), margin * recipe.factor
     within = slice(outer, outer + recipe.patch * recipe.factor)
     return coarse[inner, inner, inner], np.ascontiguousarray(fine[within, within, within])

@@ -16,12 +16,14 @@ class ESPCNRecipe(Recipe):
     """A net that makes voxels finer; see `nets.espcn`.
 
     Training pairs are patches of a scan, `patch * factor` voxels a side, and what `degradation`
-    (see `degradation`) makes of them, `patch` voxels a side. The first axis is that of the
-    slices, and any of a scan whose voxels are cubes.
+    (see `degradation`) makes of them, `patch` voxels a side; of several, joined by `+`, each makes
+    as many of them. The first axis is that of the slices, and any of a scan whose voxels are cubes.
 
     Augmentation: patches are turned over along each axis, and rows and columns exchanged; a share
     `thick` of them has slices averaged to 2 to 4 times their thickness first, as voxels of most
-    scans are longer across slices; values of scans without units are multiplied by 1 to `1 - gain`.
+    scans are longer across slices; half of them get noise of up to `noise` (standard deviation over
+    the intensity range), and half are sharpened or smoothed within slices by up to `kernel` times
+    what a Gaussian takes away; values of scans without units are multiplied by 1 to `1 - gain`.
 
     `published`: the net as it was published, without blocks, skip and scale, by squared error at a
     learning rate that falls in a line to 0; patches are not changed.
@@ -33,24 +35,33 @@ class ESPCNRecipe(Recipe):
     filters: int = 32
     blocks: int = 3
     thick: float = 0.5
+    noise: float = 0.0
+    kernel: float = 0.0
     gain: float = 0.4
     patch: int = 16
     batch_size: int = 4
     steps: int = 12000
     learning_rate: float = 2e-3
+    optimizer: str = "adam"
     validate_every: int = 200
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.factor not in FACTORS:
             raise RecipeError(f"Field factor must be 2, 3 or 4, got {self.factor}.")
-        if self.degradation not in DEGRADATIONS:
+        if not set(self.degradations) <= set(DEGRADATIONS):
             raise RecipeError(
-                f"Field degradation must be {' or '.join(DEGRADATIONS)}, got {self.degradation!r}."
+                f"Field degradation must be {' or '.join(DEGRADATIONS)}, or several of them joined "
+                f"by +, got {self.degradation!r}."
             )
         if self.patch < 2:
             raise RecipeError(f"Field patch must be at least 2, got {self.patch}.")
         self.require_below_1("gain")
+
+    @property
+    def degradations(self) -> tuple[str, ...]:
+        """The kinds that `degradation` names."""
+        return tuple(self.degradation.split("+"))
 
     @property
     def falls_linearly(self) -> bool:  # type: ignore[override]  # of one recipe, and not another
@@ -66,7 +77,7 @@ class ESPCNRecipe(Recipe):
 
 
 ESPCN_RECIPES = {
-    "default": ESPCNRecipe(),
+    "default": ESPCNRecipe(optimizer="muon"),
     "espcn-paper": ESPCNRecipe(
         factor=4,
         published=True,

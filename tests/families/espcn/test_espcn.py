@@ -15,12 +15,13 @@ from medgen.errors import BundleError, IntensityError, RecipeError, TrainingErro
 from medgen.examples.stacks import Slab, Stack
 from medgen.families.espcn import FAMILY
 from medgen.families.espcn.build import espcn_from
-from medgen.families.espcn.examples import patch_batch
+from medgen.families.espcn.examples import held_out_patches, patch_batch
 from medgen.families.espcn.recipe import ESPCN_RECIPES, ESPCNRecipe
 from medgen.families.espcn.refine import ESPCNResolver
 from medgen.intensities.rule import IntensityRule
 from medgen.layers.shuffle import CubicSubdivision
 from medgen.superresolution import superresolve_volume
+from medgen.training.muon import moves_by_muon
 from medgen.volumes import Geometry, Volume
 
 SMALL = replace(ESPCN_RECIPES["small"], filters=4)
@@ -94,7 +95,8 @@ def test_what_is_refused():
         superresolve_volume(scan(), ESPCNResolver(bundle(modality="mr")), 2)
     with pytest.raises(BundleError, match="is a 3D-ESPCN and cannot fill in slices"):
         FAMILY.interpolator(bundle())
-    for wrong in ({"factor": 5}, {"degradation": "box"}, {"patch": 1}, {"gain": 1.0}):
+    wrongs = ({"factor": 5}, {"degradation": "mean+box"}, {"patch": 1}, {"gain": 1.0})
+    for wrong in (*wrongs, {"degradation": ""}, {"optimizer": "sgd"}):
         with pytest.raises(RecipeError, match=next(iter(wrong))):
             ESPCNRecipe(**wrong)
 
@@ -148,6 +150,38 @@ def test_pairs_are_patches_and_what_degradation_makes_of_them(by):
     assert (other["fine"] != pair["fine"]).any()
 
 
+def test_of_several_degradations_each_makes_as_many_pairs():
+    recipe = replace(SMALL, degradation="mean+kspace", patch=4, batch_size=6, thick=0.0)
+    for pair in (
+        patch_batch([slab()], recipe, gain=0.0, seed=1, step=2),
+        held_out_patches([slab()], recipe, 6),
+    ):
+        means = coarsened(pair["fine"], 2, "mean", axes=(1, 2, 3))
+        off = np.abs(pair["coarse"] - means).max(axis=(1, 2, 3))
+        np.testing.assert_array_equal(off < 1e-6, [True, False] * 3)
+
+
+def test_truths_get_noise_and_other_kernels_and_stay_in_the_range():
+    plain = replace(SMALL, patch=4, batch_size=8, thick=0.0)
+    flat = Slab(Stack("scan", np.full((20, 40, 36), 0.49, np.float32), (3.0, 1.0, 1.0)), 0, 20)
+    changed = {
+        field: patch_batch([of], replace(plain, **{field: 0.1}), gain=0.0, seed=1, step=0)
+        for field, of in (("noise", flat), ("kernel", slab()))
+    }
+    loudness = changed["noise"]["fine"].std(axis=(1, 2, 3))
+    assert 2 <= np.sum(loudness < 1e-6) <= 6  # half of them
+    assert 0.005 < loudness.max() < 0.1
+    assert changed["noise"]["fine"].max() == 0.5
+    same = patch_batch([slab()], plain, gain=0.0, seed=1, step=0)
+    assert (changed["kernel"]["fine"] != same["fine"]).any()
+    for pair in changed.values():
+        assert pair["fine"].dtype == pair["coarse"].dtype == np.float32
+        again = coarsened(pair["fine"], 2, axes=(1, 2, 3))
+        np.testing.assert_allclose(pair["coarse"], again, atol=1e-6)
+    held_out = held_out_patches([flat], replace(plain, noise=0.1, kernel=0.1), 2)
+    assert held_out["fine"].std() < 1e-6
+
+
 def test_a_thin_scan_is_mirrored_and_thick_voxels_are_means():
     recipe = replace(SMALL, patch=16, batch_size=2, thick=1.0)
     pair = patch_batch([slab((20, 40, 36))], recipe, gain=0.0, seed=0, step=0)
@@ -156,6 +190,14 @@ def test_a_thin_scan_is_mirrored_and_thick_voxels_are_means():
     thick = patch_batch([slab()], recipe, gain=0.0, seed=0, step=0)["fine"]
     thin = patch_batch([slab()], replace(recipe, thick=0.0), gain=0.0, seed=0, step=0)["fine"]
     assert thick.std() < 0.75 * thin.std()  # noise that was averaged
+
+
+def test_blocks_move_by_muon_and_what_writes_the_likelihood_does_not():
+    assert ESPCN_RECIPES["default"].optimizer == "muon"
+    assert {ESPCN_RECIPES[name].optimizer for name in ("small", "espcn-paper")} == {"adam"}
+    net = espcn_from(ESPCNRecipe(factor=4, filters=16, blocks=1))
+    chosen = [v.path for v in net.trainable_variables if moves_by_muon(v)]
+    assert chosen == [f"espcn/block_0/{name}/kernel" for name in ("first", "second")]
 
 
 def test_gradients_of_the_mean_are_those_of_the_squared_error():
