@@ -5,9 +5,10 @@
 A net of `NETS` is trained by Adam and by Muon (see `medgen/training/muon.py`) at each of `--rates`,
 on the same windows in the same order: the prediction of a PixelMiner; the conditional VQ-VAE on the
 prediction of `--start`, the prior over the codes of such a model; the plain VQ-VAE, and the prior
-over its codes. `--fields '{"crop": 48}'` makes nets or windows smaller. Told of the validation
+over its codes; a 3D-ESPCN. `--fields '{"crop": 48}'` makes nets or windows smaller. Told of the validation
 scan: bits per pixel or code, the mean absolute error in HU (CT) or per cent of the range (MR) of
-what is predicted or decoded, or SSIM and PSNR of what is decoded; and seconds of all processors.
+what is predicted or decoded, or SSIM and PSNR of what is decoded, or nats a voxel and PSNR of what
+is made finer; and seconds of all processors.
 The last line is one JSON object. A run of 400 steps takes some minutes of a core.
 """
 
@@ -28,6 +29,8 @@ from medgen.bundles.released import folder_named
 from medgen.families.conditional.fit import ConditionalTask
 from medgen.families.conditional.fit_prior import ConditionalPriorTask
 from medgen.families.conditional.recipe import CONDITIONAL_PRIOR_RECIPES, CONDITIONAL_RECIPES
+from medgen.families.espcn.fit import ESPCNTask
+from medgen.families.espcn.recipe import ESPCN_RECIPES
 from medgen.families.pixelminer.fit import PixelMinerTask
 from medgen.families.pixelminer.presets import PIXELMINER_RECIPES
 from medgen.families.two_stage.fit import PriorTask
@@ -95,6 +98,11 @@ NETS = {
         {"a code": "bits_per_code", "alone": "unigram_bits"},
         "oasis-80",
         image_size=80,
+    ),
+    "finer": Net(
+        ESPCN_RECIPES["default"],
+        lambda scans, recipe, _: ESPCNTask(scans, recipe),
+        {"nats": "loss", "psnr": "psnr_db", "cubic": "cubic_psnr_db"},
     ),
 }
 
