@@ -42,6 +42,15 @@ def test_two_that_touch_are_two_and_dust_is_none():
     assert compare_nuclei(tissue(PLACES), tissue(PLACES, radius=2)).test == 0
 
 
+def test_one_between_two_is_one_of_them():
+    two = tissue([(40, 40), (40, 50)], radius=5)
+    assert compare_nuclei(two, tissue([(40, 45)], radius=5)) == Nuclei(2, 1, 1)
+
+
+def test_what_is_too_pale_for_the_image_is_none_in_what_was_restored():
+    assert compare_nuclei(tissue(PLACES), tissue(PLACES, stained=0.04)) == Nuclei(6, 0, 0)
+
+
 def test_glass_and_one_colour_have_none():
     glass = tissue([])
     assert compare_nuclei(glass, glass) == Nuclei(0, 0, 0)

@@ -19,27 +19,31 @@ ROWS, COLS = 320, 448
 TISSUE = slice(64, 256), slice(128, 384)
 
 
-def stained() -> np.ndarray:
+def stained(*, with_tissue: bool = True) -> np.ndarray:
     """Tissue whose blue tells the column it is at, and noise as of glass around it."""
     rng = np.random.default_rng(0)
     picture = 238 + rng.integers(-2, 3, (ROWS, COLS, 3))
     rows, cols = (span.stop - span.start for span in TISSUE)
     hed = np.zeros((rows, cols, 3))
     hed[..., 1], hed[..., 0] = 0.1, np.linspace(0.02, 0.08, cols)
-    picture[TISSUE] = 255 * hed2rgb(hed)
+    if with_tissue:
+        picture[TISSUE] = 255 * hed2rgb(hed)
     return picture.astype(np.uint8)
+
+
+PICTURE = stained()
 
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     monkeypatch.setattr(slide, "TILE", 32)
 
-    def written(told="|MPP = 0.25", levels=2, name="a.svs"):
+    def written(told="|MPP = 0.25", levels=2, name="a.svs", picture=PICTURE):
         with tifffile.TiffWriter(tmp_path / name) as file:
             for level in range(levels):
                 step = 2**level
                 file.write(
-                    stained()[::step, ::step],
+                    picture[::step, ::step],
                     tile=(64, 64),
                     photometric="rgb",
                     metadata=None,
@@ -61,7 +65,7 @@ def test_tiles_hold_the_tissue_and_lie_where_they_say(write, levels):
     assert inside <= places
     beside = {(x, y) for x, y in places if not (96 <= x <= 384 and 32 <= y <= 256)}
     assert not beside
-    picture = stained()
+    picture = PICTURE
     for tile in tiles:
         x, y = tile.place
         assert tile.image.um_per_pixel == 0.25
@@ -83,7 +87,7 @@ def test_tiles_of_a_scale_come_from_the_level_just_fine_enough_each_part_once(
     path = write()
     monkeypatch.setattr(openslide.OpenSlide, "read_region", read_region)
     tiles = list(tissue_tiles(path, scale_um=scale_um))
-    picture = stained().astype(float)
+    picture = PICTURE.astype(float)
     for tile in tiles:
         assert tile.image.shape == (32, 32)
         assert tile.image.um_per_pixel == pytest.approx(scale_um, rel=0.01)
@@ -119,6 +123,8 @@ def test_what_is_refused(write, tmp_path, monkeypatch):
         list(tissue_tiles(write(), scale_um=0.1))
     with pytest.raises(ReadError, match="no 32 x 32 pixels with tissue"):
         list(tissue_tiles(write(), scale_um=5.0))
+    with pytest.raises(ReadError, match="no 32 x 32 pixels with tissue"):
+        list(tissue_tiles(write(picture=stained(with_tissue=False))))
     (tmp_path / "b.svs").write_bytes(b"no slide")
     with pytest.raises(ReadError, match="no slide that OpenSlide reads"):
         list(tissue_tiles(tmp_path / "b.svs"))
@@ -129,9 +135,26 @@ def test_what_is_refused(write, tmp_path, monkeypatch):
         list(tissue_tiles(silent))
 
 
+def test_what_was_not_scanned_is_white(write, monkeypatch):
+    import openslide
+
+    true = openslide.OpenSlide.read_region
+
+    def read_region(self, place, level, size):
+        region = true(self, place, level, size)
+        if level == 0:
+            region.paste((0, 0, 0, 0), (0, 0, 8, 32))
+        return region
+
+    monkeypatch.setattr(openslide.OpenSlide, "read_region", read_region)
+    for tile in tissue_tiles(write()):
+        assert (tile.image.array[:, :8] == 255).all()
+        assert (tile.image.array[:, 8:] < 255).any()
+
+
 def test_images_come_whole_and_slides_in_parts(write, tmp_path):
     path = write()
-    tifffile.imwrite(tmp_path / "b.tif", stained(), photometric="rgb")
+    tifffile.imwrite(tmp_path / "b.tif", PICTURE, photometric="rgb")
     assert find_images([tmp_path]) == [path, tmp_path / "b.tif"]
     ((name, image),) = read_parts(tmp_path / "b.tif")
     assert (name, image.shape) == ("", (ROWS, COLS))
