@@ -5,11 +5,11 @@
 A net of `NETS` is trained by Adam and by Muon (see `medgen/training/muon.py`) at each of `--rates`,
 on the same windows in the same order: the prediction of a PixelMiner; the conditional VQ-VAE on the
 prediction of `--start`, the prior over the codes of such a model; the plain VQ-VAE, and the prior
-over its codes; a 3D-ESPCN. `--fields '{"crop": 48}'` makes nets or windows smaller. Told of the validation
-scan: bits per pixel or code, the mean absolute error in HU (CT) or per cent of the range (MR) of
-what is predicted or decoded, or SSIM and PSNR of what is decoded, or nats a voxel and PSNR of what
-is made finer; and seconds of all processors.
-The last line is one JSON object. A run of 400 steps takes some minutes of a core.
+over its codes; a 3D-ESPCN. `--fields '{"crop": 48}'` makes nets or windows smaller. Told of the
+validation scan: bits per pixel or code, the mean absolute error in HU (CT) or per cent of the range
+(MR) of what is predicted or decoded, or SSIM and PSNR of what is decoded, or nats a voxel and PSNR
+of what is made finer; and seconds of all processors. The last line is one JSON object. A run of 400
+steps takes some minutes of a core.
 """
 
 from __future__ import annotations
