@@ -49,7 +49,8 @@ def refine_images(
     NAME becomes NAME_MODEL.png. With --degrade each image is made coarse first (means of pixels),
     then restored by every model and by bicubic interpolation, and compared with what it was; means
     over the images are printed, and images.csv has each. Of nuclei the table tells how many there
-    are for each of the truth, and how many of both are the same (Dice coefficient).
+    are for each of the truth, and how many of both are the same (Dice coefficient). Images are
+    first brought to the scale_um of the models' recipe, where it has one.
     """
     if len(models) > 1 and not degrade:
         raise BundleError("Several models are for --degrade; name one.")
@@ -57,11 +58,13 @@ def refine_images(
 
     from medgen.images.image import read_image
 
-    nets = _nets(models)
+    nets, scale_um = _nets(models)
 
     def make(path: Path, folder: Path) -> list[Row]:
-        image = read_image(path, um_per_pixel=um_per_pixel)
-        return (_restored if degrade else _refined)(image, nets, folder, path.stem)
+        if degrade:
+            truth = read_image(path, um_per_pixel=um_per_pixel, scale_um=scale_um)
+            return _restored(truth, nets, folder, path.stem)
+        return _refined(read_image(path, um_per_pixel=um_per_pixel), nets, folder, path.stem)
 
     rows = write_outputs(paths, make, output, IMAGES_MADE, overwrite)
     if degrade:
@@ -70,19 +73,25 @@ def refine_images(
     answer({"output": output, "images": rows})
 
 
-def _nets(models: Sequence[str]) -> dict[str, ImageESPCN]:
-    """Nets by the name of their model.
+def _nets(models: Sequence[str]) -> tuple[dict[str, ImageESPCN], float | None]:
+    """Nets by the name of their model, and the µm per pixel that they were taught, if any.
 
     Raises:
-        BundleError: one makes no images finer, or they are of several factors or of one name.
+        BundleError: one makes no images finer, or they are of several factors or scales, or of one
+            name.
     """
     from medgen.families.image_espcn.refine import image_espcn_of
 
     bundles = [trained_model(model)[1] for model in models]
     nets = {bundle.name: image_espcn_of(bundle) for bundle in bundles}
-    if len(nets) < len(bundles) or len({net.factor for net in nets.values()}) > 1:
-        raise BundleError("Models that are compared have names of their own and one factor.")
-    return nets
+    recipes = [bundle.recipes["image_espcn"] for bundle in bundles]
+    taught = {(recipe.factor, recipe.scale_um) for recipe in recipes}
+    if len(nets) < len(bundles) or len(taught) > 1:
+        raise BundleError(
+            "Models that are compared have names of their own, one factor and one scale_um."
+        )
+    ((_, scale_um),) = taught
+    return nets, scale_um or None
 
 
 def _refined(image: Image, nets: Mapping[str, ImageESPCN], folder: Path, name: str) -> list[Row]:

@@ -11,22 +11,24 @@ from medgen.cli.options import um_per_pixel_option
 from medgen.cli.places import trained_model
 from medgen.cli.training import chosen_recipe, fit_shown, keep, require_no_model, training_options
 from medgen.errors import TrainingError
-from medgen.families.autoencoder.recipe import AUTOENCODER_RECIPES
-from medgen.families.image_espcn.recipe import IMAGE_ESPCN_RECIPES
+from medgen.families.autoencoder.recipe import AUTOENCODER_RECIPES, AutoencoderRecipe
+from medgen.families.image_espcn.recipe import IMAGE_ESPCN_RECIPES, ImageESPCNRecipe
 
 if TYPE_CHECKING:
     from medgen.training.gather_images import TrainingImages
 
 
-def _gather(options: dict[str, Any], crop: int, scale_um: float) -> TrainingImages:
+def _gather(
+    options: dict[str, Any], recipe: AutoencoderRecipe | ImageESPCNRecipe
+) -> TrainingImages:
     from medgen.training.gather_images import gather_images
 
     return gather_images(
         options["data"],
         options["validation"],
-        crop=crop,
+        crop=recipe.crop,
         um_per_pixel=options["um_per_pixel"],
-        scale_um=scale_um or None,
+        scale_um=recipe.scale_um or None,
     )
 
 
@@ -45,7 +47,7 @@ def train_autoencoder(**options: Any) -> None:
 
     from medgen.training.workers import join_workers
 
-    images = _gather(options, recipe.crop, recipe.scale_um)
+    images = _gather(options, recipe)
     workers = join_workers()
 
     from medgen.families.autoencoder.fit import AutoencoderTask
@@ -85,7 +87,7 @@ def train_image_espcn(**options: Any) -> None:
 
     from medgen.training.workers import join_workers
 
-    images = _gather(options, recipe.crop, 0.0)
+    images = _gather(options, recipe)
     workers = join_workers()
 
     from medgen.families.autoencoder.encode import autoencoder_of

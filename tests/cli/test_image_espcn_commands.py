@@ -88,6 +88,25 @@ def test_restored_images_are_compared_with_the_truth(work):
     assert len(answered["images"]) == 4
 
 
+def test_a_model_of_a_scale_learns_and_restores_at_it(work, tmp_path):
+    """0.5 µm in files; a model that is taught 1 µm sees them half as large."""
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(RECIPE | {"scale_um": 1.0}))
+    model, data = tmp_path / "coarser", work / "data"
+    train = ("train-image-espcn", data, "--validation", data / "tile1.png", "--recipe", recipe)
+    succeed(*train, "-o", model)
+    assert "| tile0.png | 25 x 30 | 1 | training |" in (model / "README.md").read_text()
+    words = ("refine-images", data / "tile0.png", "--model", model)
+    succeed(*words, "--degrade", "-o", tmp_path / "restored")
+    with Pillow.open(tmp_path / "restored" / "tile0_coarser.png") as picture:
+        assert picture.size == (28, 24)
+        assert 25400 / picture.info["dpi"][0] == pytest.approx(1.0, rel=1e-3)
+    succeed(*words, "-o", tmp_path / "fine")
+    with Pillow.open(tmp_path / "fine" / "tile0_coarser.png") as picture:
+        assert picture.size == (244, 200)  # of an image as it is
+    refuse("one factor and one scale_um", *words, "--model", work / "model", "--degrade", "-o", "a")
+
+
 def test_what_is_refused(work, tmp_path):
     data, model = work / "data", work / "model"
     make = ("refine-images", data, "-o", tmp_path / "a")

@@ -13,13 +13,15 @@ class ImageESPCNRecipe(Recipe):
     """An `nets.image_espcn.ImageESPCN` on crops of colour images.
 
     Low resolution is the mean of `factor` x `factor` pixels. `feature_weight`: of the feature loss,
-    0 for pixels alone; `stain_jitter`: see `examples.tiles`.
+    0 for pixels alone; `scale_um`: µm per pixel that images are brought to before they are made
+    coarse, 0 for images as they are; `stain_jitter`: see `examples.tiles`.
     """
 
     factor: int = 4
     filters: int = 48
     blocks: int = 6
     feature_weight: float = 0.0
+    scale_um: float = 0.0
     stain_jitter: float = 0.15
     crop: int = 96
     batch_size: int = 8
