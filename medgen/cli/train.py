@@ -203,7 +203,7 @@ def train_espcn(**options: Any) -> None:
 
     from medgen.families.espcn.fit import ESPCNTask
 
-    start = None if options["start"] is None else trained_model(options["start"])[1]
+    start = _model(options["start"])
     scans = _gathered(options, rule=None if start is None else start.rule)
     bundle = fit_shown(ESPCNTask(scans, recipe, options["seed"], start), options, workers)
     keep(bundle, scans, "train-espcn", options, workers)

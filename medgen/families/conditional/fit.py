@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import begin_with
 from medgen.errors import TrainingError
 from medgen.families.conditional import FIRST_STAGE
 from medgen.families.conditional.build import conditional_vqvae_from
@@ -23,7 +24,6 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
-from medgen.training.start import begin_with
 from medgen.training.windows_on_device import WindowsOnDevice
 
 # Of a PixelMiner and its recipe, what makes the prediction.
@@ -65,7 +65,7 @@ class ConditionalTask:
         self.net = conditional_vqvae_from(self.recipe, scans.rule.levels, seed)
         self.first = first
         if first is not None:
-            begin_with(self.net, first.nets.get("vqvae"), first.name)
+            begin_with(self.net, first, "vqvae")
         take_prediction(self.net, start.nets["pixelminer"])
         self.identity = {
             "recipe": to_json(self.recipe),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import begin_with
 from medgen.families.conditional import FAMILY
 from medgen.families.conditional.build import conditional_prior_from
 from medgen.families.conditional.examples import CodesOfWindows, CodesOnDevice, Windows
@@ -19,7 +20,6 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
-from medgen.training.start import begin_with
 
 
 class ConditionalPriorTask:
@@ -53,7 +53,7 @@ class ConditionalPriorTask:
         self.vqvae, first = first_stage.nets["vqvae"], first_stage.recipes["vqvae"]
         self.net, self.start = conditional_prior_from(recipe, first, seed), start
         if start is not None:
-            begin_with(self.net, start.nets.get("prior"), start.name)
+            begin_with(self.net, start, "prior")
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import begin_with
 from medgen.examples.batches import CodeSlab, triplet_batch
 from medgen.examples.stacks import Slab
 from medgen.families.two_stage.build import pixelcnn_from
@@ -20,7 +21,6 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
-from medgen.training.start import begin_with
 
 VALIDATION_BATCHES = 8
 KEPT = ("step", "bits_per_code", "bits_per_code_shuffled", "unigram_bits")
@@ -63,7 +63,7 @@ class PriorTask:
         )
         self.net, self.start = pixelcnn_from(recipe, self.codes.recipe, seed), start
         if start is not None:
-            begin_with(self.net, start.nets.get("prior"), start.name)
+            begin_with(self.net, start, "prior")
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from medgen.bundles.bundle import Bundle
+from medgen.bundles.start import begin_with
 from medgen.evaluation.similarity import box_ssim, psnr
 from medgen.examples.batches import image_batch
 from medgen.examples.stacks import Slab
@@ -22,7 +23,6 @@ from medgen.recipes import to_json
 from medgen.training.checkpoint import Row
 from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
-from medgen.training.start import begin_with
 
 VALIDATION_SLICES = 24
 # Below this share of codes in use a warning is given.
@@ -63,7 +63,7 @@ class VQVAETask:
         self.net = vqvae_from(recipe, seed)
         self.first = first
         if first is not None:
-            begin_with(self.net, first.nets.get("vqvae"), first.name)
+            begin_with(self.net, first, "vqvae")
         self.identity = {
             "recipe": to_json(recipe),
             "seed": seed,
