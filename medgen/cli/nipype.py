@@ -52,14 +52,20 @@ def trait_of(told: Mapping[str, Any], position: int | None) -> Any:
     return traits.Str(**about)
 
 
-def _input_spec() -> type[CommandLineInputSpec]:
+def _traits() -> dict[str, Any]:
     """A trait for every input of `medgen interpolate`, arguments in their order."""
     inputs, place = {}, 0
     for told in descriptor(interpolate)["inputs"]:
         is_argument = "command-line-flag" not in told
         inputs[told["id"]] = trait_of(told, place if is_argument else None)
         place += is_argument
-    return type("InterpolateInputSpec", (CommandLineInputSpec,), inputs)
+    return inputs
+
+
+# Workflows pickle their nodes, so that it is to be found by its name and module.
+InterpolateInputSpec = type(
+    "InterpolateInputSpec", (CommandLineInputSpec,), {"__module__": __name__, **_traits()}
+)
 
 
 class InterpolateOutputSpec(TraitedSpec):
@@ -80,7 +86,7 @@ class Interpolate(CommandLine):
     """
 
     _cmd = f"{shlex.quote(sys.executable)} -m medgen interpolate"
-    input_spec = _input_spec()
+    input_spec = InterpolateInputSpec
     output_spec = InterpolateOutputSpec
 
     def _format_arg(self, name: str, trait_spec: Any, value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shlex
 
 import click
@@ -15,6 +16,8 @@ from medgen.volumes import read_volume, write_volume
 
 os.environ.setdefault("NO_ET", "1")  # or it asks the internet for a newer version
 pytest.importorskip("nipype")
+
+from nipype import Node
 
 from medgen.cli.nipype import Interpolate
 
@@ -63,11 +66,15 @@ def test_a_shell_reads_what_was_given(place):
     assert options["spacing"] == 0.9765625
 
 
-def test_a_node_runs(place):
-    node = Interpolate(scan="ct.nii.gz", output="out.nii.gz", model="linear", mask="mask.nii.gz")
-    outputs = node.run().outputs
-    assert outputs.outputs == [str(place / "out.nii.gz")]
-    assert read_volume(place / "out.nii.gz").shape == (12, 10, 9)
+def test_a_node_of_a_workflow_runs(place):
+    """Which is pickled, and has a folder of its own."""
+    interface = Interpolate(
+        scan=str(place / "ct.nii.gz"), output="out.nii.gz", model="linear", mask="mask.nii.gz"
+    )
+    assert pickle.loads(pickle.dumps(interface)).cmdline == interface.cmdline
+    outputs = Node(interface, name="finer", base_dir=str(place)).run().outputs
+    assert outputs.outputs == [str(place / "finer" / "out.nii.gz")]
+    assert read_volume(*outputs.outputs).shape == (12, 10, 9)
     (told,) = outputs.provenance
     with open(told) as file:
         assert json.load(file)["synthetic_slices"] == [1, 3, 5, 7]
