@@ -91,8 +91,8 @@ class ResidualQuantizer(Quantizer):
 class FiniteQuantizer(Quantizer):
     """A vector's numbers rounded, each to one of `side` levels (Mentzer et al. 2023).
 
-    It begins with numbers that are alike in mean and deviation, as codebooks begin at the centres
-    of vectors; without, all are the same at first, and the decoder learns to do without codes.
+    Numbers are first brought to mean 0 and deviation 1, by the batch in training and by moving
+    averages later: codebooks follow their vectors, too, and without, all come to the same levels.
 
     Args:
         side: levels of each number.
@@ -141,20 +141,29 @@ class _FiniteBook(VectorQuantizer):
     def set_codebook(self, vectors: np.ndarray) -> None:
         """Begin with numbers as those of `vectors` `(n, dim)`."""
         self.middle.assign(vectors.mean(axis=0))
-        self.spread.assign(vectors.std(axis=0) + 1e-6)
+        self.spread.assign(vectors.std(axis=0))
 
-    def _digits(self, inputs):
+    def _digits(self, inputs, middle, spread):
         """Numbers between 0 and `side` - 1, to be rounded."""
-        bounded = ops.tanh((inputs - self.middle) / self.spread)
+        bounded = ops.tanh((inputs - middle) / (spread + 1e-6))
         return (bounded + 1) / 2 * (self.side - 1)
 
+    def _coded(self, digits):
+        places = ops.convert_to_tensor(self._places.astype(np.int32))
+        return ops.sum(ops.cast(ops.round(digits), "int32") * places, axis=-1)
+
     def encode(self, inputs):
-        digits = ops.cast(ops.round(self._digits(inputs)), "int32")
-        return ops.sum(digits * ops.convert_to_tensor(self._places.astype(np.int32)), axis=-1)
+        return self._coded(self._digits(inputs, self.middle, self.spread))
 
     def call(self, inputs, training=False):
-        digits = self._digits(inputs)
-        codes = self.encode(inputs)
+        middle, spread = self.middle, self.spread
+        if training:
+            middle, variance = ops.moments(ops.reshape(inputs, (-1, self.embedding_dim)), axes=0)
+            spread = ops.sqrt(variance)
+            for average, value in ((self.middle, middle), (self.spread, spread)):
+                average.assign(0.9 * average + 0.1 * ops.stop_gradient(value))
+        digits = self._digits(inputs, middle, spread)
+        codes = self._coded(digits)
         if training:
             flat = ops.reshape(codes, (-1,))
             ones = ops.ones_like(flat, dtype="float32")

@@ -36,6 +36,10 @@ def test_two_commands_after_a_pixelminer_make_a_model(scan, tmp_path):
     shown = succeed("train-prior", scan, "-o", tmp_path / "model", "--recipe", second,
                     "--vqvae", tmp_path / "vqvae", "--steps", 2)  # fmt: skip
     assert "elbo_bits_per_dim" in shown.output
+    succeed("train-vqvae", scan, "-o", tmp_path / "vqvae-on", "--recipe", first, "--start",
+            tmp_path / "start", "--vqvae", tmp_path / "model", "--steps", 2)  # fmt: skip
+    succeed("train-prior", scan, "-o", tmp_path / "model-on", "--recipe", second, "--vqvae",
+            tmp_path / "vqvae-on", "--start", tmp_path / "model", "--steps", 2)  # fmt: skip
     card = (tmp_path / "model" / "README.md").read_text()
     assert card.startswith(
         "# VQ-VAE conditioned on the acquired slices, with PixelCNN prior for CT"
