@@ -93,6 +93,7 @@ def sample(
 
     from medgen.families.two_stage.sample import sample_slices
     from medgen.intensities.scale import Scale
+    from medgen.storage import write_text
     from medgen.volumes import Geometry, Volume, write_volume
 
     _, bundle = trained_model(model)
@@ -108,6 +109,7 @@ def sample(
             top_p=top_p,
             progress=partial(progress, "Slices"),
         )
+    compared, told = _compare(slices + 0.5, real, seed) if real else (None, "")
     output.mkdir(parents=True, exist_ok=True)
     kind = bundle.rule.kind
     # Where values have no unit, 0 to 1.
@@ -120,7 +122,9 @@ def sample(
     unit = kind.unit or "0 … 1"
     click.echo(f"{count} slices of {size[0]} x {size[1]} pixels ({unit}) written to {output}")
     (output / COMPARISON).unlink(missing_ok=True)  # of earlier samples
-    compared = _compare(slices + 0.5, real, seed, output / COMPARISON) if real else None
+    if compared is not None:
+        write_text(json.dumps(compared, indent=2) + "\n", output / COMPARISON)
+        click.echo(told)
     answer({"output": output, "slices": count, "size": size, "unit": unit, "compared": compared})
 
 
@@ -150,14 +154,13 @@ def _slices_of(
 
 
 def _compare(
-    samples: np.ndarray, real: list[np.ndarray], seed: int, path: Path
-) -> dict[str, object]:
-    """Say how samples compare with real slices, and write that down."""
+    samples: np.ndarray, real: list[np.ndarray], seed: int
+) -> tuple[dict[str, object], str]:
+    """How samples compare with real slices, in figures and in words."""
     from dataclasses import asdict
 
     from medgen.evaluation.generative import compare
     from medgen.families.vqvae.reconstruct import EMPTY
-    from medgen.storage import write_text
 
     shown = samples[samples.std(axis=(1, 2)) >= EMPTY]
     found = compare(shown, real, seed)
@@ -165,8 +168,7 @@ def _compare(
         key: None if value != value else value for key, value in asdict(found).items()
     }  # JSON has no NaN
     figures["samples"], figures["empty_samples"] = len(samples), len(samples) - len(shown)
-    write_text(json.dumps(figures, indent=2) + "\n", path)
-    click.echo(
+    return figures, (
         f"{len(shown)} of {len(samples)} slices hold something\n"
         f"most alike real slice: SSIM {found.nearest_ssim:.3f}, at most {found.highest_ssim:.3f} "
         f"(real slices and another scan's: {found.real_nearest_ssim:.3f}, "
@@ -175,4 +177,3 @@ def _compare(
         f"precision {found.precision:.0%}, recall {found.recall:.0%}, "
         f"squared MMD {found.mmd:.3g}"
     )
-    return figures

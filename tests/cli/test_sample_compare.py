@@ -75,3 +75,10 @@ def test_slices_of_another_size_are_refused(run, tmp_path):
         result.stderr
     )
     assert not (tmp_path / "new").exists()
+
+
+def test_samples_that_cannot_be_compared_are_not_written(run, tmp_path):
+    result = run("--size", "24,24", "-n", 4, "--compare", tmp_path / "a.nii.gz")
+    assert result.exit_code == 1
+    assert "takes more than 3 samples that hold something" in result.stderr
+    assert not (tmp_path / "new").exists()
