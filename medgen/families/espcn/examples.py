@@ -36,7 +36,8 @@ def patch_batch(
         step: number of the batch.
 
     Returns:
-        `coarse` `(b, p, p, p)` and `fine` `(b, f p, f p, f p)`, float32 in -0.5 ... 0.5.
+        `coarse` `(b, p, p, p)` and `fine` `(b, f p, f p, f p)`, float32 in -0.5 ... 0.5, but for
+        what k-space rings beyond.
     """
     rng = np.random.default_rng([seed, step])
     sizes = np.array([slab.stack.unit[slab.start : slab.stop].size for slab in slabs], np.float64)
