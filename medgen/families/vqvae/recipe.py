@@ -52,7 +52,7 @@ class VQVAERecipe(Recipe):
 
 VQVAE_RECIPES = {
     "default": VQVAERecipe(),
-    "oasis-80": VQVAERecipe(image_size=80, crop=80, batch_size=16, steps=6000),
+    "oasis-80": VQVAERecipe(image_size=80, crop=80, batch_size=16, steps=6000, optimizer="muon"),
     "small": VQVAERecipe(
         filters=32,
         residual_blocks=1,
