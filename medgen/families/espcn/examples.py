@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from medgen.degradation import REACH, coarsened
-from medgen.examples.augmentation import add_noise, change_kernel, random_kernel, random_noise
 from medgen.examples.stacks import Slab
 from medgen.families.espcn.recipe import ESPCNRecipe
 
@@ -56,11 +54,10 @@ def patch_batch(
 def held_out_patches(slabs: Sequence[Slab], recipe: ESPCNRecipe, count: int) -> Inputs:
     """Pairs of validation scans as they are, the same ones for every run; see `patch_batch`."""
     pairs, kinds = [], recipe.degradations
-    plain = replace(recipe, noise=0.0, kernel=0.0)
     for k in range(count):
         slab, by = slabs[k % len(slabs)], kinds[k // len(slabs) % len(kinds)]
         values = slab.stack.unit[slab.start : slab.stop]
-        pairs.append(_pair(values, plain, by, np.random.default_rng([0x5B12, k])))
+        pairs.append(_pair(values, recipe, by, np.random.default_rng([0x5B12, k])))
     coarse, fine = zip(*pairs, strict=True)
     return {"coarse": np.stack(coarse), "fine": np.stack(fine)}
 
@@ -101,9 +98,6 @@ def _pair(
     fine = max(found, key=lambda patch: float(patch.std()))
     if thickness > 1:
         fine = coarsened(fine, thickness, "mean", axes=(0,))
-    fine = add_noise(fine, *random_noise(recipe.noise, fine.shape, rng))
-    fine = change_kernel(fine, *random_kernel(recipe.kernel, rng))
-    fine = np.clip(fine, -0.5, 0.5).astype(np.float32)
     fine = (fine + np.float32(0.5)) * np.float32(1 - rng.uniform(0, gain)) - np.float32(0.5)
     coarse = coarsened(fine, recipe.factor, by)
     inner, outer = slice(margin, margin + recipe.patch), margin * recipe.factor

@@ -20,7 +20,7 @@ from medgen.training.gather import TrainingScans
 from medgen.training.session import best_of
 
 VALIDATION_PATCHES = 24
-LEFT_OUT = ("seconds",)
+LEFT_OUT = ("seconds", "train_examples_per_second")
 
 
 class ESPCNTask:

@@ -21,9 +21,7 @@ class ESPCNRecipe(Recipe):
 
     Augmentation: patches are turned over along each axis, and rows and columns exchanged; a share
     `thick` of them has slices averaged to 2 to 4 times their thickness first, as voxels of most
-    scans are longer across slices; half of them get noise of up to `noise` (standard deviation over
-    the intensity range), and half are sharpened or smoothed within slices by up to `kernel` times
-    what a Gaussian takes away; values of scans without units are multiplied by 1 to `1 - gain`.
+    scans are longer across slices; values of scans without units are multiplied by 1 to `1 - gain`.
 
     `published`: the net as it was published, without blocks, skip and scale, by squared error at a
     learning rate that falls in a line to 0; patches are not changed.
@@ -35,8 +33,6 @@ class ESPCNRecipe(Recipe):
     filters: int = 32
     blocks: int = 3
     thick: float = 0.5
-    noise: float = 0.0
-    kernel: float = 0.0
     gain: float = 0.4
     patch: int = 16
     batch_size: int = 4
