@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -16,13 +17,7 @@ from medgen.adaptation.judging import Judge, Standing, lines_left_out, slices_le
 from medgen.bundles.bundle import Bundle
 from medgen.examples.alone import ScanExamples, gap_in_rows
 from medgen.examples.stacks import Stack
-from medgen.families.pixelminer.adapt import (
-    ALONE,
-    AdaptationTask,
-    blended,
-    gently,
-    untaught,
-)
+from medgen.families.pixelminer.adapt import ALONE, AdaptationTask, blended, gently, untaught
 from medgen.families.pixelminer.fill import PixelMinerInterpolator
 from medgen.families.pixelminer.recipe import PixelMinerRecipe
 from medgen.intensities.modality import MR
@@ -88,15 +83,9 @@ class Learning:
 
     def plan(self, recipe: PixelMinerRecipe) -> Plan:
         """How long and how fast."""
+        every, rate, optimizer = recipe.validate_every, recipe.learning_rate, recipe.optimizer
         minutes = MINUTES if self.steps is None and self.minutes is None else self.minutes
-        return Plan(
-            self.steps,
-            recipe.validate_every,
-            recipe.learning_rate,
-            minutes,
-            steady=True,
-            optimizer=recipe.optimizer,
-        )
+        return Plan(self.steps, every, rate, minutes, steady=True, optimizer=optimizer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,10 +167,17 @@ class Lessons:
     def _teach(self, stack: Volume) -> Verdict:
         bundle = untaught(IntensityRule(stack.modality), ALONE, self.learning.seed)
         lesson = _lesson(bundle.rule, stack, self.learning.thickness_mm, own_gap=False)
-        net, facts = self._train(bundle, ALONE, lesson)
         judge = lesson.judge
-        taught = blended(bundle, net, 1.0)
-        own = judge.guess(PixelMinerInterpolator(taught, decode="mean"))
+
+        @cache
+        def given(net: keras.Model) -> PixelMinerInterpolator:
+            return PixelMinerInterpolator(replace(bundle, nets={"pixelminer": net}), decode="mean")
+
+        # Bits soon grow by Muon, as the net gets too sure, while the mean still gets nearer.
+        net, facts = self._train(
+            bundle, ALONE, lesson, lambda net: -judge.guess(given(net)).psnr_db
+        )
+        own = judge.guess(given(net))
         classical = {name: judge.guess(method) for name, method in CLASSICAL.items()}
         best = max(classical, key=lambda name: classical[name].psnr_db)
         loss = own.loses_to(classical[best], lesson.ahead_db)
@@ -197,14 +193,18 @@ class Lessons:
             )
             return Verdict(best, sentence, facts, None, lesson.held_out)
         sentence = f"The scan taught a model of its own: where {lesson.left_out}, {figures}."
-        return Verdict("self", sentence, facts, taught, lesson.held_out)
+        return Verdict("self", sentence, facts, given(net).bundle, lesson.held_out)
 
     def _train(
-        self, bundle: Bundle, recipe: PixelMinerRecipe, lesson: Lesson
+        self,
+        bundle: Bundle,
+        recipe: PixelMinerRecipe,
+        lesson: Lesson,
+        loss: Callable[[keras.Model], float] | None = None,
     ) -> tuple[keras.Model, dict[str, object]]:
-        """The trained net, and what to tell of it."""
+        """The trained net, see `AdaptationTask`, and what to tell of it."""
         learning = self.learning
-        task = AdaptationTask(bundle, recipe, lesson.examples, learning.seed)
+        task = AdaptationTask(bundle, recipe, lesson.examples, learning.seed, loss)
         rows = train(
             task,
             learning.plan(recipe),

@@ -172,6 +172,25 @@ def test_a_seed_gives_the_same_model_from_nothing():
     assert any((a != b).any() for a, b in zip(weights(first), weights(other), strict=True))
 
 
+def test_what_is_released_goes_on_by_adam_and_what_starts_from_nothing_by_muon(bundle):
+    by_muon = replace(bundle, recipes={"pixelminer": replace(TINY, optimizer="muon")})
+    plans = [Learning(steps=1).plan(recipe) for recipe in (adapt.gently(by_muon), adapt.ALONE)]
+    assert [plan.optimizer for plan in plans] == ["adam", "muon"]
+
+
+def test_from_nothing_the_weights_are_kept_whose_mean_is_nearest(stack, monkeypatch):
+    shown = iter([30.0, 33.0, 31.0, 33.0])  # of three validations, and of what was kept
+    guess = judging.Judge.guess
+
+    def scripted(judge, method):
+        own = isinstance(method, PixelMinerInterpolator)
+        return judging.Standing(next(shown)) if own else guess(judge, method)
+
+    monkeypatch.setattr(judging.Judge, "guess", scripted)
+    facts = SelfTaught(Lessons(Learning(steps=6))).taught(stack).facts
+    assert (facts["kept_step"], facts["steps"], facts["self"]) == (4, 6, {"psnr_db": 33.0})
+
+
 def test_a_blend_lies_between(bundle):
     other = adapt.untaught(IntensityRule("ct"), TINY, seed=4)
     half = adapt.blended(bundle, other.nets["pixelminer"], 0.5)

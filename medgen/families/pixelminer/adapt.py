@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import keras
@@ -25,6 +26,7 @@ ALONE = PixelMinerRecipe(
     conditioner_blocks=1,
     autoregressive=False,
     learning_rate=2e-3,
+    optimizer="muon",
     validate_every=50,
 )
 # Of one that is released, while it adapts.
@@ -49,23 +51,28 @@ def gently(bundle: Bundle) -> PixelMinerRecipe:
 class AdaptationTask:
     """A `session.Task`: a model goes on to learn from one scan.
 
-    Prediction and causal trunk learn together. `loss` is the bits per pixel of both in windows of
-    the slices held out; the weights that are best there are kept.
+    Prediction and causal trunk learn together. The weights are kept whose `loss` is the least.
 
     Args:
         bundle: a PixelMiner, whose weights stay as they are.
         recipe: for its crop and batch size.
         examples: of the scan.
         seed: of everything random.
+        loss: of the net; None for the bits per pixel of both in windows of what is held out.
     """
 
     averages_weights = True
 
     def __init__(
-        self, bundle: Bundle, recipe: PixelMinerRecipe, examples: ScanExamples, seed: int = 0
+        self,
+        bundle: Bundle,
+        recipe: PixelMinerRecipe,
+        examples: ScanExamples,
+        seed: int = 0,
+        loss: Callable[[keras.Model], float] | None = None,
     ):
         keras.utils.set_random_seed(seed)
-        self.recipe, self.examples, self.seed = recipe, examples, seed
+        self.recipe, self.examples, self.seed, self._loss = recipe, examples, seed, loss
         self.levels = bundle.rule.levels
         self.net = FAMILY.build({"pixelminer": recipe}, self.levels, seed)["pixelminer"]
         take_over(self.net, bundle, "pixelminer")
@@ -102,9 +109,10 @@ class AdaptationTask:
         """Nothing is initialised from data."""
 
     def measure(self) -> dict[str, float]:
-        """Bits per pixel of the slices held out, and their sum as `loss`."""
+        """Bits per pixel of what is held out, and `loss`."""
         bits = measure_likelihood(self.net, self._held)
-        return {"loss": sum(bits.values()), **bits}
+        loss = sum(bits.values()) if self._loss is None else self._loss(self.net)
+        return {"loss": loss, **bits}
 
 
 def blended(bundle: Bundle, net: keras.Model, share: float) -> Bundle:
