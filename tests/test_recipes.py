@@ -106,9 +106,9 @@ def test_shares_of_a_prior_are_below_1(field):
         PriorRecipe(**{field: 1})
 
 
-def test_pixelminers_and_oasis_learn_by_muon_unless_a_recipe_says_adam(tmp_path):
+def test_what_learns_by_muon_unless_a_recipe_says_adam(tmp_path):
     assert named_recipe(VQVAE_RECIPES, "oasis-80").optimizer == "muon"
-    assert named_recipe(CONDITIONAL_RECIPES, "conditional").optimizer == "adam"
+    assert named_recipe(CONDITIONAL_RECIPES, "conditional").optimizer == "muon"
     assert named_recipe(PIXELMINER_RECIPES, "default").optimizer == "muon"
     assert named_recipe(PIXELMINER_RECIPES, "pixelminer-paper").optimizer == "adam"
     assert named_recipe(VQVAE_RECIPES, "default").optimizer == "adam"

@@ -89,5 +89,5 @@ class ConditionalPriorRecipe(Recipe):
         )
 
 
-CONDITIONAL_RECIPES = {"conditional": ConditionalRecipe()}
+CONDITIONAL_RECIPES = {"conditional": ConditionalRecipe(learning_rate=3e-3, optimizer="muon")}
 CONDITIONAL_PRIOR_RECIPES = {"default": ConditionalPriorRecipe()}
