@@ -29,7 +29,7 @@ demo: $(VENV)/installed
 
 # The pixel-level models, in some hours on two cores: the prediction; the causal trunk with much noise
 # on what it sees, which teaches it to heed the acquired slices; for CT then with little, for the texture;
-# and all of it on more scans. By Adam, as they were; the recipes as they are now take Muon.
+# and all of it on more scans, by Adam as all before, then by Muon, which recipes as they are now take.
 ADAM = "optimizer": "adam"
 MR_NET = $(ADAM), "conditioner_filters": 32
 MR_TRUNK = $(MR_NET), "filters": 24
@@ -43,15 +43,21 @@ models: $(VENV)/installed
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-noisy --start trained/ct-prediction \
 		--recipe trained/ct-noisy.json
 	$(BIN)/medgen train-pixelminer $(CT) -o trained/ct-first --start trained/ct-noisy --recipe trained/ct.json
-	$(BIN)/medgen train-pixelminer $(CT) $(MORE_CT) -o trained/ct-pixelminer --start trained/ct-first \
+	$(BIN)/medgen train-pixelminer $(CT) $(MORE_CT) -o trained/ct-second --start trained/ct-first \
 		--recipe trained/ct-all.json --steps 3900
+	echo '{"input_noise": 0.15, "noise": 0.03, "validate_every": 400}' > trained/ct-muon.json
+	$(BIN)/medgen train-pixelminer $(CT) $(MORE_CT) -o trained/ct-pixelminer --start trained/ct-second \
+		--recipe trained/ct-muon.json --steps 2900
 	echo '{$(MR_NET), "autoregressive": false, "steps": 2000, "validate_every": 500}' > trained/prediction.json
 	echo '{$(MR_TRUNK), "steps": 2400, "learning_rate": 7e-4, "validate_every": 300}' > trained/mr.json
 	echo '{$(MR_TRUNK), "learning_rate": 5e-4, "input_noise": 0.2, "validate_every": 1000}' > trained/mr-all.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-prediction --recipe trained/prediction.json
 	$(BIN)/medgen train-pixelminer $(MR) -o trained/mr-first --start trained/mr-prediction --recipe trained/mr.json
-	$(BIN)/medgen train-pixelminer $(MR) $(MORE_MR) -o trained/mr-pixelminer --start trained/mr-first \
+	$(BIN)/medgen train-pixelminer $(MR) $(MORE_MR) -o trained/mr-second --start trained/mr-first \
 		--recipe trained/mr-all.json --steps 3900
+	echo '{"filters": 24, "conditioner_filters": 32, "input_noise": 0.2, "validate_every": 400}' > trained/mr-muon.json
+	$(BIN)/medgen train-pixelminer $(MR) $(MORE_MR) -o trained/mr-pixelminer --start trained/mr-second \
+		--recipe trained/mr-muon.json --steps 4300
 
 test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile
