@@ -1,5 +1,7 @@
 """The models that ship: found by name from a checkout and from an installed package alike."""
 
+import csv
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +38,22 @@ def test_a_model_goes_by_its_name_wherever_one_stands(tmp_path, monkeypatch):
     (tmp_path / "mr-two-stage").mkdir()  # a folder of one's own comes first
     with pytest.raises(BundleError, match="no complete model"):
         interpolator_named("mr-two-stage")
+
+
+def test_metrics_are_those_of_a_validation_in_the_log_of_the_last_training():
+    for model in released_models().values():
+        log = model.folder / "metrics.csv"
+        if not log.exists():
+            continue
+        kept = json.loads((model.folder / "metrics.json").read_text())
+        with log.open() as file:
+            rows = {int(float(row["step"])): row for row in csv.DictReader(file)}
+        stage = next(name for name in ("prior", *kept) if name in kept)
+        row = rows[kept[stage]["step"]]
+        shared = (kept[stage].keys() & row.keys()) - {"step"}
+        assert len(shared) >= 3, model.name
+        for key in shared:
+            assert float(row[key]) == pytest.approx(kept[stage][key], rel=1e-6), (model.name, key)
 
 
 def test_the_default_follows_the_modality(monkeypatch):
